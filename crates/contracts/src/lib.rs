@@ -1,0 +1,19 @@
+//! What the shells ask of the mechanisms, as traits, so that neither knows the other; `node` wires them at start.
+//!
+//! What does not belong here: an implementation, a foreign library's type, a decision.
+
+#![forbid(unsafe_code)]
+
+mod access;
+mod health;
+mod mesh;
+mod presence_store;
+mod publish;
+
+pub use access::{Account, Admission, AuthError, ConnectPermission, QueryRefusal, Role, SourceAddress};
+pub use health::{LeaseGate, Readiness, ReadinessReport};
+pub use mesh::{CallError, PeerCall, PeerHandler};
+pub use presence_store::{
+    ClaimError, ClaimGranted, ConnectionEnding, EndingKind, PresenceStore, StatusAnswer, StatusError,
+};
+pub use publish::{DeliveryTarget, PeerPublisher};

@@ -1,0 +1,45 @@
+//! Calls between nodes, as what is called sees them.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rollcall_types::NodeId;
+
+/// One request of a peer. The payload's meaning depends on `kind`, a number of `proto`.
+#[derive(Clone, Debug)]
+pub struct PeerCall {
+    /// The peer that sent it, as authenticated on the link.
+    pub from: NodeId,
+    /// What is asked (`rollcall_proto::Kind`).
+    pub kind: u32,
+    /// Raft group concerned; 0 is the cluster group.
+    pub group: u32,
+    /// The encoded request.
+    pub payload: Bytes,
+    /// The caller gives up after this many milliseconds.
+    pub deadline_ms: u32,
+}
+
+/// Answers peers. Calls that name the same non-zero lane arrive one after another in the order sent; others run side
+/// by side.
+#[async_trait]
+pub trait PeerHandler: Send + Sync + 'static {
+    /// Answers one call. An `Err` text reaches the caller as [`CallError::Refused`].
+    async fn handle(&self, call: PeerCall) -> Result<Bytes, String>;
+}
+
+/// Why a call to a peer gave no answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CallError {
+    /// No link to the peer: it was not sent. Not applied.
+    #[error("no link to the peer: {0}")]
+    Unreachable(String),
+    /// Sent, no answer in time or the link broke: whether it was handled is unknown.
+    #[error("no answer: {0}")]
+    Unknown(String),
+    /// The peer answered that it cannot. Not applied.
+    #[error("refused by the peer: {0}")]
+    Refused(String),
+    /// Too many calls wait on the link. Not sent.
+    #[error("the link is full")]
+    Full,
+}

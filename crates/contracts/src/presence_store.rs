@@ -1,0 +1,100 @@
+//! The replicated presence store as the broker and the gateway see it.
+
+use async_trait::async_trait;
+use rollcall_presence::{ClaimDetails, Displaced};
+use rollcall_types::{ClientId, DisconnectReason, Epoch, LogIndex, NodeName, PartitionId};
+
+/// Claims, releases and linearizable questions, from any node.
+#[async_trait]
+pub trait PresenceStore: Send + Sync + 'static {
+    /// Commits a claim on a quorum. When the caller gives up waiting (drops the future), the store queues a release
+    /// behind the claim by itself, so that nothing is left claimed.
+    async fn claim(&self, details: ClaimDetails) -> Result<ClaimGranted, ClaimError>;
+
+    /// Queues the release of a claim. Never blocks; retried until applied or the incarnation is over.
+    fn release(&self, client_id: ClientId, epoch: Epoch, reason: DisconnectReason);
+
+    /// Ends a client's connection, wherever it is. `true` when one was online.
+    async fn kick(&self, client_id: ClientId) -> Result<bool, ClaimError>;
+
+    /// Is this client online? Linearizable, within `status_deadline_ms`, or an error; never a guess.
+    async fn status(&self, client_id: ClientId) -> Result<StatusAnswer, StatusError>;
+
+    /// Waits until every release queued so far was applied, or the deadline passes. `true` when all were.
+    async fn released(&self, deadline: std::time::Duration) -> bool;
+}
+
+/// A committed claim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClaimGranted {
+    /// The epoch of this connection.
+    pub epoch: Epoch,
+    /// The online claim it displaced.
+    pub displaced: Option<Displaced>,
+}
+
+/// Why a claim was not granted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// No quorum answered in time; whether it was applied is unknown, a release follows it. Retry later.
+    #[error("no quorum for the client's partition")]
+    Unavailable,
+    /// This node's incarnation is over or not yet begun. Retry on another node. Not applied.
+    #[error("this node serves no clients now")]
+    NotServing,
+    /// A newer claim displaced this one before it was answered. Applied; do not retry.
+    #[error("displaced by a newer connection")]
+    Displaced,
+    /// Another account holds the client id. Not applied; do not retry.
+    #[error("the client id is held by another account")]
+    OtherAccount,
+    /// Too many claims wait already. Not applied; retry later.
+    #[error("too many connects wait")]
+    Busy,
+}
+
+/// A linearizable answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StatusAnswer {
+    /// Online or not.
+    pub online: bool,
+    /// The client's partition.
+    pub partition: PartitionId,
+    /// The read position in that partition's log.
+    pub index: LogIndex,
+    /// Epoch of the last claim on record.
+    pub epoch: Option<Epoch>,
+    /// Name of the owner's node, while online.
+    pub node: Option<NodeName>,
+}
+
+/// Why there is no answer. All may be retried; nothing happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum StatusError {
+    /// No quorum confirmed a read point within the deadline.
+    #[error("no quorum confirmed the answer in time")]
+    NoQuorum,
+    /// Too many questions wait already.
+    #[error("too many questions wait")]
+    Busy,
+    /// The node is starting or stopping.
+    #[error("the node is not ready")]
+    NotReady,
+}
+
+/// Upward call: the store tells the broker that a connection of this node has lost its claim.
+pub trait ConnectionEnding: Send + Sync + 'static {
+    /// The claim of `epoch` is over. A later epoch of the client on this node is not concerned. Never blocks.
+    fn claim_ended(&self, client_id: &ClientId, epoch: Epoch, kind: EndingKind);
+}
+
+/// How a claim was ended by others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndingKind {
+    /// A newer connection took the client id (v5: DISCONNECT 0x8E).
+    Takeover,
+    /// An operator ended it (v5: DISCONNECT 0x98).
+    Kicked,
+    /// The node's incarnation is over: close without a word.
+    NodeLost,
+}
