@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Composes a node of everything below it.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
