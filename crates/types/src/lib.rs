@@ -11,6 +11,7 @@ mod ids;
 mod message;
 mod reason;
 mod time;
+mod topic;
 
 pub use client::{CLIENT_ID_BYTES_MAX, ClientId, ClientIdError, Protocol, partition_of};
 pub use ids::{
@@ -19,3 +20,7 @@ pub use ids::{
 pub use message::{Message, MessageProperties, QoS, Will};
 pub use reason::DisconnectReason;
 pub use time::{BootTime, ClusterTime};
+pub use topic::{
+    SHARE_PREFIX, TOPIC_BYTES_MAX, TopicFilterError, TopicNameError, check_topic_filter, check_topic_name,
+    split_shared, topic_levels,
+};
