@@ -1,1 +1,35 @@
-//! Placeholder.
+//! Calls between the nodes of one cluster: authenticated links, many calls on each, snapshots in pieces.
+//!
+//! Each node dials every other one and sends its calls on the link it dialled, so a pair of nodes has two links, one for
+//! each direction. A call is answered, refused, or its outcome is unknown; nothing is ever sent twice here. What the
+//! payloads mean belongs to the shells above, and who the peers are is told by them too.
+
+#![forbid(unsafe_code)]
+
+mod batches;
+mod config;
+mod connection;
+mod dial;
+mod endpoint;
+mod inbound;
+mod limits;
+mod link;
+mod listen;
+mod local;
+mod mesh;
+mod metrics;
+mod peer;
+mod peers;
+mod secret;
+mod snapshot;
+mod tls;
+
+pub use config::{ConfigError, Listen, MeshConfig, MeshTls, NodeIdentity};
+pub use dial::{Resolve, SystemResolver};
+pub use limits::{
+    CALL_DEADLINE_MAX, CALL_QUEUE_MAX_DEFAULT, HELLO_BYTES_MAX, LANE_QUEUE_MAX, LANES_PER_LINK_MAX, PAYLOAD_BYTES_MAX,
+    SNAPSHOT_BYTES_MAX, SNAPSHOT_HEAD_BYTES_MAX, SNAPSHOT_PIECE_BYTES_MAX,
+};
+pub use link::Answer;
+pub use mesh::{HelloSource, Mesh, MeshError};
+pub use snapshot::SnapshotHandler;

@@ -1,0 +1,219 @@
+//! The answering side of one link: hands calls to the handler, in order within a lane, and their answers to the writer.
+//!
+//! Handlers end with their link: a peer that dials again starts with none of its old calls still under way here, so
+//! that the order within a lane holds across links.
+
+use crate::{
+    endpoint::version_refusal,
+    limits::{
+        IN_FLIGHT_PER_LINK_MAX, LANE_QUEUE_MAX, LANES_PER_LINK_MAX, PAYLOAD_BYTES_MAX, PREDECESSOR_WAIT,
+        REFUSAL_BYTES_MAX,
+    },
+    local::Local,
+};
+use parking_lot::Mutex;
+use rollcall_contracts::{PeerCall, PeerHandler};
+use rollcall_proto::{Frame, FrameBatch, PROTOCOL_VERSION, Reply, Request, frame, reply};
+use rollcall_types::NodeId;
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::{Status, Streaming};
+
+/// The links that peers have dialled: one for each, the newest.
+#[derive(Default)]
+pub(crate) struct InboundLinks {
+    newest: Mutex<HashMap<NodeId, Place>>,
+}
+
+/// The ends of one link's life as others see it.
+#[derive(Clone, Default)]
+struct Place {
+    /// Asks it to end.
+    stop: CancellationToken,
+    /// Set when all its handlers have ended.
+    gone: CancellationToken,
+}
+
+impl InboundLinks {
+    /// Takes the peer's place; the link that had it is told to end.
+    fn take(&self, from: NodeId, place: &Place) -> Option<Place> {
+        let former = self.newest.lock().insert(from, place.clone());
+        if let Some(former) = &former {
+            former.stop.cancel();
+        }
+        former
+    }
+
+    /// Ends them all.
+    pub(crate) fn end_all(&self) {
+        for (_, place) in self.newest.lock().drain() {
+            place.stop.cancel();
+        }
+    }
+}
+
+/// One link that a peer has dialled.
+pub(crate) struct Inbound {
+    from: NodeId,
+    local: Arc<Local>,
+    replies: mpsc::Sender<Frame>,
+    ending: Arc<OnceLock<Status>>,
+    tasks: JoinSet<()>,
+    lanes: HashMap<u32, mpsc::Sender<Job>>,
+}
+
+/// One call to handle.
+struct Job {
+    number: u64,
+    call: PeerCall,
+    until: Instant,
+}
+
+impl Inbound {
+    pub(crate) fn new(
+        from: NodeId,
+        local: Arc<Local>,
+        replies: mpsc::Sender<Frame>,
+        ending: Arc<OnceLock<Status>>,
+    ) -> Self {
+        Inbound { from, local, replies, ending, tasks: JoinSet::new(), lanes: HashMap::new() }
+    }
+
+    /// Serves the link until either side ends it.
+    pub(crate) async fn serve(mut self, stream: Streaming<FrameBatch>) {
+        let place = Place { stop: self.local.ended.child_token(), gone: CancellationToken::new() };
+        let _gone: DropGuard = place.gone.clone().drop_guard();
+        if let Some(former) = self.local.inbound.take(self.from, &place) {
+            // Its handlers end in moments; should one not, the peer's calls must not wait for ever.
+            let _ = tokio::time::timeout(PREDECESSOR_WAIT, former.gone.cancelled()).await;
+        }
+        tracing::debug!(peer = %self.from, node = %self.local.name, "a peer's link is up");
+        let reason = self.read(stream, &place.stop).await;
+        tracing::debug!(peer = %self.from, why = reason.message(), "a peer's link has ended");
+        let _ = self.ending.set(reason);
+        self.tasks.shutdown().await;
+    }
+
+    async fn read(&mut self, mut stream: Streaming<FrameBatch>, stop: &CancellationToken) -> Status {
+        let mut stopped = std::pin::pin!(stop.cancelled());
+        loop {
+            let batch = tokio::select! {
+                biased;
+                () = &mut stopped => return Status::unavailable("this node has ended the link"),
+                message = stream.message() => match message {
+                    Ok(Some(batch)) => batch,
+                    Ok(None) => return Status::ok("the caller has ended the link"),
+                    Err(status) => return status,
+                },
+            };
+            if batch.version != PROTOCOL_VERSION {
+                return Status::failed_precondition(version_refusal(batch.version));
+            }
+            if !self.reap() {
+                return Status::internal("a handler of this node has failed");
+            }
+            let now = Instant::now();
+            self.local.metrics.received.increment(batch.frames.len() as u64);
+            for frame in batch.frames {
+                let Some(frame::Body::Request(request)) = frame.body else {
+                    return Status::invalid_argument("the caller sent something else than a request");
+                };
+                self.accept(frame.call, request, now);
+            }
+        }
+    }
+
+    /// Forgets handlers that have ended. `false` when one has panicked: its lane would stand still.
+    fn reap(&mut self) -> bool {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                tracing::error!(peer = %self.from, %error, "a handler of a peer's call has panicked");
+                return false;
+            }
+        }
+        true
+    }
+
+    fn accept(&mut self, number: u64, request: Request, now: Instant) {
+        let Request { kind, group, lane, deadline_ms, payload } = request;
+        let until = now + Duration::from_millis(u64::from(deadline_ms));
+        let call = PeerCall { from: self.from, kind, group, payload, deadline_ms };
+        let job = Job { number, call, until };
+        if lane == 0 {
+            if self.tasks.len() - self.lanes.len() >= IN_FLIGHT_PER_LINK_MAX {
+                self.local.metrics.in_flight_full.increment(1);
+                return self.refuse(number, "too many calls are in flight");
+            }
+            let (handler, replies) = (Arc::clone(&self.local.handler), self.replies.clone());
+            self.tasks.spawn(async move { answer(&*handler, &replies, job).await });
+            return;
+        }
+        if !self.lanes.contains_key(&lane) && !self.open_lane(lane) {
+            return self.refuse(number, "too many lanes are in use");
+        }
+        let full = self.lanes.get(&lane).is_none_or(|jobs| jobs.try_send(job).is_err());
+        if full {
+            self.local.metrics.lanes_full.increment(1);
+            self.refuse(number, "too many calls wait in the lane");
+        }
+    }
+
+    fn open_lane(&mut self, lane: u32) -> bool {
+        if self.lanes.len() >= LANES_PER_LINK_MAX {
+            self.local.metrics.lanes_full.increment(1);
+            return false;
+        }
+        let (sender, mut jobs) = mpsc::channel::<Job>(LANE_QUEUE_MAX);
+        let (handler, replies) = (Arc::clone(&self.local.handler), self.replies.clone());
+        self.tasks.spawn(async move {
+            while let Some(job) = jobs.recv().await {
+                // Nobody waits any more for what is late: not handling it keeps the lane moving.
+                if job.until > Instant::now() {
+                    answer(&*handler, &replies, job).await;
+                }
+            }
+        });
+        self.lanes.insert(lane, sender);
+        true
+    }
+
+    fn refuse(&self, number: u64, sentence: &str) {
+        // Without room for the refusal the caller learns nothing, which is allowed: it finds its deadline.
+        if self.replies.try_send(reply_frame(number, reply::Result::Refused(sentence.to_owned()))).is_err() {
+            self.local.metrics.replies_full.increment(1);
+        }
+    }
+}
+
+/// Handles one call within its deadline.
+async fn answer(handler: &dyn PeerHandler, replies: &mpsc::Sender<Frame>, job: Job) {
+    let Job { number, call, until } = job;
+    let kind = call.kind;
+    let handled = async {
+        let result = match handler.handle(call).await {
+            Ok(payload) if payload.len() > PAYLOAD_BYTES_MAX => {
+                // It was handled, so that a refusal would be a lie: the caller finds its deadline.
+                tracing::error!(kind, bytes = payload.len(), "an answer is too large to send");
+                return;
+            }
+            Ok(payload) => reply::Result::Payload(payload),
+            Err(mut sentence) => {
+                sentence.truncate(sentence.floor_char_boundary(REFUSAL_BYTES_MAX));
+                reply::Result::Refused(sentence)
+            }
+        };
+        let _ = replies.send(reply_frame(number, result)).await;
+    };
+    let _ = tokio::time::timeout_at(until, handled).await;
+}
+
+fn reply_frame(call: u64, result: reply::Result) -> Frame {
+    Frame { call, body: Some(frame::Body::Reply(Reply { result: Some(result) })) }
+}
