@@ -1,1 +1,39 @@
-//! Placeholder.
+//! The replicated state of the cluster group, and the arithmetic of leases.
+//!
+//! Start with [`ClusterState::apply`]: members and their incarnations, placement, accounts and policies change only
+//! through a [`ClusterCommand`] at a log position. Beside it stand the pure rules that shells run on their own:
+//! [`formation::decide`] (may an empty node found a cluster?), [`planner`] (who holds what), [`LeaseTable`] and
+//! [`NodeLease`] (who is dead, who may serve), [`ClusterClock`] (cluster time), [`CompiledPolicies`] (who may do what).
+//!
+//! What does not belong here: I/O, clocks, randomness, logging, password hashing, the Raft log itself, and anything
+//! about clients and their claims.
+
+#![forbid(unsafe_code)]
+
+mod account;
+mod clock;
+mod command;
+pub mod formation;
+pub mod invariants;
+mod lease;
+mod member;
+mod outcome;
+pub mod planner;
+mod policy;
+mod state;
+
+pub use account::{Role, USERNAME_BYTES_MAX, User, UserError};
+pub use clock::ClusterClock;
+pub use command::{ClusterChange, ClusterCommand, Founding, FoundingError, FoundingMember};
+pub use formation::{Formation, FormedCluster, FoundingPlan, Hello, KnownMember, SeedAnswer};
+pub use lease::{
+    CLOCK_GRANULARITY_MS, CLOCK_RATE_ERROR_PER_MILLE, LEASE_MS_MAX, LEASE_MS_MIN, LeaseTable, LeaseTerms,
+    LeaseTermsError, MARGIN_MS_MAX, NodeLease,
+};
+pub use member::{DirectoryId, Member, NodeAddresses};
+pub use outcome::{ClusterOutcome, ClusterRefusal};
+pub use policy::{
+    Action, CompiledPolicies, DEFAULT_POLICY, Decision, Effect, Policy, PolicyError, RESERVED_TOPICS, Request,
+    RetainCondition,
+};
+pub use state::{ClusterFacts, ClusterState, MEMBERS_MAX, POLICIES_MAX, USERS_MAX};

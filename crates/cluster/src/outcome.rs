@@ -1,0 +1,104 @@
+//! What the proposer of a change hears.
+
+use crate::FoundingError;
+use rollcall_types::{Incarnation, NodeId};
+use serde::{Deserialize, Serialize};
+
+/// The outcome of one change. Every change may be repeated: a repeat answers the same or that nothing is left to do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ClusterOutcome {
+    /// The cluster is founded by this command.
+    Formed,
+    /// The cluster had been founded before; nothing changed.
+    AlreadyFormed {
+        /// Of the cluster that exists.
+        cluster_id: String,
+    },
+    /// The node has a new incarnation; all earlier ones are retired.
+    Registered {
+        /// The new one.
+        incarnation: Incarnation,
+    },
+    /// The node's incarnations are retired up to this one (at least as far as asked and registered).
+    Retired {
+        /// The highest retired.
+        up_to: Incarnation,
+    },
+    /// The node is a member, now or already.
+    MemberAdded {
+        /// Its id.
+        node: NodeId,
+    },
+    /// The change took effect.
+    Done,
+    /// Nothing was left to do.
+    Unchanged,
+    /// Not applied.
+    Refused(ClusterRefusal),
+}
+
+/// Why a change was not applied.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
+pub enum ClusterRefusal {
+    /// There is no cluster yet.
+    #[error("the cluster is not formed yet")]
+    NotFormed,
+    /// The founding contradicts itself.
+    #[error("the founding is not usable: {0}")]
+    InvalidFounding(FoundingError),
+    /// No such member.
+    #[error("node {node} is no member")]
+    UnknownMember {
+        /// Who.
+        node: NodeId,
+    },
+    /// The command was made before this incarnation was handed out. Look again and retry with it.
+    #[error("incarnation {last} has been handed out meanwhile")]
+    NotTheLast {
+        /// The last one handed out.
+        last: Incarnation,
+    },
+    /// Another data directory (or the member to be removed) may still serve under this incarnation. Retry after its
+    /// lease.
+    #[error("incarnation {incarnation} is still alive")]
+    StillAlive {
+        /// The one alive.
+        incarnation: Incarnation,
+    },
+    /// The name is a member's that has another data directory.
+    #[error("the name belongs to node {node}, which has another data directory")]
+    NameTaken {
+        /// Whose it is.
+        node: NodeId,
+    },
+    /// The data directory is a member's of another name.
+    #[error("the data directory belongs to node {node}, which has another name")]
+    DirectoryTaken {
+        /// Whose it is.
+        node: NodeId,
+    },
+    /// The partition does not exist, or the replicas are not distinct members.
+    #[error("a placement names an existing partition and distinct members")]
+    InvalidPlacement,
+    /// The member still holds replicas.
+    #[error("the node still holds {partitions} replicas")]
+    HoldsReplicas {
+        /// Of how many partitions.
+        partitions: u16,
+    },
+    /// The last member cannot be removed.
+    #[error("the last member cannot be removed")]
+    LastMember,
+    /// No such user.
+    #[error("there is no such user")]
+    UnknownUser,
+    /// No such policy.
+    #[error("there is no such policy")]
+    UnknownPolicy,
+    /// A bound of the state is reached.
+    #[error("there are {limit} already, which is the most")]
+    TooMany {
+        /// The bound.
+        limit: u32,
+    },
+}

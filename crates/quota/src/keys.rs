@@ -1,0 +1,64 @@
+//! Every key of `[limits]` with what it bounds and where: for the reference page and for `rollcall config show`. A test
+//! holds it against [`crate::Limits`].
+
+/// To what a limit applies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LimitScope {
+    /// It sets or modifies other limits.
+    Setting,
+    /// The whole cluster together.
+    Instance,
+    /// One client.
+    Client,
+    /// One source address.
+    Source,
+    /// One packet or connection attempt.
+    Packet,
+}
+
+/// One key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitKey {
+    /// Its name in the configuration.
+    pub key: &'static str,
+    /// To what it applies.
+    pub scope: LimitScope,
+    /// What it bounds.
+    pub bounds: &'static str,
+}
+
+const fn key(key: &'static str, scope: LimitScope, bounds: &'static str) -> LimitKey {
+    LimitKey { key, scope, bounds }
+}
+
+/// All keys, in the order of [`crate::Limits`].
+pub const LIMIT_KEYS: [LimitKey; 24] = [
+    key("preset", LimitScope::Setting, "numbers set together; what is set beside it counts more"),
+    key("messages_per_second", LimitScope::Instance, "messages in and out, and queries, per second"),
+    key("burst_percent", LimitScope::Setting, "how much above its rate one second may go, in percent"),
+    key("connections", LimitScope::Instance, "connections at a time"),
+    key("subscriptions", LimitScope::Instance, "subscriptions at a time"),
+    key("connects_per_second", LimitScope::Instance, "CONNECTs per second"),
+    key("subscribes_per_second", LimitScope::Instance, "SUBSCRIBEs per second"),
+    key("unsubscribes_per_second", LimitScope::Instance, "UNSUBSCRIBEs per second"),
+    key("will_connects_per_second", LimitScope::Instance, "CONNECTs with a will per second"),
+    key("client_messages_per_second", LimitScope::Client, "messages it publishes per second"),
+    key("client_filters", LimitScope::Client, "topic filters"),
+    key("client_queue_messages", LimitScope::Client, "messages that wait for it"),
+    key(
+        "client_inflight",
+        LimitScope::Client,
+        "unacknowledged messages to it in MQTT 3; in MQTT 5 its Receive Maximum",
+    ),
+    key("client_connects_per_minute", LimitScope::Client, "connects per minute, against flapping"),
+    key("client_takeovers_per_minute", LimitScope::Client, "takeovers per minute, against two clients of one id"),
+    key("session_expiry_max_s", LimitScope::Client, "session expiry in seconds"),
+    key("keep_alive_max_s", LimitScope::Client, "keep-alive in seconds"),
+    key("packet_bytes_max", LimitScope::Packet, "bytes of an MQTT packet"),
+    key("payload_bytes_max", LimitScope::Packet, "bytes of a payload"),
+    key("topic_bytes_max", LimitScope::Packet, "bytes of a topic or filter"),
+    key("topic_levels_max", LimitScope::Packet, "levels of a topic or filter"),
+    key("client_id_bytes_max", LimitScope::Packet, "bytes of a client id"),
+    key("connect_timeout_ms", LimitScope::Packet, "milliseconds from the TCP connection's opening to CONNECT"),
+    key("auth_failures_per_minute", LimitScope::Source, "failed authentications per minute, HTTP and MQTT"),
+];

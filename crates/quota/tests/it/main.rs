@@ -1,0 +1,6 @@
+//! Limits, shares and costs as the configuration and the nodes see them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod limits;
+mod share;
