@@ -25,8 +25,8 @@ pub(crate) const REFUSAL_BYTES_MAX: usize = 1024;
 pub(crate) const IN_FLIGHT_PER_LINK_MAX: usize = 16_384;
 /// Distinct lanes of one link; calls on more are refused.
 pub const LANES_PER_LINK_MAX: usize = 4096;
-/// Calls that wait in one lane; more are refused.
-pub const LANE_QUEUE_MAX: usize = 1024;
+/// Calls that wait in one lane; more are refused. As many as a peer with default settings has under way.
+pub const LANE_QUEUE_MAX: usize = CALL_QUEUE_MAX_DEFAULT;
 /// Answers of one link that wait for the writer; beyond it handlers wait, within their deadlines.
 pub(crate) const REPLY_QUEUE_MAX: usize = 1024;
 /// How long a new link of a peer waits for the handlers of the one it replaces.

@@ -147,9 +147,10 @@ impl Peer {
                 break why;
             }
         };
+        // In this order: who learns of a failed call finds the link down.
         *self.state.write() = State::Down(why.clone());
-        link.end(&why);
         local.set_connected(self.id, false);
+        link.end(&why);
         local.metrics.breaks.increment(1);
         why
     }

@@ -1,0 +1,14 @@
+//! The mesh over real sockets on loopback.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![forbid(unsafe_code)]
+
+mod calls;
+mod certificates;
+mod links;
+mod nodes;
+mod protocol;
+mod snapshots;
+mod speed;
+mod trust;
+mod wire;
