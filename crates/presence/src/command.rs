@@ -6,7 +6,7 @@ use rollcall_types::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One log entry: the batches of any number of nodes, and the leader's own housekeeping.
+/// One log entry: the leader's own housekeeping, which is applied first, and the batches of any number of nodes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PartitionCommand {
     /// Cluster time of the proposal. Apply uses the greater of this and the last applied time.
@@ -84,12 +84,14 @@ pub enum Housekeeping {
         /// The highest dead incarnation.
         up_to: Incarnation,
     },
-    /// Fire wills that are due at the command's time, at most `limit` of them.
+    /// Fire wills that are due at the command's time, at most `limit` of them. Wills of clients lost with a node wait
+    /// for this step even without a delay, so that the feed takes them in portions.
     FireWills {
         /// Most wills fired by this step.
         limit: u32,
     },
-    /// Forget offline records whose time is over, at most `limit` of them.
+    /// Forget offline records whose time and session are over and which owe no will. Goes on where the last step
+    /// stopped.
     Forget {
         /// Offline records older than this many milliseconds are forgotten.
         keep_ms: u64,

@@ -4,13 +4,27 @@
 //! operation; plain functions answer questions. Everything is deterministic: time, owners and numbers travel inside
 //! the commands. What does not belong here: I/O, clocks, randomness, logging, the Raft log itself, and any knowledge
 //! of how a node talks to its clients.
+//!
+//! The rules by example are the transcripts beside the tests; the promises are the functions of [`invariants`].
 
 #![forbid(unsafe_code)]
 
+mod claim;
 mod command;
+mod ending;
 mod feed;
+mod fence;
+mod forget;
+pub mod invariants;
 mod outcome;
+mod query;
+mod record;
+mod state;
+mod timeline;
+mod will;
 
 pub use command::{Batch, ClaimDetails, Housekeeping, Operation, PartitionCommand};
-pub use feed::{FeedEntry, Transition};
+pub use feed::{Feed, FeedEntry, FeedGap, Transition};
 pub use outcome::{Displaced, Outcome, Refusal, Status};
+pub use record::{Offline, Record, SESSION_NEVER_EXPIRES_S};
+pub use state::{PartitionLimits, PartitionState};

@@ -13,7 +13,8 @@ pub enum Outcome {
         /// The online claim it displaced, if there was one.
         displaced: Option<Displaced>,
     },
-    /// A claim retried under its number: it was applied and has been displaced or ended since.
+    /// A claim retried under its number, which does not hold now: it was displaced or has ended since, or was refused
+    /// when it was applied. Nothing is held by it, and nothing ever will be.
     ClaimedAndGone,
     /// The release or kick took effect.
     Ended {
@@ -22,7 +23,8 @@ pub enum Outcome {
         /// Its epoch.
         epoch: Epoch,
     },
-    /// The epoch named is not current (any more), or nobody is online: nothing changed.
+    /// The epoch named is not current (any more) or not the caller's, nobody is online, or the release or kick is
+    /// retried under its number: nothing changed.
     NotCurrent,
     /// Not applied.
     Refused(Refusal),
