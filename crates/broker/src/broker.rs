@@ -1,0 +1,184 @@
+//! The broker of one node: its parts, and what others ask of it.
+
+use crate::{
+    BrokerConfig, ClosingSignal, Connection, OpenSocket,
+    damping::Damping,
+    metrics::Metrics,
+    reconcile::Suspects,
+    registry::{Ended, Registry},
+    sockets::Sockets,
+    subscribe::Subscriptions,
+};
+use rollcall_contracts::{
+    Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, PeerPublisher, PresenceStore,
+};
+use rollcall_session::Order;
+use rollcall_types::{ClientId, DisconnectReason, Epoch, Message};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// The shell around the sessions of this node. Shared by listeners, the presence store and the mesh.
+pub struct Broker {
+    pub(crate) config: BrokerConfig,
+    pub(crate) store: Arc<dyn PresenceStore>,
+    pub(crate) lease: Arc<dyn LeaseGate>,
+    pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) peers: Arc<dyn PeerPublisher>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) sockets: Arc<Sockets>,
+    pub(crate) damping: Damping,
+    pub(crate) suspects: Suspects,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) draining: AtomicBool,
+    pub(crate) connects_under_way: AtomicUsize,
+    pub(crate) next_number: AtomicU64,
+}
+
+impl Broker {
+    /// A broker that nobody is connected to.
+    #[must_use]
+    pub fn new(
+        config: BrokerConfig,
+        store: Arc<dyn PresenceStore>,
+        lease: Arc<dyn LeaseGate>,
+        admission: Arc<dyn Admission>,
+        peers: Arc<dyn PeerPublisher>,
+    ) -> Arc<Self> {
+        let metrics = Arc::new(Metrics::new());
+        Arc::new(Broker {
+            config,
+            store,
+            lease,
+            admission,
+            peers,
+            registry: Arc::new(Registry::new()),
+            subscriptions: Subscriptions::default(),
+            sockets: Arc::new(Sockets::new(metrics.clone())),
+            damping: Damping::default(),
+            suspects: Suspects::default(),
+            metrics,
+            draining: AtomicBool::new(false),
+            connects_under_way: AtomicUsize::new(0),
+            next_number: AtomicU64::new(0),
+        })
+    }
+
+    /// The lease that the gate asks.
+    #[must_use]
+    pub fn lease(&self) -> &Arc<dyn LeaseGate> {
+        &self.lease
+    }
+
+    /// A listener accepted a socket.
+    #[must_use]
+    pub fn socket_opened(&self) -> OpenSocket {
+        self.sockets.open()
+    }
+
+    /// What ends sockets that hold no claim. Subscribe before looking at anything else.
+    #[must_use]
+    pub fn closing_signal(&self) -> ClosingSignal {
+        self.sockets.signal()
+    }
+
+    /// Open sockets, with or without CONNACK.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.sockets.count()
+    }
+
+    /// Open sockets before CONNACK.
+    #[must_use]
+    pub fn connections_pending(&self) -> usize {
+        self.sockets.pending()
+    }
+
+    /// Waits until at most `most` sockets wait for CONNACK: the listeners' back-pressure (B-129).
+    pub async fn pending_at_most(&self, most: usize) {
+        self.sockets.pending_at_most(most).await;
+    }
+
+    /// Client ids whose claim is held by a connection of this node.
+    #[must_use]
+    pub fn sessions_online(&self) -> usize {
+        self.registry.online()
+    }
+
+    /// Ends every connection, claims or not. Sockets close as fast as their tasks run; see [`Broker::all_closed`].
+    /// With [`DisconnectReason::NodeLost`] not a packet is sent, just the close.
+    pub fn close_all(&self, reason: DisconnectReason) {
+        let order = match reason {
+            DisconnectReason::Kicked => Order::Kick,
+            DisconnectReason::ServerShutdown => Order::Shutdown,
+            DisconnectReason::NotAuthorized => Order::NotAuthorized,
+            DisconnectReason::QuotaExceeded => Order::QuotaExceeded,
+            _ => Order::NodeLost,
+        };
+        self.sockets.close_pending();
+        for connection in self.registry.connections() {
+            connection.order(order);
+        }
+    }
+
+    /// Waits until no socket is open, at most `budget`. True when none was.
+    pub async fn all_closed(&self, budget: Duration) -> bool {
+        tokio::time::timeout(budget, self.sockets.none_left()).await.is_ok()
+    }
+
+    /// The end of a connection whose socket is closed: its slot, unless a later connection has it; its subscriptions;
+    /// then the release, unless the claim is known to be over.
+    pub(crate) fn ended(&self, connection: &Arc<Connection>, reason: DisconnectReason) {
+        connection.mailbox.close();
+        self.subscriptions.remove_all(connection);
+        self.registry.leave(connection);
+        self.count_sessions();
+        Metrics::disconnected(reason);
+        tracing::debug!(client_id = %connection.client_id, epoch = %connection.epoch, ?reason, "connection ended");
+        if connection.owes_release() {
+            self.store.release(connection.client_id.clone(), connection.epoch, reason);
+        }
+    }
+
+    pub(crate) fn count_sessions(&self) {
+        #[allow(clippy::cast_precision_loss)] // far below 2^52
+        self.metrics.sessions_online.set(self.registry.online() as f64);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+}
+
+impl ConnectionEnding for Broker {
+    fn claim_ended(&self, client_id: &ClientId, epoch: Epoch, kind: EndingKind) {
+        let Ended::Here(connection) = self.registry.claim_ended(client_id, epoch) else { return };
+        connection.claim_is_over();
+        connection.order(match kind {
+            EndingKind::Takeover => Order::Takeover,
+            EndingKind::Kicked => Order::Kick,
+            EndingKind::NodeLost => Order::NodeLost,
+        });
+    }
+}
+
+impl DeliveryTarget for Broker {
+    fn deliver_local(&self, message: Arc<Message>) {
+        self.deliver(&message, None);
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("connections", &self.connections())
+            .field("sessions_online", &self.sessions_online())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,37 @@
+//! Settings of the broker.
+
+/// Settings of the broker. 0 switches a limit off where the field says so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BrokerConfig {
+    /// Messages waiting for one client; beyond it QoS 0 messages are dropped and counted.
+    pub client_queue_messages: usize,
+    /// Subscriptions of one client; 0 = off.
+    pub client_filters: usize,
+    /// Connects of one client id per minute; 0 = off. Beyond it CONNACK 0x89.
+    pub client_connects_per_minute: u32,
+    /// CONNECTs of one client id that wait behind the one under way on this node; beyond it CONNACK 0x89.
+    pub client_connects_waiting: usize,
+    /// CONNECTs of all clients under way on this node; beyond it CONNACK 0x89.
+    pub connects_waiting: usize,
+    /// From CONNECT to the committed claim, in milliseconds, turns and hand-over included; beyond it CONNACK 0x88.
+    pub connect_deadline_ms: u64,
+    /// How long sockets and claims may disagree before reconciliation acts, in milliseconds.
+    pub reconcile_grace_ms: u64,
+    /// Waves in which a drain closes the connections.
+    pub drain_waves: u32,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        BrokerConfig {
+            client_queue_messages: 1000,
+            client_filters: 0,
+            client_connects_per_minute: 0,
+            client_connects_waiting: 8,
+            connects_waiting: 8192,
+            connect_deadline_ms: 10_000,
+            reconcile_grace_ms: 3000,
+            drain_waves: 10,
+        }
+    }
+}

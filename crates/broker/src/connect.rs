@@ -1,0 +1,172 @@
+//! The way of a CONNECT on its node: admission, turn, claim, and is it still so?
+
+use crate::{Broker, Connection, HeldClaim, connection::Identity, metrics::Metrics};
+use rollcall_contracts::{Account, AuthError, ClaimError, ClaimGranted, ConnectPermission};
+use rollcall_presence::ClaimDetails;
+use rollcall_session::{ConnectRefusal, ConnectRequest, Order};
+use rollcall_types::{DisconnectReason, Incarnation, Will};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+impl Broker {
+    /// Admits a valid CONNECT and claims its client id. Dropping the future (the socket closed) gives everything up;
+    /// the store releases a claim under way by itself.
+    ///
+    /// After `Ok` the caller looks at its socket again, then at the gate at each write.
+    ///
+    /// # Errors
+    /// When the connection may not come in; the refusal says what its client is told.
+    pub async fn connect(
+        self: &Arc<Self>,
+        request: ConnectRequest,
+        peer: SocketAddr,
+    ) -> Result<HeldClaim, ConnectRefusal> {
+        let deadline = Duration::from_millis(self.config.connect_deadline_ms);
+        let result = match tokio::time::timeout(deadline, self.admit_and_claim(request, peer)).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(ConnectRefusal::Unavailable),
+        };
+        match &result {
+            Ok(_) => self.metrics.connected.increment(1),
+            Err(refusal) => Metrics::refused(refusal.name()),
+        }
+        result
+    }
+
+    async fn admit_and_claim(
+        self: &Arc<Self>,
+        request: ConnectRequest,
+        peer: SocketAddr,
+    ) -> Result<HeldClaim, ConnectRefusal> {
+        if self.is_draining() {
+            return Err(ConnectRefusal::ShuttingDown);
+        }
+        let incarnation = self.lease.serving().ok_or(ConnectRefusal::NotServing)?;
+        // Rate before credentials: a storm must not cost a hash each (B-127).
+        self.admission.admit_connect().map_err(|_| ConnectRefusal::RateExceeded)?;
+        if !self.damping.admit(&request.client_id, self.config.client_connects_per_minute, self.lease.now()) {
+            return Err(ConnectRefusal::Flapping);
+        }
+        let _under_way = UnderWay::enter(self)?;
+        let account = self.authorize(&request, peer).await?;
+        let turn = self.registry.take_turn(&request.client_id, self.config.client_connects_waiting).await;
+        let turn = turn.map_err(|_| ConnectRefusal::Busy)?;
+        let client_id = request.client_id.clone();
+        let granted = self.store.claim(self.details(request, &account, peer)).await.map_err(refusal)?;
+        // From here to the end nothing waits, so that a dropped future cannot leave a claim behind.
+        let connection = Arc::new(Connection::new(
+            Identity {
+                number: self.next_number.fetch_add(1, Ordering::Relaxed),
+                client_id,
+                epoch: granted.epoch,
+                incarnation,
+                account,
+                source: peer.ip(),
+            },
+            self.lease.clone(),
+            &self.config,
+        ));
+        let displaced = match turn.enter(&connection) {
+            Ok(displaced) => displaced,
+            Err(_already_ended) => return Err(ConnectRefusal::Displaced),
+        };
+        self.count_sessions();
+        drop(turn);
+        tell_displaced(displaced);
+        self.still_ours(connection, &granted, incarnation)
+    }
+
+    /// The claim is committed and entered: is the lease still the one it was made under?
+    fn still_ours(
+        self: &Arc<Self>,
+        connection: Arc<Connection>,
+        granted: &ClaimGranted,
+        incarnation: Incarnation,
+    ) -> Result<HeldClaim, ConnectRefusal> {
+        tracing::debug!(client_id = %connection.client_id, epoch = %granted.epoch, "claim granted");
+        let held = HeldClaim::new(self.clone(), connection);
+        if !self.lease.may_serve(incarnation) {
+            held.release(DisconnectReason::NodeLost);
+            return Err(ConnectRefusal::LeaseLost);
+        }
+        if self.is_draining() {
+            held.release(DisconnectReason::ServerShutdown);
+            return Err(ConnectRefusal::ShuttingDown);
+        }
+        Ok(held)
+    }
+
+    async fn authorize(&self, request: &ConnectRequest, peer: SocketAddr) -> Result<Arc<Account>, ConnectRefusal> {
+        let password = request.password.as_ref().map(|password| password.0.as_slice());
+        let account = self.admission.authenticate_mqtt(request.username.as_deref(), password, peer.ip()).await.map_err(
+            |error| match error {
+                AuthError::Rejected => ConnectRefusal::BadCredentials,
+                AuthError::TooManyFailures { .. } => ConnectRefusal::TooManyFailures,
+                AuthError::Unavailable => ConnectRefusal::AccountsUnavailable,
+            },
+        )?;
+        let client_id = request.client_id.as_str();
+        let permission = self.admission.may_connect(&account, Some(client_id), peer.ip());
+        if permission != ConnectPermission::Allowed {
+            return Err(ConnectRefusal::NotAuthorized);
+        }
+        if let Some(Will { message, .. }) = &request.will
+            && !self.may_publish(&account, client_id, &message.topic, peer.ip())
+        {
+            return Err(ConnectRefusal::NotAuthorized);
+        }
+        Ok(account)
+    }
+
+    fn details(&self, request: ConnectRequest, account: &Account, peer: SocketAddr) -> ClaimDetails {
+        ClaimDetails {
+            client_id: request.client_id,
+            username: account.username.clone(),
+            protocol: request.protocol,
+            clean_start: request.clean_start,
+            keep_alive_s: request.keep_alive_s,
+            session_expiry_s: request.session_expiry_s,
+            peer: peer.to_string(),
+            bind_account: self.admission.bind_account(),
+            will: request.will,
+        }
+    }
+}
+
+/// The displaced connection of this node is told at once; a displaced one elsewhere learns it from the store.
+fn tell_displaced(displaced: Option<Arc<Connection>>) {
+    if let Some(displaced) = displaced {
+        displaced.claim_is_over();
+        displaced.order(Order::Takeover);
+    }
+}
+
+fn refusal(error: ClaimError) -> ConnectRefusal {
+    match error {
+        ClaimError::Unavailable => ConnectRefusal::Unavailable,
+        ClaimError::NotServing => ConnectRefusal::NotServing,
+        ClaimError::Displaced => ConnectRefusal::Displaced,
+        ClaimError::OtherAccount => ConnectRefusal::OtherAccount,
+        ClaimError::Busy => ConnectRefusal::Busy,
+    }
+}
+
+/// Counts one CONNECT under way, whatever becomes of it.
+struct UnderWay<'a>(&'a Broker);
+
+impl<'a> UnderWay<'a> {
+    fn enter(broker: &'a Broker) -> Result<Self, ConnectRefusal> {
+        let guard = UnderWay(broker);
+        let before = broker.connects_under_way.fetch_add(1, Ordering::SeqCst);
+        if before >= broker.config.connects_waiting { Err(ConnectRefusal::Busy) } else { Ok(guard) }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.connects_under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+}

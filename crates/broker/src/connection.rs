@@ -1,0 +1,131 @@
+//! One connection that holds a claim, as everybody but its own task sees it; and the gate.
+
+use crate::{
+    config::BrokerConfig,
+    mailbox::{Mailbox, NotQueued, Taken},
+};
+use rollcall_contracts::{Account, LeaseGate};
+use rollcall_session::{Delivery, Order};
+use rollcall_types::{ClientId, Epoch, Incarnation};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+/// A connection of this node that holds a claim. Shared by the registry, the subscription table and its own task.
+pub struct Connection {
+    pub(crate) number: u64,
+    pub(crate) client_id: ClientId,
+    pub(crate) epoch: Epoch,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) account: Arc<Account>,
+    pub(crate) source: IpAddr,
+    pub(crate) mailbox: Mailbox,
+    /// The store knows that the claim is over: no release is owed.
+    claim_over: AtomicBool,
+    lease: Arc<dyn LeaseGate>,
+    queue_most: usize,
+}
+
+/// What the broker has for a connection's task.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ToConnection {
+    /// Send this message.
+    Deliver(Delivery),
+    /// End: farewell as the table of endings says, close, release. Comes before all waiting messages, again and again.
+    End(Order),
+}
+
+/// Who a new connection belongs to.
+pub(crate) struct Identity {
+    pub(crate) number: u64,
+    pub(crate) client_id: ClientId,
+    pub(crate) epoch: Epoch,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) account: Arc<Account>,
+    pub(crate) source: IpAddr,
+}
+
+impl Connection {
+    pub(crate) fn new(identity: Identity, lease: Arc<dyn LeaseGate>, config: &BrokerConfig) -> Self {
+        Connection {
+            number: identity.number,
+            client_id: identity.client_id,
+            epoch: identity.epoch,
+            incarnation: identity.incarnation,
+            account: identity.account,
+            source: identity.source,
+            mailbox: Mailbox::default(),
+            claim_over: AtomicBool::new(false),
+            lease,
+            queue_most: config.client_queue_messages,
+        }
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn client_id(&self) -> &ClientId {
+        &self.client_id
+    }
+
+    /// The epoch of its claim.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The gate for packets: the lease of the connection's incarnation is valid, and neither a later epoch nor another
+    /// end of the claim was seen. Asked for every packet at the moment it is written, CONNACK included; whoever writes
+    /// knows that its socket is open. When it says no, only the close is left.
+    #[must_use]
+    pub fn may_send(&self) -> bool {
+        !self.mailbox.is_ended() && self.has_lease()
+    }
+
+    /// The gate for the farewell of an ordered end, and for bytes that passed [`Connection::may_send`] as packets and
+    /// reach the socket only now: the lease is valid.
+    #[must_use]
+    pub fn has_lease(&self) -> bool {
+        self.lease.may_serve(self.incarnation)
+    }
+
+    /// The next thing to do. Only the connection's own task may call it.
+    pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<ToConnection> {
+        Poll::Ready(match ready!(self.mailbox.poll_take(cx)) {
+            Taken::Order(order) => ToConnection::End(order),
+            Taken::Delivery(delivery) => ToConnection::Deliver(delivery),
+        })
+    }
+
+    pub(crate) fn deliver(&self, delivery: Delivery) -> Result<(), NotQueued> {
+        self.mailbox.deliver(delivery, self.queue_most)
+    }
+
+    pub(crate) fn order(&self, order: Order) -> bool {
+        self.mailbox.order(order)
+    }
+
+    /// The claim is over in the replicated state, so no release is owed any more.
+    pub(crate) fn claim_is_over(&self) {
+        self.claim_over.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn owes_release(&self) -> bool {
+        !self.claim_over.load(Ordering::SeqCst)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("number", &self.number)
+            .field("client_id", &self.client_id)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}

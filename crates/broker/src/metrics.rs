@@ -1,0 +1,115 @@
+//! The metrics of the broker: names, meanings, and handles fetched once.
+//!
+//! Three different counts (B-010): `rollcall_connections` are open sockets, with or without CONNACK;
+//! `rollcall_connections_pending` those of them before CONNACK; `rollcall_sessions_online` claims held by a connection.
+
+use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
+use rollcall_types::{DisconnectReason, QoS};
+
+/// Open sockets of clients.
+const CONNECTIONS: &str = "rollcall_connections";
+/// Open sockets before CONNACK.
+const CONNECTIONS_PENDING: &str = "rollcall_connections_pending";
+/// Claims held by a connection of this node.
+const SESSIONS_ONLINE: &str = "rollcall_sessions_online";
+/// CONNECTs answered.
+const CONNECTS: &str = "rollcall_connects_total";
+/// Connections with a claim that ended.
+const DISCONNECTS: &str = "rollcall_disconnects_total";
+/// Messages from clients.
+const RECEIVED: &str = "rollcall_messages_received_total";
+/// Messages put in a client's queue to be sent.
+const SENT: &str = "rollcall_messages_sent_total";
+/// Messages not delivered.
+const DROPPED: &str = "rollcall_messages_dropped_total";
+/// Subscriptions on this node.
+const SUBSCRIPTIONS: &str = "rollcall_subscriptions";
+/// Sockets against records.
+const MISMATCH: &str = "rollcall_presence_mismatch";
+
+/// Registers the descriptions of the broker's metrics with the recorder in force.
+pub fn describe_metrics() {
+    describe_gauge!(CONNECTIONS, Unit::Count, "open sockets of clients, before and after CONNACK");
+    describe_gauge!(CONNECTIONS_PENDING, Unit::Count, "open sockets of clients before CONNACK");
+    describe_gauge!(SESSIONS_ONLINE, Unit::Count, "claims held by a connection of this node");
+    describe_counter!(CONNECTS, Unit::Count, "CONNECTs by result");
+    describe_counter!(DISCONNECTS, Unit::Count, "connections that held a claim and ended, by reason");
+    describe_counter!(RECEIVED, Unit::Count, "messages received from clients, by QoS");
+    describe_counter!(SENT, Unit::Count, "messages queued to be sent to clients, by QoS");
+    describe_counter!(DROPPED, Unit::Count, "messages dropped, by reason");
+    describe_gauge!(SUBSCRIPTIONS, Unit::Count, "subscriptions of this node's sessions");
+    describe_gauge!(MISMATCH, Unit::Count, "sockets without a record plus records without a socket on this node");
+}
+
+/// Why a message was dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DropReason {
+    /// The client's queue is full.
+    QueueFull,
+    /// Over the instance's quota, or no grant.
+    OverQuota,
+    /// The publisher may not.
+    NotAuthorized,
+}
+
+/// Handles of everything that is counted often.
+pub(crate) struct Metrics {
+    pub(crate) connections: Gauge,
+    pub(crate) connections_pending: Gauge,
+    pub(crate) sessions_online: Gauge,
+    pub(crate) subscriptions: Gauge,
+    pub(crate) mismatch: Gauge,
+    pub(crate) connected: Counter,
+    sent: Counter,
+    received: [Counter; 3],
+    queue_full: Counter,
+    over_quota: Counter,
+    not_authorized: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        Metrics {
+            connections: gauge!(CONNECTIONS),
+            connections_pending: gauge!(CONNECTIONS_PENDING),
+            sessions_online: gauge!(SESSIONS_ONLINE),
+            subscriptions: gauge!(SUBSCRIPTIONS),
+            mismatch: gauge!(MISMATCH),
+            connected: counter!(CONNECTS, "result" => "accepted"),
+            sent: counter!(SENT, "qos" => "0"),
+            received: ["0", "1", "2"].map(|qos| counter!(RECEIVED, "qos" => qos)),
+            queue_full: counter!(DROPPED, "reason" => "queue_full"),
+            over_quota: counter!(DROPPED, "reason" => "over_quota"),
+            not_authorized: counter!(DROPPED, "reason" => "not_authorized"),
+        }
+    }
+
+    pub(crate) fn refused(result: &'static str) {
+        counter!(CONNECTS, "result" => result).increment(1);
+    }
+
+    pub(crate) fn disconnected(reason: DisconnectReason) {
+        counter!(DISCONNECTS, "reason" => reason.name()).increment(1);
+    }
+
+    pub(crate) fn received(&self, qos: QoS) {
+        let place = match qos {
+            QoS::AtMostOnce => 0,
+            QoS::AtLeastOnce => 1,
+            QoS::ExactlyOnce => 2,
+        };
+        self.received[place].increment(1);
+    }
+
+    pub(crate) fn sent(&self) {
+        self.sent.increment(1);
+    }
+
+    pub(crate) fn dropped(&self, reason: DropReason) {
+        match reason {
+            DropReason::QueueFull => self.queue_full.increment(1),
+            DropReason::OverQuota => self.over_quota.increment(1),
+            DropReason::NotAuthorized => self.not_authorized.increment(1),
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! The machine of one connection.
+
+use crate::{
+    Cause, ConnAck, Connect, ConnectRefusal, DecodeFault, Effect, Event, Fault, KeepAlive, Limits, Order, Outgoing,
+    Packet, Phase, Publish, PublishVerdict, ReasonCode, Receipt, Subscribe, connect,
+    connect::ConnectRequest,
+    ending::ending,
+    inbound::{Arrival, Inbound},
+};
+use rollcall_types::{BootTime, Protocol, QoS, TopicFilterError, check_topic_filter};
+use std::{num::NonZeroU16, sync::Arc};
+
+/// Most packet identifiers MQTT 3 can have under way: all there are.
+const INBOUND_MAX_V3: usize = 65_535;
+
+/// One connection, from the opening of its socket to its end.
+///
+/// The shell feeds it events and carries out its effects in order. After [`Effect::End`] every further event is
+/// ignored.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    limits: Arc<Limits>,
+    state: State,
+    seed: u128,
+    protocol: Option<Protocol>,
+    keep_alive: KeepAlive,
+    session_expiry_s: u32,
+    inbound: Inbound,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    AwaitingConnect { deadline: Option<BootTime> },
+    Claiming(Box<ConnAck>),
+    Open,
+    Ended,
+}
+
+impl Connection {
+    /// A socket was opened now. `seed` is 128 random bits, used when the client leaves its id to the broker.
+    #[must_use]
+    pub fn new(limits: Arc<Limits>, seed: u128, now: BootTime) -> Self {
+        let deadline = (limits.connect_timeout_ms > 0).then(|| now.plus_ms(limits.connect_timeout_ms));
+        Connection {
+            limits,
+            state: State::AwaitingConnect { deadline },
+            seed,
+            protocol: None,
+            keep_alive: KeepAlive::new(0, now),
+            session_expiry_s: 0,
+            inbound: Inbound::default(),
+        }
+    }
+
+    /// When [`Event::Tick`] is wanted next; `None`: never. Only CONNACK brings it forward, otherwise it moves away.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<BootTime> {
+        match &self.state {
+            State::AwaitingConnect { deadline } => *deadline,
+            State::Open => self.keep_alive.deadline(),
+            State::Claiming(_) | State::Ended => None,
+        }
+    }
+
+    /// The version, once CONNECT named it.
+    #[must_use]
+    pub fn protocol(&self) -> Option<Protocol> {
+        self.protocol
+    }
+
+    /// CONNACK was sent and the connection has not ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// MQTT 3 has no code for "over quota": such a client is slowed down by not reading from it.
+    #[must_use]
+    pub fn is_slowed_by_not_reading(&self) -> bool {
+        self.protocol != Some(Protocol::V5)
+    }
+
+    /// The one door.
+    pub fn handle(&mut self, event: Event, now: BootTime) -> Vec<Effect> {
+        if matches!(self.state, State::Ended) {
+            return Vec::new();
+        }
+        match event {
+            Event::Packet(packet) => self.packet(packet, now),
+            Event::Undecodable(fault) => self.undecodable(fault),
+            Event::PeerGone => self.end(Cause::PeerGone),
+            Event::Tick => self.tick(now),
+            Event::Admitted => self.admitted(now),
+            Event::Refused(refusal) => self.end(Cause::Refused(refusal)),
+            Event::Published { receipt, verdict } => self.published(receipt, verdict),
+            Event::Subscribed { packet_id, answers } => send(Outgoing::SubAck(packet_id, answers)),
+            Event::Unsubscribed { packet_id, existed } => send(Outgoing::UnsubAck(packet_id, existed)),
+            Event::Deliver(delivery) if self.is_open() => send(Outgoing::Publish(delivery)),
+            Event::Deliver(_) => Vec::new(),
+            Event::Order(order) => self.end(Cause::Ordered(order)),
+        }
+    }
+
+    /// The ending the shell reports when it cannot go on by itself (its task is dropped, say).
+    #[must_use]
+    pub fn abandoned(&self) -> crate::Ending {
+        ending(Cause::PeerGone, self.phase(), self.protocol)
+    }
+
+    fn phase(&self) -> Phase {
+        match self.state {
+            State::AwaitingConnect { .. } => Phase::AwaitingConnect,
+            State::Claiming(_) => Phase::Claiming,
+            State::Open | State::Ended => Phase::Open,
+        }
+    }
+
+    fn end(&mut self, cause: Cause) -> Vec<Effect> {
+        let ending = ending(cause, self.phase(), self.protocol);
+        self.state = State::Ended;
+        vec![Effect::End(ending)]
+    }
+
+    fn fault(&mut self, fault: Fault) -> Vec<Effect> {
+        self.end(Cause::Fault(fault))
+    }
+
+    fn undecodable(&mut self, fault: DecodeFault) -> Vec<Effect> {
+        self.end(Cause::Undecodable(fault))
+    }
+
+    fn tick(&mut self, now: BootTime) -> Vec<Effect> {
+        match &self.state {
+            State::AwaitingConnect { deadline: Some(deadline) } if now >= *deadline => self.end(Cause::ConnectTimedOut),
+            State::Open if self.keep_alive.is_over(now) => self.end(Cause::KeepAliveExpired),
+            _ => Vec::new(),
+        }
+    }
+
+    fn packet(&mut self, packet: Packet, now: BootTime) -> Vec<Effect> {
+        self.keep_alive.packet_arrived(now);
+        match (&self.state, packet) {
+            (State::AwaitingConnect { .. }, Packet::Connect(connect)) => self.connect(*connect),
+            (State::AwaitingConnect { .. }, _) => self.fault(Fault::ConnectMissing),
+            (_, Packet::Connect(_)) => self.fault(Fault::SecondConnect),
+            // The shell reads no packet while the claim is under way; one that comes all the same is out of order.
+            (State::Claiming(_), _) => self.fault(Fault::ProtocolError),
+            (_, packet) => self.open_packet(packet),
+        }
+    }
+
+    fn connect(&mut self, connect: Connect) -> Vec<Effect> {
+        self.protocol = Some(connect.protocol);
+        let asked_keep_alive_s = connect.keep_alive_s;
+        let asked_expiry_s = connect.session_expiry_s;
+        let request = match connect::check(connect, &self.limits, self.seed) {
+            Ok(request) => request,
+            Err(fault) => return self.fault(fault),
+        };
+        self.session_expiry_s = request.session_expiry_s;
+        self.keep_alive = KeepAlive::new(request.keep_alive_s, BootTime::default());
+        self.state = State::Claiming(Box::new(self.connack(&request, asked_keep_alive_s, asked_expiry_s)));
+        vec![Effect::Admit(Box::new(request))]
+    }
+
+    fn connack(&self, request: &ConnectRequest, asked_keep_alive_s: u16, asked_expiry_s: u32) -> ConnAck {
+        ConnAck {
+            code: ReasonCode::Success,
+            session_present: false,
+            assigned_client_id: request.assigned.then(|| request.client_id.as_str().to_owned()),
+            server_keep_alive_s: (request.keep_alive_s != asked_keep_alive_s).then_some(request.keep_alive_s),
+            session_expiry_s: (request.session_expiry_s != asked_expiry_s).then_some(request.session_expiry_s),
+            receive_maximum: self.limits.receive_maximum,
+            packet_bytes_max: self.limits.packet_bytes_max,
+        }
+    }
+
+    fn admitted(&mut self, now: BootTime) -> Vec<Effect> {
+        match std::mem::replace(&mut self.state, State::Open) {
+            State::Claiming(connack) => {
+                self.keep_alive.packet_arrived(now);
+                send(Outgoing::ConnAck(connack))
+            }
+            other => {
+                self.state = other;
+                Vec::new()
+            }
+        }
+    }
+
+    fn open_packet(&mut self, packet: Packet) -> Vec<Effect> {
+        match packet {
+            Packet::Publish(publish) => self.publish(publish),
+            Packet::Subscribe(subscribe) => self.subscribe(subscribe),
+            Packet::Unsubscribe { packet_id, filters } => self.unsubscribe(packet_id, filters),
+            Packet::PingReq => send(Outgoing::PingResp),
+            Packet::PubRel(packet_id) => {
+                let known = self.inbound.release(packet_id);
+                let code = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+                send(Outgoing::PubComp(packet_id, code))
+            }
+            // Nothing of QoS 2 was sent, so the identifier is unknown; PUBREL lets the client forget it.
+            Packet::PubRec(packet_id) => send(Outgoing::PubRel(packet_id, ReasonCode::PacketIdentifierNotFound)),
+            Packet::PubAck(_) | Packet::PubComp(_) => Vec::new(),
+            Packet::Disconnect { reason, session_expiry_s } => self.disconnect(reason, session_expiry_s),
+            Packet::Auth | Packet::ServerOnly | Packet::Connect(_) => self.fault(Fault::ProtocolError),
+        }
+    }
+
+    /// A session that was to end with its connection may not be prolonged at the end (MQTT 5.0, 3.14.2.2.2).
+    fn disconnect(&mut self, reason: u8, session_expiry_s: Option<u32>) -> Vec<Effect> {
+        if self.session_expiry_s == 0 && session_expiry_s.is_some_and(|seconds| seconds > 0) {
+            return self.fault(Fault::ProtocolError);
+        }
+        self.end(Cause::ClientLeft(reason))
+    }
+
+    fn publish(&mut self, publish: Publish) -> Vec<Effect> {
+        if let Err(fault) = self.check_publish(&publish) {
+            return self.fault(fault);
+        }
+        let Publish { message, packet_id, .. } = publish;
+        let Some(packet_id) = packet_id else {
+            return vec![Effect::Publish { message, receipt: None }];
+        };
+        let most = match self.protocol {
+            Some(Protocol::V5) => usize::from(self.limits.receive_maximum),
+            _ => INBOUND_MAX_V3,
+        };
+        match self.inbound.arrive(packet_id, most) {
+            Arrival::New => {
+                let receipt = Receipt { packet_id, exactly_once: message.qos == QoS::ExactlyOnce };
+                vec![Effect::Publish { message, receipt: Some(receipt) }]
+            }
+            Arrival::Pending => Vec::new(),
+            Arrival::Repeated if message.qos == QoS::ExactlyOnce => {
+                send(Outgoing::PubRec(packet_id, ReasonCode::Success))
+            }
+            Arrival::Repeated => send(Outgoing::PubAck(packet_id, ReasonCode::PacketIdentifierInUse)),
+            Arrival::TooMany => self.fault(Fault::ReceiveMaximumExceeded),
+        }
+    }
+
+    fn check_publish(&self, publish: &Publish) -> Result<(), Fault> {
+        let message = &publish.message;
+        let has_qos = message.qos != QoS::AtMostOnce;
+        if publish.dup && !has_qos || has_qos != publish.packet_id.is_some() {
+            return Err(Fault::Malformed); // MQTT-3.3.1-2, MQTT-2.2.1-2
+        }
+        if publish.has_subscription_id {
+            return Err(Fault::ProtocolError); // MQTT-3.3.4-6
+        }
+        if publish.topic_alias.is_some() {
+            return Err(Fault::TopicAliasInvalid); // Topic Alias Maximum is 0 (MQTT-3.3.2-9)
+        }
+        if message.topic.is_empty() {
+            return Err(Fault::ProtocolError); // MQTT 5.0, 3.3.2.1
+        }
+        connect::check_name(&message.topic, &self.limits)?;
+        connect::check_properties(&message.properties)?;
+        if self.limits.payload_fits(&message.payload) { Ok(()) } else { Err(Fault::PacketTooLarge) }
+    }
+
+    fn published(&mut self, receipt: Receipt, verdict: PublishVerdict) -> Vec<Effect> {
+        let code = match verdict {
+            PublishVerdict::Accepted { .. } => ReasonCode::Success,
+            PublishVerdict::NotAuthorized if self.protocol == Some(Protocol::V5) => ReasonCode::NotAuthorized,
+            // MQTT 3 cannot say so and must be acknowledged or cut off (3.1.1, MQTT-3.3.5-2).
+            PublishVerdict::NotAuthorized => ReasonCode::Success,
+            PublishVerdict::OverQuota { .. } => ReasonCode::QuotaExceeded,
+        };
+        self.inbound.settle(receipt.packet_id, receipt.exactly_once && code == ReasonCode::Success);
+        if receipt.exactly_once {
+            send(Outgoing::PubRec(receipt.packet_id, code))
+        } else {
+            send(Outgoing::PubAck(receipt.packet_id, code))
+        }
+    }
+
+    fn subscribe(&mut self, subscribe: Subscribe) -> Vec<Effect> {
+        if subscribe.filters.is_empty() {
+            return self.fault(Fault::ProtocolError); // MQTT-3.8.3-2
+        }
+        let mut filters = Vec::with_capacity(subscribe.filters.len());
+        for requested in subscribe.filters {
+            if let Err(fault) = check_filter(&requested.filter) {
+                return self.fault(fault);
+            }
+            if requested.no_local && rollcall_types::split_shared(&requested.filter).is_some() {
+                return self.fault(Fault::ProtocolError); // MQTT-3.8.3-4
+            }
+            let refused = (!self.limits.topic_fits(&requested.filter)).then_some(ReasonCode::TopicFilterInvalid);
+            filters.push((requested, refused));
+        }
+        vec![Effect::Subscribe {
+            packet_id: subscribe.packet_id,
+            subscription_id: subscribe.subscription_id,
+            filters,
+        }]
+    }
+
+    fn unsubscribe(&mut self, packet_id: NonZeroU16, filters: Vec<String>) -> Vec<Effect> {
+        if filters.is_empty() {
+            return self.fault(Fault::ProtocolError); // MQTT-3.10.3-2
+        }
+        for filter in &filters {
+            if let Err(fault) = check_filter(filter) {
+                return self.fault(fault);
+            }
+        }
+        vec![Effect::Unsubscribe { packet_id, filters }]
+    }
+}
+
+fn check_filter(filter: &str) -> Result<(), Fault> {
+    match check_topic_filter(filter) {
+        Ok(()) => Ok(()),
+        Err(TopicFilterError::ShareNameEmpty | TopicFilterError::ShareNameWildcard) => Err(Fault::ProtocolError),
+        Err(_) => Err(Fault::Malformed),
+    }
+}
+
+fn send(outgoing: Outgoing) -> Vec<Effect> {
+    vec![Effect::Send(outgoing)]
+}
+
+/// What the machine takes a refusal or an order from, so that shells need not name the table's types.
+impl From<ConnectRefusal> for Event {
+    fn from(refusal: ConnectRefusal) -> Self {
+        Event::Refused(refusal)
+    }
+}
+
+impl From<Order> for Event {
+    fn from(order: Order) -> Self {
+        Event::Order(order)
+    }
+}

@@ -1,0 +1,149 @@
+//! What can happen to a connection, and what its shell must do.
+
+use crate::{ConnectRefusal, ConnectRequest, DecodeFault, Ending, Outgoing, Packet, ReasonCode, RequestedSubscription};
+use rollcall_types::Message;
+use std::{
+    num::{NonZeroU16, NonZeroU32},
+    sync::Arc,
+};
+
+/// What happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The client sent a packet.
+    Packet(Packet),
+    /// The client sent bytes that are no packet.
+    Undecodable(DecodeFault),
+    /// The network connection is gone.
+    PeerGone,
+    /// Time passed; a deadline may have come.
+    Tick,
+    /// The claim is committed and the gate was open just now: the answer to [`Effect::Admit`].
+    Admitted,
+    /// The connection is not let in: the answer to [`Effect::Admit`].
+    Refused(ConnectRefusal),
+    /// The answer to [`Effect::Publish`] with a receipt.
+    Published {
+        /// Which publish.
+        receipt: Receipt,
+        /// What became of it.
+        verdict: PublishVerdict,
+    },
+    /// The answer to [`Effect::Subscribe`].
+    Subscribed {
+        /// Packet identifier of the SUBSCRIBE.
+        packet_id: NonZeroU16,
+        /// One answer for each filter, in order.
+        answers: Vec<SubscribeAnswer>,
+    },
+    /// The answer to [`Effect::Unsubscribe`].
+    Unsubscribed {
+        /// Packet identifier of the UNSUBSCRIBE.
+        packet_id: NonZeroU16,
+        /// True where a subscription existed, in order.
+        existed: Vec<bool>,
+    },
+    /// A message for this client.
+    Deliver(Delivery),
+    /// The broker ends the connection.
+    Order(Order),
+}
+
+/// What the shell must do, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Ask for admission and claim the client id; answer with [`Event::Admitted`] or [`Event::Refused`].
+    Admit(Box<ConnectRequest>),
+    /// Send a packet, through the gate.
+    Send(Outgoing),
+    /// Hand a message on; answer with [`Event::Published`] when there is a receipt.
+    Publish {
+        /// The message.
+        message: Message,
+        /// QoS 1 and 2: what must be acknowledged.
+        receipt: Option<Receipt>,
+    },
+    /// Subscribe; answer with [`Event::Subscribed`]. `None` stands for a filter already refused with the code beside.
+    Subscribe {
+        /// Packet identifier to answer.
+        packet_id: NonZeroU16,
+        /// Subscription identifier.
+        subscription_id: Option<NonZeroU32>,
+        /// Filters; those with a code are refused already and keep their place.
+        filters: Vec<(RequestedSubscription, Option<ReasonCode>)>,
+    },
+    /// Unsubscribe; answer with [`Event::Unsubscribed`].
+    Unsubscribe {
+        /// Packet identifier to answer.
+        packet_id: NonZeroU16,
+        /// Topic filters.
+        filters: Vec<String>,
+    },
+    /// Say farewell, close the socket, then release. Nothing follows it.
+    End(Ending),
+}
+
+/// The broker's reason to end a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// A newer connection took the client id.
+    Takeover,
+    /// An operator ended it.
+    Kick,
+    /// The node's incarnation is over: not a word.
+    NodeLost,
+    /// The node drains.
+    Shutdown,
+    /// A permission was withdrawn.
+    NotAuthorized,
+    /// The credentials' time ran out.
+    AuthenticationExpired,
+    /// A limit was passed.
+    QuotaExceeded,
+}
+
+/// What an acknowledgement belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// Packet identifier.
+    pub packet_id: NonZeroU16,
+    /// QoS 2; otherwise QoS 1.
+    pub exactly_once: bool,
+}
+
+/// What became of a publish.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PublishVerdict {
+    /// Every matching session has it.
+    Accepted {
+        /// A session on this node matched.
+        matched: bool,
+    },
+    /// The client may not publish to this topic.
+    NotAuthorized,
+    /// Over the instance's quota, or the node has no grant.
+    OverQuota {
+        /// Seconds to wait, at least 1.
+        retry_after_s: u32,
+    },
+}
+
+/// What became of one filter of a SUBSCRIBE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SubscribeAnswer {
+    /// Granted at QoS 0, the only one as yet.
+    Granted,
+    /// Refused.
+    Refused(ReasonCode),
+}
+
+/// A message on its way to one client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    /// The message, shared by all who get it.
+    pub message: Arc<Message>,
+    /// RETAIN flag of this delivery.
+    pub retain: bool,
+    /// Subscription identifiers of the matching subscriptions; empty for MQTT 3.
+    pub subscription_ids: Vec<NonZeroU32>,
+}

@@ -1,0 +1,56 @@
+//! The limits a connection is held to, and their defaults.
+
+/// Limits of one listener's connections. 0 switches a limit off where the field says so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// From the opening of the socket to a complete CONNECT, in milliseconds; 0 = off.
+    pub connect_timeout_ms: u64,
+    /// Longest keep-alive granted to an MQTT 5 client, in seconds (Server Keep Alive); 0 = off. MQTT 3 has no way to
+    /// tell the client another value, so its clients keep theirs.
+    pub keep_alive_max_s: u16,
+    /// Longest session expiry granted, in seconds.
+    pub session_expiry_max_s: u32,
+    /// Largest packet accepted, in bytes, told to MQTT 5 clients (Maximum Packet Size).
+    pub packet_bytes_max: u32,
+    /// Largest application payload accepted, in bytes; 0 = off.
+    pub payload_bytes_max: u32,
+    /// Longest topic name or filter accepted, in bytes; 0 = off.
+    pub topic_bytes_max: usize,
+    /// Most levels of a topic name or filter; 0 = off.
+    pub topic_levels_max: usize,
+    /// Longest client id accepted, in bytes.
+    pub client_id_bytes_max: usize,
+    /// QoS 1 and 2 messages an MQTT 5 client may have under way towards the broker (Receive Maximum). At least 1.
+    pub receive_maximum: u16,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connect_timeout_ms: 10_000,
+            keep_alive_max_s: 0,
+            session_expiry_max_s: 604_800,
+            packet_bytes_max: 1024 * 1024,
+            payload_bytes_max: 1024 * 1024,
+            topic_bytes_max: 1024,
+            topic_levels_max: 128,
+            client_id_bytes_max: 65_535,
+            receive_maximum: 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// Whether a topic name or filter is within the limits of length and depth.
+    #[must_use]
+    pub fn topic_fits(&self, topic: &str) -> bool {
+        (self.topic_bytes_max == 0 || topic.len() <= self.topic_bytes_max)
+            && (self.topic_levels_max == 0 || rollcall_types::topic_levels(topic) <= self.topic_levels_max)
+    }
+
+    /// Whether a payload is within its limit.
+    #[must_use]
+    pub fn payload_fits(&self, payload: &[u8]) -> bool {
+        self.payload_bytes_max == 0 || u32::try_from(payload.len()).is_ok_and(|len| len <= self.payload_bytes_max)
+    }
+}

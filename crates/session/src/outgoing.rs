@@ -1,0 +1,64 @@
+//! Packets to a client, neutral of the protocol version.
+
+use crate::{Delivery, ReasonCode, event::SubscribeAnswer};
+use std::num::NonZeroU16;
+
+/// One packet to a client. What MQTT 3 cannot say is left out by the encoder.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outgoing {
+    /// CONNACK.
+    ConnAck(Box<ConnAck>),
+    /// PUBLISH at QoS 0.
+    Publish(Delivery),
+    /// PUBACK.
+    PubAck(NonZeroU16, ReasonCode),
+    /// PUBREC.
+    PubRec(NonZeroU16, ReasonCode),
+    /// PUBREL.
+    PubRel(NonZeroU16, ReasonCode),
+    /// PUBCOMP.
+    PubComp(NonZeroU16, ReasonCode),
+    /// SUBACK, one answer for each filter.
+    SubAck(NonZeroU16, Vec<SubscribeAnswer>),
+    /// UNSUBACK; true where a subscription existed.
+    UnsubAck(NonZeroU16, Vec<bool>),
+    /// PINGRESP.
+    PingResp,
+    /// DISCONNECT (MQTT 5 only).
+    Disconnect(ReasonCode),
+}
+
+/// CONNACK.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConnAck {
+    /// Success or why not.
+    pub code: ReasonCode,
+    /// The session was resumed. Always false as yet: no session outlives its connection.
+    pub session_present: bool,
+    /// The id the broker chose (MQTT 5).
+    pub assigned_client_id: Option<String>,
+    /// The keep-alive in force when it is not the one asked for, in seconds.
+    pub server_keep_alive_s: Option<u16>,
+    /// The session expiry in force when it is not the one asked for, in seconds.
+    pub session_expiry_s: Option<u32>,
+    /// Receive Maximum of the broker.
+    pub receive_maximum: u16,
+    /// Maximum Packet Size of the broker, in bytes.
+    pub packet_bytes_max: u32,
+}
+
+impl ConnAck {
+    /// A refusal.
+    #[must_use]
+    pub fn refused(code: ReasonCode) -> Self {
+        ConnAck {
+            code,
+            session_present: false,
+            assigned_client_id: None,
+            server_keep_alive_s: None,
+            session_expiry_s: None,
+            receive_maximum: u16::MAX,
+            packet_bytes_max: 0,
+        }
+    }
+}

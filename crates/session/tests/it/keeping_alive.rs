@@ -1,0 +1,50 @@
+//! B-007, B-020, B-120, B-122: one and a half times the keep-alive, on the boot clock.
+
+use crate::steps::{at, connect, ended, open_with};
+use rollcall_session::{Connect, Effect, Event, Limits, Outgoing, Packet};
+use rollcall_types::{DisconnectReason, Protocol};
+
+#[test]
+fn b_007_a_silent_client_ends_at_one_and_a_half_times_its_keep_alive() {
+    for protocol in crate::steps::EVERY_PROTOCOL {
+        let mut connection = open_with(Limits::default(), Connect { keep_alive_s: 5, ..connect(protocol) });
+        assert_eq!(connection.next_deadline(), Some(at(7500)));
+        assert_eq!(connection.handle(Event::Tick, at(7499)), vec![]);
+        let ending = ended(&connection.handle(Event::Tick, at(7500)));
+        assert_eq!(ending.reason, DisconnectReason::KeepaliveTimeout);
+        assert!(ending.owes_will, "B-122");
+    }
+}
+
+#[test]
+fn b_120_any_packet_of_the_client_counts_and_what_it_is_sent_does_not() {
+    let mut connection = open_with(Limits::default(), Connect { keep_alive_s: 5, ..connect(Protocol::V311) });
+    let effects = connection.handle(Event::Packet(Packet::PingReq), at(7000));
+    assert_eq!(effects, vec![Effect::Send(Outgoing::PingResp)]);
+    assert_eq!(connection.next_deadline(), Some(at(14_500)));
+    let delivery = rollcall_session::Delivery {
+        message: crate::steps::message("a", rollcall_types::QoS::AtMostOnce).into(),
+        retain: false,
+        subscription_ids: vec![],
+    };
+    assert!(matches!(connection.handle(Event::Deliver(delivery), at(14_000))[..], [Effect::Send(_)]));
+    assert_eq!(connection.next_deadline(), Some(at(14_500)));
+}
+
+#[test]
+fn a_keep_alive_of_zero_never_ends() {
+    let mut connection = open_with(Limits::default(), connect(Protocol::V5));
+    assert_eq!(connection.next_deadline(), None);
+    assert_eq!(connection.handle(Event::Tick, at(u64::MAX)), vec![]);
+}
+
+#[test]
+fn the_time_a_claim_takes_does_not_count_against_the_client() {
+    let mut connection = crate::steps::fresh(Limits::default());
+    let asked = Connect { keep_alive_s: 1, ..connect(Protocol::V5) };
+    connection.handle(Event::Packet(Packet::Connect(Box::new(asked))), at(0));
+    assert_eq!(connection.next_deadline(), None);
+    assert_eq!(connection.handle(Event::Tick, at(9000)), vec![]);
+    connection.handle(Event::Admitted, at(9000));
+    assert_eq!(connection.next_deadline(), Some(at(10_500)));
+}

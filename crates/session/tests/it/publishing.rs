@@ -1,0 +1,156 @@
+//! PUBLISH on receipt: hand on once, acknowledge by version.
+
+use crate::steps::{EVERY_PROTOCOL, at, connect, ended, id, open, open_with, packet, publish};
+use rollcall_session::{
+    Connection, Effect, Event, Farewell, Limits, Outgoing, Packet, Publish, PublishVerdict, ReasonCode, Receipt,
+};
+use rollcall_types::{Protocol, QoS};
+
+const ACCEPTED: PublishVerdict = PublishVerdict::Accepted { matched: true };
+
+fn hand_on(connection: &mut Connection, qos: QoS, number: u16) -> Vec<Effect> {
+    packet(connection, Packet::Publish(publish("a", qos, Some(number))))
+}
+
+fn receipt(number: u16, exactly_once: bool) -> Receipt {
+    Receipt { packet_id: id(number), exactly_once }
+}
+
+fn verdict(connection: &mut Connection, receipt: Receipt, verdict: PublishVerdict) -> Vec<Effect> {
+    connection.handle(Event::Published { receipt, verdict }, at(2))
+}
+
+#[test]
+fn qos_0_is_handed_on_and_not_acknowledged() {
+    let effects = packet(&mut open(Protocol::V5), Packet::Publish(publish("a/b", QoS::AtMostOnce, None)));
+    assert!(matches!(&effects[..], [Effect::Publish { message, receipt: None }] if message.topic == "a/b"));
+}
+
+#[test]
+fn qos_1_is_acknowledged_after_its_verdict() {
+    for protocol in EVERY_PROTOCOL {
+        let mut connection = open(protocol);
+        let effects = hand_on(&mut connection, QoS::AtLeastOnce, 9);
+        assert!(matches!(&effects[..], [Effect::Publish { receipt: Some(got), .. }] if *got == receipt(9, false)));
+        let effects = verdict(&mut connection, receipt(9, false), ACCEPTED);
+        assert_eq!(effects, vec![Effect::Send(Outgoing::PubAck(id(9), ReasonCode::Success))]);
+        // The identifier is free again.
+        assert!(matches!(hand_on(&mut connection, QoS::AtLeastOnce, 9)[..], [Effect::Publish { .. }]));
+    }
+}
+
+#[test]
+fn qos_2_is_handed_on_once_however_often_it_is_repeated() {
+    // MQTT-4.3.3-10
+    for protocol in EVERY_PROTOCOL {
+        let mut connection = open(protocol);
+        assert!(matches!(hand_on(&mut connection, QoS::ExactlyOnce, 3)[..], [Effect::Publish { .. }]));
+        assert_eq!(hand_on(&mut connection, QoS::ExactlyOnce, 3), vec![], "its verdict is still out");
+        let pubrec = vec![Effect::Send(Outgoing::PubRec(id(3), ReasonCode::Success))];
+        assert_eq!(verdict(&mut connection, receipt(3, true), ACCEPTED), pubrec);
+        assert_eq!(hand_on(&mut connection, QoS::ExactlyOnce, 3), pubrec);
+        let pubcomp = vec![Effect::Send(Outgoing::PubComp(id(3), ReasonCode::Success))];
+        assert_eq!(packet(&mut connection, Packet::PubRel(id(3))), pubcomp);
+        assert!(matches!(hand_on(&mut connection, QoS::ExactlyOnce, 3)[..], [Effect::Publish { .. }]), "a new message");
+    }
+}
+
+#[test]
+fn a_pubrel_nobody_awaits_is_answered_and_does_no_harm() {
+    for protocol in EVERY_PROTOCOL {
+        let mut connection = open(protocol);
+        let unknown = Effect::Send(Outgoing::PubComp(id(5), ReasonCode::PacketIdentifierNotFound));
+        assert_eq!(packet(&mut connection, Packet::PubRel(id(5))), vec![unknown]);
+        assert!(connection.is_open());
+    }
+}
+
+#[test]
+fn acknowledgements_of_messages_never_sent_do_no_harm() {
+    let mut connection = open(Protocol::V5);
+    assert_eq!(packet(&mut connection, Packet::PubAck(id(5))), vec![]);
+    assert_eq!(packet(&mut connection, Packet::PubComp(id(5))), vec![]);
+    let pubrel = Effect::Send(Outgoing::PubRel(id(5), ReasonCode::PacketIdentifierNotFound));
+    assert_eq!(packet(&mut connection, Packet::PubRec(id(5))), vec![pubrel]);
+}
+
+#[test]
+fn a_refused_publish_is_told_by_mqtt_5_and_acknowledged_by_mqtt_3() {
+    for (protocol, given, code) in [
+        (Protocol::V5, PublishVerdict::NotAuthorized, ReasonCode::NotAuthorized),
+        (Protocol::V5, PublishVerdict::OverQuota { retry_after_s: 1 }, ReasonCode::QuotaExceeded),
+        (Protocol::V311, PublishVerdict::NotAuthorized, ReasonCode::Success),
+    ] {
+        for exactly_once in [false, true] {
+            let mut connection = open(protocol);
+            let qos = if exactly_once { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
+            hand_on(&mut connection, qos, 4);
+            let ack = if exactly_once { Outgoing::PubRec(id(4), code) } else { Outgoing::PubAck(id(4), code) };
+            assert_eq!(verdict(&mut connection, receipt(4, exactly_once), given), vec![Effect::Send(ack)]);
+            if code != ReasonCode::Success {
+                // A PUBREC with an error ends the handshake: the identifier is free (MQTT 5.0, 4.3.3).
+                assert!(matches!(hand_on(&mut connection, qos, 4)[..], [Effect::Publish { .. }]));
+            }
+        }
+    }
+}
+
+#[test]
+fn more_under_way_than_receive_maximum_ends_with_0x93() {
+    // MQTT-3.3.4-7, MQTT-3.3.4-9
+    let limits = || Limits { receive_maximum: 2, ..Limits::default() };
+    let mut connection = open_with(limits(), connect(Protocol::V5));
+    for number in [1, 2] {
+        hand_on(&mut connection, QoS::ExactlyOnce, number);
+        verdict(&mut connection, receipt(number, true), ACCEPTED);
+    }
+    let pubrec = vec![Effect::Send(Outgoing::PubRec(id(2), ReasonCode::Success))];
+    assert_eq!(hand_on(&mut connection, QoS::ExactlyOnce, 2), pubrec, "a repeat is not one more");
+    let ending = ended(&hand_on(&mut connection, QoS::AtLeastOnce, 3));
+    assert_eq!(ending.farewell, Farewell::Disconnect(ReasonCode::ReceiveMaximumExceeded));
+
+    let mut v3 = open_with(limits(), connect(Protocol::V311));
+    for number in 1..=50 {
+        assert!(matches!(hand_on(&mut v3, QoS::ExactlyOnce, number)[..], [Effect::Publish { .. }]), "v3 has none");
+    }
+}
+
+#[test]
+fn a_released_message_makes_room_below_receive_maximum() {
+    let limits = Limits { receive_maximum: 1, ..Limits::default() };
+    let mut connection = open_with(limits, connect(Protocol::V5));
+    for number in 1..=100 {
+        hand_on(&mut connection, QoS::ExactlyOnce, number);
+        verdict(&mut connection, receipt(number, true), ACCEPTED);
+        packet(&mut connection, Packet::PubRel(id(number)));
+    }
+    assert!(connection.is_open());
+}
+
+#[test]
+fn a_publish_that_breaks_a_rule_ends_the_connection_with_its_code() {
+    let base = || publish("a", QoS::AtMostOnce, None);
+    let on = |topic: &str| publish(topic, QoS::AtMostOnce, None);
+    let deep = "a/".repeat(128);
+    let mut null_property = base();
+    null_property.message.properties.content_type = Some("\0".into());
+    let mut odd_response = base();
+    odd_response.message.properties.response_topic = Some("+".into());
+    for (bad, code) in [
+        (Publish { dup: true, ..base() }, ReasonCode::MalformedPacket),
+        (publish("a", QoS::AtMostOnce, Some(1)), ReasonCode::MalformedPacket),
+        (publish("a", QoS::AtLeastOnce, None), ReasonCode::MalformedPacket),
+        (on(""), ReasonCode::ProtocolError),
+        (on("a\0"), ReasonCode::MalformedPacket),
+        (on("+"), ReasonCode::TopicNameInvalid),
+        (on(&"t".repeat(1025)), ReasonCode::TopicNameInvalid),
+        (on(&deep), ReasonCode::TopicNameInvalid),
+        (Publish { topic_alias: Some(1), ..base() }, ReasonCode::TopicAliasInvalid),
+        (Publish { has_subscription_id: true, ..base() }, ReasonCode::ProtocolError),
+        (null_property, ReasonCode::MalformedPacket),
+        (odd_response, ReasonCode::ProtocolError),
+    ] {
+        let ending = ended(&packet(&mut open(Protocol::V5), Packet::Publish(bad.clone())));
+        assert_eq!(ending.farewell, Farewell::Disconnect(code), "{bad:?}");
+    }
+}

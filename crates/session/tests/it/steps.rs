@@ -1,0 +1,103 @@
+//! Short words for the steps of a test.
+
+use rollcall_session::{
+    Connect, Connection, Effect, Ending, Event, Limits, Outgoing, Packet, Publish, RequestedSubscription,
+    RetainHandling, Subscribe,
+};
+use rollcall_types::{BootTime, Message, MessageProperties, Protocol, QoS, Will};
+use std::{num::NonZeroU16, sync::Arc};
+
+pub(crate) const EVERY_PROTOCOL: [Protocol; 3] = [Protocol::V31, Protocol::V311, Protocol::V5];
+
+pub(crate) fn id(number: u16) -> NonZeroU16 {
+    NonZeroU16::new(number).unwrap()
+}
+
+pub(crate) fn at(ms: u64) -> BootTime {
+    BootTime(ms)
+}
+
+pub(crate) fn fresh(limits: Limits) -> Connection {
+    Connection::new(Arc::new(limits), 7, at(0))
+}
+
+pub(crate) fn connect(protocol: Protocol) -> Connect {
+    Connect {
+        protocol,
+        client_id: "c1".into(),
+        clean_start: true,
+        keep_alive_s: 0,
+        username: None,
+        password: None,
+        will: None,
+        session_expiry_s: 0,
+        authentication_method: None,
+    }
+}
+
+pub(crate) fn will(topic: &str) -> Will {
+    Will { message: message(topic, QoS::AtMostOnce), delay_s: 0 }
+}
+
+pub(crate) fn message(topic: &str, qos: QoS) -> Message {
+    Message {
+        topic: topic.into(),
+        payload: b"p".to_vec(),
+        qos,
+        retain: false,
+        properties: MessageProperties::default(),
+    }
+}
+
+pub(crate) fn publish(topic: &str, qos: QoS, packet_id: Option<u16>) -> Publish {
+    Publish {
+        message: message(topic, qos),
+        packet_id: packet_id.map(id),
+        dup: false,
+        topic_alias: None,
+        has_subscription_id: false,
+    }
+}
+
+pub(crate) fn subscribe(filters: &[&str]) -> Subscribe {
+    Subscribe {
+        packet_id: id(1),
+        subscription_id: None,
+        filters: filters
+            .iter()
+            .map(|filter| RequestedSubscription {
+                filter: (*filter).into(),
+                qos: QoS::AtLeastOnce,
+                no_local: false,
+                retain_as_published: false,
+                retain_handling: RetainHandling::AtSubscribe,
+            })
+            .collect(),
+    }
+}
+
+/// A connection whose CONNACK was sent at time 0.
+pub(crate) fn open_with(limits: Limits, asked: Connect) -> Connection {
+    let mut connection = fresh(limits);
+    let effects = connection.handle(Event::Packet(Packet::Connect(Box::new(asked))), at(0));
+    assert!(matches!(effects[..], [Effect::Admit(_)]), "{effects:?}");
+    let effects = connection.handle(Event::Admitted, at(0));
+    assert!(matches!(effects[..], [Effect::Send(Outgoing::ConnAck(_))]), "{effects:?}");
+    connection
+}
+
+pub(crate) fn open(protocol: Protocol) -> Connection {
+    open_with(Limits::default(), connect(protocol))
+}
+
+pub(crate) fn packet(connection: &mut Connection, packet: Packet) -> Vec<Effect> {
+    connection.handle(Event::Packet(packet), at(1))
+}
+
+/// The one ending among the effects.
+pub(crate) fn ended(effects: &[Effect]) -> Ending {
+    match effects {
+        [Effect::End(ending)] => *ending,
+        other => panic!("expected the end, got {other:?}"),
+    }
+}
