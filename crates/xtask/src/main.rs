@@ -1,2 +1,71 @@
-//! Placeholder.
-fn main() {}
+//! The workspace's own tool: `cargo xtask verify` proves a change and never writes; `cargo xtask fix` repairs what can
+//! be repaired by rote; `cargo xtask ci` is what `.ci/run` calls; `cargo xtask cluster` runs the process clusters.
+//!
+//! What does not belong here: a rule of the project. Those are tests; this only says in which order things run.
+
+#![forbid(unsafe_code)]
+
+mod plan;
+mod step;
+mod tree;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use step::Step;
+
+/// The workspace's own tool.
+#[derive(Parser)]
+#[command(name = "cargo xtask", about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prove a change: format, lints, pages, dependencies, build, tests. Writes nothing but `target/`.
+    Verify {
+        /// Run only the steps whose name starts so.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Repair what can be repaired by rote: format, lints, transcripts, generated pages.
+    Fix {
+        /// Run only the steps whose name starts so.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// What `.ci/run` calls: the steps of `verify`, with the time of each before the tests begin.
+    Ci,
+    /// Start real nodes and run the scenarios of `tests/cluster`.
+    Cluster {
+        /// Only scenarios whose name contains this.
+        scenario: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let (steps, must_not_write) = match Arguments::parse().command {
+        Command::Verify { only } => (chosen(plan::verify(), only.as_deref()), true),
+        Command::Fix { only } => (chosen(plan::fix(), only.as_deref()), false),
+        Command::Ci => (plan::verify(), true),
+        Command::Cluster { scenario } => (plan::cluster(scenario.as_deref()), false),
+    };
+    if steps.is_empty() {
+        eprintln!("xtask: no step of that name");
+        return ExitCode::from(2);
+    }
+    let before = must_not_write.then(tree::fingerprint);
+    let done = step::run_all(&steps);
+    if let (true, Some(before)) = (done, before)
+        && before != tree::fingerprint()
+    {
+        eprintln!("xtask: the run changed files of the project; see `git status` and commit or repair them");
+        return ExitCode::FAILURE;
+    }
+    if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn chosen(steps: Vec<Step>, only: Option<&str>) -> Vec<Step> {
+    steps.into_iter().filter(|step| only.is_none_or(|start| step.name.starts_with(start))).collect()
+}

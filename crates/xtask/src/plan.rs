@@ -1,0 +1,78 @@
+//! Which steps there are, and in which order.
+//!
+//! Everything builds with the dev profile over the whole workspace: another profile, or another choice of packages,
+//! would compile the dependencies once more.
+
+use crate::step::Step;
+
+fn step(name: &'static str, cargo: &[&str], repair: &'static str) -> Step {
+    let cargo = cargo.iter().map(|argument| (*argument).to_owned()).collect();
+    Step { name, cargo, environment: Vec::new(), repair, needs: None }
+}
+
+/// The proof. Quick steps first; the tests last. `cargo test --workspace` holds the unit tests, the transcripts (compared,
+/// not rewritten), the architecture and the process clusters.
+pub(crate) fn verify() -> Vec<Step> {
+    vec![
+        step("format", &["fmt", "--all", "--check"], "cargo xtask fix --only format"),
+        Step {
+            needs: Some("cargo-deny"),
+            ..step(
+                "dependencies",
+                &["deny", "--offline", "--all-features", "check", "bans", "licenses", "sources"],
+                "take the library out again, or allow it with a reason in deny.toml",
+            )
+        },
+        step(
+            "lints",
+            &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+            "cargo xtask fix --only lints, then by hand what is left",
+        ),
+        Step {
+            environment: vec![("RUSTDOCFLAGS", "-D warnings")],
+            ..step(
+                "documentation",
+                &["doc", "--workspace", "--no-deps", "--document-private-items"],
+                "mend the comment that the message names",
+            )
+        },
+        step("build", &["build", "--workspace", "--all-targets"], "mend what the compiler names"),
+        step(
+            "tests",
+            &["test", "--workspace"],
+            "mend it; if transcripts or generated pages differ and the new text is right: cargo xtask fix",
+        ),
+    ]
+}
+
+/// What can be repaired by rote.
+pub(crate) fn fix() -> Vec<Step> {
+    vec![
+        step(
+            "lints",
+            &["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"],
+            "mend what the compiler names",
+        ),
+        step("format", &["fmt", "--all"], "mend what the formatter names"),
+        Step {
+            environment: vec![("UPDATE_TRANSCRIPTS", "1")],
+            ..step("transcripts", &["test", "--workspace", "transcript"], "see what the test says, and read `git diff`")
+        },
+        Step {
+            environment: vec![("UPDATE_GENERATED", "1")],
+            ..step(
+                "generated pages",
+                &["test", "--workspace", "--test", "the_workspace_obeys", "every_case"],
+                "add the sentence that the message asks for to docs/reference/cases.md",
+            )
+        },
+    ]
+}
+
+/// The scenarios alone. The program is built with all else, since the choice of packages decides on the features of
+/// the dependencies.
+pub(crate) fn cluster(scenario: Option<&str>) -> Vec<Step> {
+    let mut run = step("scenarios", &["test", "--workspace", "--test", "scenarios"], "read the logs it prints");
+    run.cargo.extend(scenario.map(str::to_owned));
+    vec![step("build", &["build", "--workspace", "--all-targets"], "mend what the compiler names"), run]
+}

@@ -1,0 +1,86 @@
+//! One step: a command, its name, what repairs it; run with its output shown and its time printed.
+
+use std::ffi::OsString;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// One command of a plan.
+pub(crate) struct Step {
+    /// Short name, shown with its time.
+    pub(crate) name: &'static str,
+    /// Arguments for cargo.
+    pub(crate) cargo: Vec<String>,
+    /// Environment variables set for it.
+    pub(crate) environment: Vec<(&'static str, &'static str)>,
+    /// What to do when it fails.
+    pub(crate) repair: &'static str,
+    /// A cargo tool that must be installed, or the step is left out with a word.
+    pub(crate) needs: Option<&'static str>,
+}
+
+enum Ending {
+    Passed(Duration),
+    LeftOut(&'static str),
+    Failed,
+}
+
+/// Runs the steps in order up to the first that fails. Before the last one, which is the long one with the tests, the
+/// times so far are printed together, so that the output ends with what the tests say. True when all passed.
+pub(crate) fn run_all(steps: &[Step]) -> bool {
+    let mut times: Vec<(&str, String)> = Vec::new();
+    for (number, step) in steps.iter().enumerate() {
+        if number > 0 && number + 1 == steps.len() {
+            print_times(&times);
+        }
+        println!("xtask: {} ({} of {}): cargo {}", step.name, number + 1, steps.len(), step.cargo.join(" "));
+        match run(step) {
+            Ending::Passed(time) => {
+                println!("xtask: {} passed in {:.1} s", step.name, time.as_secs_f64());
+                times.push((step.name, format!("{:.1} s", time.as_secs_f64())));
+            }
+            Ending::LeftOut(tool) => {
+                println!("xtask: {} LEFT OUT: {tool} is not installed (cargo install --locked {tool})", step.name);
+                times.push((step.name, "left out".to_owned()));
+            }
+            Ending::Failed => {
+                eprintln!("xtask: {} FAILED; to repair: {}", step.name, step.repair);
+                return false;
+            }
+        }
+    }
+    true
+}
+
+fn print_times(times: &[(&str, String)]) {
+    let list: Vec<String> = times.iter().map(|(name, time)| format!("{name} {time}")).collect();
+    println!("xtask: so far: {}", list.join(", "));
+}
+
+fn run(step: &Step) -> Ending {
+    if let Some(tool) = step.needs
+        && !installed(tool)
+    {
+        return Ending::LeftOut(tool);
+    }
+    let began = Instant::now();
+    let mut command = Command::new(cargo());
+    command.args(&step.cargo).envs(step.environment.iter().copied());
+    match command.status() {
+        Ok(status) if status.success() => Ending::Passed(began.elapsed()),
+        Ok(_) => Ending::Failed,
+        Err(error) => {
+            eprintln!("xtask: cargo did not start: {error}");
+            Ending::Failed
+        }
+    }
+}
+
+/// Whether `cargo-<verb>` answers, given its full name.
+fn installed(tool: &str) -> bool {
+    let verb = tool.strip_prefix("cargo-").unwrap_or(tool);
+    Command::new(cargo()).args([verb, "--version"]).output().is_ok_and(|output| output.status.success())
+}
+
+fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
