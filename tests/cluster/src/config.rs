@@ -1,0 +1,127 @@
+//! The configuration that each node of a test cluster gets.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// The account of nearly all scenarios: it may connect, publish, subscribe and ask.
+pub const USER: (&str, &str) = ("user0", "secret0");
+/// An account that a policy forbids to connect, and so to ask.
+pub const FORBIDDEN_USER: (&str, &str) = ("nobody", "secret1");
+
+/// What a scenario wants of its cluster. Everything else is a default of the server.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many nodes.
+    pub nodes: usize,
+    /// How many partitions.
+    pub partitions: u16,
+    /// Replicas of each partition.
+    pub replicas: u16,
+    /// Node lease in milliseconds.
+    pub lease_ms: u64,
+    /// The instance's quota; 0 = off.
+    pub messages_per_second: u32,
+    /// From TCP open to CONNECT, in milliseconds.
+    pub connect_timeout_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            nodes: 3,
+            partitions: 3,
+            replicas: 3,
+            lease_ms: 3_000,
+            messages_per_second: 100_000,
+            connect_timeout_ms: 10_000,
+        }
+    }
+}
+
+/// Where one node listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// MQTT over TCP.
+    pub mqtt: SocketAddr,
+    /// MQTT over WebSocket.
+    pub ws: SocketAddr,
+    /// The data plane.
+    pub http: SocketAddr,
+    /// Health, readiness, metrics.
+    pub admin: SocketAddr,
+    /// Other nodes.
+    pub mesh: SocketAddr,
+}
+
+/// The TOML of one node.
+#[must_use]
+pub fn toml(options: &Options, name: &str, data_dir: &Path, own: &Addresses, seeds: &[SocketAddr]) -> String {
+    let seeds: Vec<String> = seeds.iter().map(|seed| format!("\"{seed}\"")).collect();
+    let Options { nodes, partitions, replicas, lease_ms, messages_per_second, connect_timeout_ms } = options;
+    let mut text = String::new();
+    write!(
+        text,
+        r##"[node]
+name = "{name}"
+data_dir = "{data_dir}"
+advertise_host = "{host}"
+
+[cluster]
+name = "scenarios"
+seeds = [{seeds}]
+expect_nodes = {nodes}
+partitions = {partitions}
+replicas = {replicas}
+lease_ms = {lease_ms}
+secret = "a secret of the scenarios"
+
+[listeners]
+mqtt = "{mqtt}"
+ws = "{ws}"
+http = "{http}"
+admin = "{admin}"
+mesh = "{mesh}"
+
+[limits]
+messages_per_second = {messages_per_second}
+connect_timeout_ms = {connect_timeout_ms}
+
+[[auth.bootstrap_users]]
+username = "{user}"
+password = "{password}"
+role = "client"
+
+[[auth.bootstrap_users]]
+username = "{forbidden}"
+password = "{forbidden_password}"
+role = "client"
+
+[[auth.bootstrap_policies]]
+name = "nobody connects"
+effect = "deny"
+actions = ["connect"]
+username = "{forbidden}"
+
+[[auth.bootstrap_policies]]
+name = "everybody else may do all"
+effect = "allow"
+actions = ["connect", "pub", "sub"]
+resources = ["#"]
+"##,
+        data_dir = data_dir.display(),
+        host = own.mesh.ip(),
+        seeds = seeds.join(", "),
+        mqtt = own.mqtt,
+        ws = own.ws,
+        http = own.http,
+        admin = own.admin,
+        mesh = own.mesh,
+        user = USER.0,
+        password = USER.1,
+        forbidden = FORBIDDEN_USER.0,
+        forbidden_password = FORBIDDEN_USER.1,
+    )
+    .expect("writing to a string");
+    text
+}

@@ -1,0 +1,10 @@
+//! A raw MQTT client for 3.1, 3.1.1 and 5.0: it sends what it is told, right or wrong, and shows every byte that comes
+//! back.
+
+mod connection;
+mod packet;
+mod websocket;
+
+pub use connection::{Arrival, Connack, Connection, Refused};
+pub use packet::{Connect, Packet, Version, Will, kind, publish, subscribe};
+pub use websocket::WebSocket;

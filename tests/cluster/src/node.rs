@@ -1,0 +1,115 @@
+//! One node: its folder, its process, and what can be done to that process.
+
+use crate::binary;
+use crate::config::Addresses;
+use crate::deadline::until;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// How many lines of a node's log a failing test prints.
+const LOG_LINES_SHOWN: usize = 60;
+
+/// A node of a test cluster, running or not.
+pub struct Node {
+    /// Its name in the cluster: `n1`, …
+    pub name: String,
+    /// Where it listens.
+    pub addresses: Addresses,
+    config: PathBuf,
+    log: PathBuf,
+    namespace: Option<String>,
+    child: Option<Child>,
+}
+
+impl Node {
+    /// A node that is not started yet. The configuration file is there already; the log will lie beside it.
+    #[must_use]
+    pub fn new(name: &str, addresses: Addresses, config: &Path, namespace: Option<String>) -> Self {
+        let log = config.with_extension("log");
+        Node { name: name.to_owned(), addresses, config: config.to_owned(), log, namespace, child: None }
+    }
+
+    /// Starts the process. Its log grows over restarts.
+    pub fn start(&mut self) {
+        assert!(self.child.is_none(), "{} runs already", self.name);
+        let log = File::options().create(true).append(true).open(&self.log).expect("the log file opens");
+        let mut command = match &self.namespace {
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(binary::rollcall());
+                command
+            }
+            None => Command::new(binary::rollcall()),
+        };
+        command
+            .args(["server", "--config"])
+            .arg(&self.config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log file opens"))
+            .stderr(log);
+        self.child = Some(command.spawn().expect("rollcall server starts"));
+    }
+
+    /// Whether the process is there.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// `kill -9`, and waits until the kernel has taken the process away.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            child.wait().expect("a killed process ends");
+        }
+    }
+
+    /// Sends SIGTERM: the node drains and stops.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGSTOP: the process stands still, its sockets stay open.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Sends SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Waits until the process has ended by itself.
+    pub fn ended(&mut self, limit: Duration) -> ExitStatus {
+        let child = self.child.as_mut().expect("the node runs");
+        let status = until(&format!("{} ends", self.name), limit, || match child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            other => Err(format!("{other:?}")),
+        });
+        self.child = None;
+        status
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the node runs");
+        kill_process(Pid::from_child(child), signal).expect("a signal reaches the node");
+    }
+
+    /// The end of the log.
+    #[must_use]
+    pub fn log_end(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // A stopped process dies of SIGKILL all the same.
+        self.kill();
+    }
+}

@@ -1,0 +1,21 @@
+//! What a user sees of a cluster of real processes, scenario by scenario.
+//!
+//! Scenarios run one at a time, whatever the number of test threads: they measure times. Those that need root, loop
+//! devices or another program say so aloud when it is missing, and fail where `ROLLCALL_SCENARIOS_ALL` is set.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod connect;
+mod demo;
+mod drain;
+mod failover;
+mod fences;
+mod four_nodes;
+mod interop;
+mod isolation;
+mod keepalive;
+mod odd_ids;
+mod power_loss;
+mod quota;
+mod status;
+mod takeover;
