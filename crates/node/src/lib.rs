@@ -1,5 +1,25 @@
-//! Composes a node of everything below it.
+//! One node composed of its parts: configuration, the order of starting and stopping, serving terms, readiness,
+//! reconciliation, drain.
+//!
+//! Start reading at [`Node`]. What does not belong here: a rule (floors 0 and 1), a mechanism, or an edge; only what
+//! ties them together.
 
 #![forbid(unsafe_code)]
 
+mod accounts;
 pub mod config;
+mod errors;
+mod feed_reader;
+mod formation;
+mod late_presence;
+mod metrics_text;
+mod node;
+mod peer_calls;
+mod peer_publisher;
+mod readiness;
+mod reconcile;
+mod serving;
+mod settings;
+
+pub use errors::StartError;
+pub use node::Node;

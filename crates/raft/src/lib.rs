@@ -1,1 +1,41 @@
-//! Placeholder.
+//! The Raft groups of a node: the cluster group and the partitions placed here, with everything that makes them a
+//! presence store: proposals that carry many operations, forwarding, read points, follower reads, feeds.
+//!
+//! Start reading at [`Replication`]. What does not belong here: the rules themselves (`presence`, `cluster`), the
+//! log's bytes (`storage`), links (`mesh`), leases (`controller`), clients and sessions (`broker`).
+//!
+//! openraft is known to this crate and to `storage` only.
+
+#![forbid(unsafe_code)]
+
+mod cluster_client;
+mod config;
+mod feed_follower;
+mod group;
+mod groups;
+mod housekeeping;
+mod leader_clock;
+mod machine;
+pub mod metrics;
+mod network;
+mod operations;
+pub mod payload;
+mod presence_client;
+mod proposer;
+mod read_point;
+mod reader;
+mod receiver;
+mod replica;
+mod replication;
+mod term_check;
+mod wire;
+
+pub use cluster_client::{ChangeError, ClusterClient};
+pub use config::GroupsConfig;
+pub use feed_follower::FeedSink;
+pub use group::{Group, GroupError, GroupHandle};
+pub use groups::{Groups, Topology};
+pub use presence_client::PresenceClient;
+pub use read_point::{Ask, PointAnswer, ReadPoints};
+pub use replica::{Applied, Position, Replica, Replicated};
+pub use replication::Replication;

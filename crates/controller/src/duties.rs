@@ -1,0 +1,164 @@
+//! What this node does while it leads: answer heartbeats and retire incarnations (cluster group), bring members into
+//! the cluster group, and give leadership to the replica that should have it (every group).
+
+use crate::{boot_clock::boot_time, metrics::RETIRED};
+use parking_lot::Mutex;
+use rollcall_cluster::{ClusterChange, LeaseTable, LeaseTerms};
+use rollcall_proto::{HeartbeatReply, HeartbeatRequest, heartbeat_reply};
+use rollcall_raft::{Ask, PointAnswer, Replication};
+use rollcall_types::{GroupId, Incarnation, NodeId, Owner};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// How long the quorum round behind a heartbeat may take.
+const QUORUM_ROUND: Duration = Duration::from_millis(500);
+/// Longest wait for a retirement to be committed before it is proposed again.
+const RETIRE_WITHIN: Duration = Duration::from_millis(1000);
+/// How often leadership and membership are looked at.
+const BALANCE_EVERY: Duration = Duration::from_millis(1000);
+
+/// The leader's duties on this node.
+pub struct LeaderDuties {
+    replication: Arc<Replication>,
+    table: Mutex<Leading>,
+    terms: LeaseTerms,
+}
+
+struct Leading {
+    term: Option<u64>,
+    table: LeaseTable,
+    /// Incarnations given up in this term: a heartbeat that comes too late must not prolong them, since their
+    /// retirement may be in the log already.
+    given_up: BTreeMap<NodeId, Incarnation>,
+}
+
+impl LeaderDuties {
+    /// Duties under leases of this length.
+    #[must_use]
+    pub fn new(replication: Arc<Replication>, terms: LeaseTerms) -> Self {
+        let leading = Leading { term: None, table: LeaseTable::new(terms), given_up: BTreeMap::new() };
+        LeaderDuties { replication, table: Mutex::new(leading), terms }
+    }
+
+    /// Answers a heartbeat: acknowledged only after a quorum round that began after its receipt, so that a deposed
+    /// leader never prolongs a lease.
+    pub async fn answer(&self, from: NodeId, request: &HeartbeatRequest) -> HeartbeatReply {
+        let received_at = boot_time();
+        let reply = |answer| HeartbeatReply { answer: Some(answer) };
+        let nothing = HeartbeatReply { answer: None };
+        let (node, incarnation) = (NodeId(request.node), Incarnation(request.incarnation));
+        if node != from {
+            return nothing;
+        }
+        let ask = Ask { group: GroupId::CLUSTER, saved_term: Some(request.saved_term) };
+        let answers = self.replication.points().answer(from, &[ask], QUORUM_ROUND).await;
+        let (term, index) = match answers.first() {
+            Some(PointAnswer::Point { term, index }) => (*term, *index),
+            Some(PointAnswer::Elsewhere(leader)) => return reply(heartbeat_reply::Answer::LeaderHint(leader.0)),
+            _ => return nothing,
+        };
+        let replica = self.replication.groups().cluster().replica();
+        let reached = tokio::time::timeout(QUORUM_ROUND, replica.watch().wait_for(|p| p.index >= index)).await;
+        if !matches!(reached, Ok(Ok(_))) {
+            return nothing;
+        }
+        {
+            let applied = replica.read();
+            let last = applied.state.last_incarnation(node);
+            if incarnation < last || (incarnation == last && !applied.state.is_alive(Owner { node, incarnation })) {
+                let sentence = format!("incarnation {incarnation} of this node is over; it must register anew");
+                return reply(heartbeat_reply::Answer::Retired(sentence));
+            }
+            if incarnation > last {
+                return nothing;
+            }
+        }
+        let mut leading = self.table.lock();
+        leading.lead(term);
+        if leading.given_up.get(&node).is_some_and(|given_up| incarnation <= *given_up) {
+            return nothing;
+        }
+        leading.table.heartbeat(node, incarnation, received_at);
+        reply(heartbeat_reply::Answer::Acknowledged(true))
+    }
+
+    /// Runs until stopped.
+    pub async fn run(&self, stop: CancellationToken) {
+        let look = Duration::from_millis(self.terms.tick_interval_ms().max(1));
+        let mut balanced = tokio::time::Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(look) => {}
+            }
+            self.expire().await;
+            if balanced.elapsed() >= BALANCE_EVERY {
+                balanced = tokio::time::Instant::now();
+                self.balance().await;
+            }
+        }
+    }
+
+    async fn expire(&self) {
+        let groups = self.replication.groups();
+        let Some(term) = groups.cluster().handle().leading_term() else {
+            let mut leading = self.table.lock();
+            leading.term = None;
+            leading.table.stepped_down();
+            return;
+        };
+        let alive: Vec<_> = groups.cluster().replica().read().state.alive_incarnations().collect();
+        let over = {
+            let mut leading = self.table.lock();
+            leading.lead(term);
+            let over = leading.table.tick(boot_time(), alive);
+            leading.given_up.extend(over.iter().copied());
+            over
+        };
+        for (node, up_to) in over {
+            tracing::warn!(%node, incarnation = %up_to, "lease over, retiring the incarnation");
+            // Only in the term whose lease table said so: a later leader may have prolonged the lease.
+            let change = ClusterChange::Retire { node, up_to };
+            match self.replication.cluster().change_in_term(change, term, RETIRE_WITHIN).await {
+                Ok(_) => metrics::counter!(RETIRED).increment(1),
+                Err(error) => tracing::warn!(%node, %error, "retirement not committed yet"),
+            }
+        }
+    }
+
+    async fn balance(&self) {
+        let groups = self.replication.groups();
+        let topology = groups.topology();
+        for (partition, group) in groups.hosted() {
+            let preferred = topology.placement.get(partition).and_then(|replicas| replicas.first().copied());
+            if let Some(preferred) = preferred
+                && preferred != groups.me()
+                && group.handle().is_leader()
+                && groups.mesh().is_connected(preferred)
+            {
+                group.handle().transfer_if_caught_up(preferred).await;
+            }
+        }
+        let cluster = groups.cluster().handle();
+        if cluster.is_leader() {
+            let members = cluster.members();
+            for node in topology.names.keys().filter(|node| !members.contains(node)) {
+                if let Err(error) = cluster.add_learner(*node).await {
+                    tracing::debug!(%node, %error, "learner not added yet");
+                }
+            }
+        }
+    }
+}
+
+impl Leading {
+    /// A new term of leadership starts every wait afresh.
+    fn lead(&mut self, term: u64) {
+        if self.term != Some(term) {
+            self.term = Some(term);
+            self.given_up.clear();
+            self.table.became_leader(boot_time());
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The node's side of a lease: a heartbeat to the cluster group's leader again and again, until the lease is lost.
+
+use crate::{
+    boot_clock::boot_time,
+    duties::LeaderDuties,
+    gate::NodeLeaseGate,
+    metrics::{LEASE_REMAINING, LEASES_LOST},
+};
+use bytes::Bytes;
+use prost::Message as _;
+use rollcall_cluster::LeaseTerms;
+use rollcall_contracts::LeaseGate as _;
+use rollcall_proto::{HeartbeatReply, HeartbeatRequest, Kind, heartbeat_reply};
+use rollcall_raft::Groups;
+use rollcall_types::{GroupId, NodeId, Owner};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Why a lease ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LeaseEnd {
+    /// It ran out before a renewal was acknowledged.
+    RanOut,
+    /// The cluster has retired this incarnation.
+    Retired,
+    /// The node was told to stop keeping it.
+    Stopped,
+}
+
+/// Looks at the remaining time between two heartbeats.
+const LOOKS_PER_HEARTBEAT: u32 = 8;
+
+/// Renews until the lease ends. `held` turns true with the first acknowledgement.
+pub async fn keep_lease(
+    groups: &Groups,
+    duties: &LeaderDuties,
+    gate: &NodeLeaseGate,
+    owner: Owner,
+    terms: LeaseTerms,
+    held: &watch::Sender<bool>,
+    stop: &CancellationToken,
+) -> LeaseEnd {
+    let every = Duration::from_millis(terms.heartbeat_interval_ms().max(1));
+    let remaining = metrics::gauge!(LEASE_REMAINING);
+    let begun = boot_time();
+    let mut sequence = 0;
+    let mut hint = None;
+    loop {
+        sequence += 1;
+        let sent_at = boot_time();
+        let beat = heartbeat(groups, duties, owner, sequence, hint.take(), every * 2);
+        let look = every / LOOKS_PER_HEARTBEAT;
+        tokio::pin!(beat);
+        let answer = loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return LeaseEnd::Stopped,
+                answer = &mut beat => break answer,
+                () = tokio::time::sleep(look) => {
+                    if *held.borrow() && !gate.may_serve(owner.incarnation) {
+                        metrics::counter!(LEASES_LOST).increment(1);
+                        return LeaseEnd::RanOut;
+                    }
+                }
+            }
+        };
+        match answer {
+            Beat::Acknowledged if gate.renew(owner.incarnation, sent_at) => {
+                held.send_if_modified(|h| !std::mem::replace(h, true));
+            }
+            Beat::Retired => {
+                gate.end(owner.incarnation);
+                return LeaseEnd::Retired;
+            }
+            Beat::Elsewhere(leader) => hint = Some(leader),
+            Beat::Acknowledged | Beat::None => {}
+        }
+        let lost = if *held.borrow() {
+            !gate.may_serve(owner.incarnation)
+        } else {
+            // Never held: give up after two leases' time, so that the node registers anew.
+            boot_time().since(begun) > terms.lease_ms() * 2
+        };
+        if lost {
+            gate.end(owner.incarnation);
+            metrics::counter!(LEASES_LOST).increment(1);
+            return LeaseEnd::RanOut;
+        }
+        #[allow(clippy::cast_precision_loss)]
+        remaining.set(gate.valid_until().map_or(0.0, |until| until.since(boot_time()) as f64 / 1000.0));
+        // An unanswered heartbeat is repeated at once, a lost one soon; an acknowledged one has time.
+        let pause = if hint.is_some() {
+            Duration::ZERO
+        } else {
+            every.saturating_sub(Duration::from_millis(boot_time().since(sent_at))).max(Duration::from_millis(5))
+        };
+        let next = tokio::time::Instant::now() + pause;
+        while tokio::time::Instant::now() < next {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return LeaseEnd::Stopped,
+                () = tokio::time::sleep_until(next.min(tokio::time::Instant::now() + look)) => {}
+            }
+            if *held.borrow() && !gate.may_serve(owner.incarnation) {
+                metrics::counter!(LEASES_LOST).increment(1);
+                return LeaseEnd::RanOut;
+            }
+        }
+    }
+}
+
+/// What came of one heartbeat.
+enum Beat {
+    Acknowledged,
+    Elsewhere(NodeId),
+    Retired,
+    None,
+}
+
+async fn heartbeat(
+    groups: &Groups,
+    duties: &LeaderDuties,
+    owner: Owner,
+    sequence: u64,
+    hint: Option<NodeId>,
+    within: Duration,
+) -> Beat {
+    let Some(leader) = hint.or_else(|| groups.whom_to_ask(GroupId::CLUSTER)) else { return Beat::None };
+    let request = HeartbeatRequest {
+        node: owner.node.0,
+        incarnation: owner.incarnation.0,
+        sequence,
+        saved_term: groups.cluster().handle().saved_term(),
+    };
+    let reply = if leader == groups.me() {
+        duties.answer(owner.node, &request).await
+    } else {
+        let bytes = Bytes::from(request.encode_to_vec());
+        match groups.mesh().call(leader, Kind::Heartbeat as u32, 0, 0, bytes, within).await {
+            Ok(reply) => HeartbeatReply::decode(reply).unwrap_or_default(),
+            Err(_) => HeartbeatReply::default(),
+        }
+    };
+    match reply.answer {
+        Some(heartbeat_reply::Answer::Acknowledged(true)) => Beat::Acknowledged,
+        Some(heartbeat_reply::Answer::Retired(_)) => Beat::Retired,
+        Some(heartbeat_reply::Answer::LeaderHint(leader)) if leader != 0 => Beat::Elsewhere(NodeId(leader)),
+        _ => Beat::None,
+    }
+}

@@ -1,0 +1,44 @@
+//! What this node does with the partitions' feeds: hang up on displaced and kicked epochs of its own, and deliver due
+//! wills to its subscribers.
+
+use rollcall_broker::Broker;
+use rollcall_contracts::{ConnectionEnding as _, DeliveryTarget as _, EndingKind};
+use rollcall_presence::{FeedEntry, Transition};
+use rollcall_raft::FeedSink;
+use rollcall_types::{DisconnectReason, NodeId, PartitionId};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Reads the feeds for one node.
+pub(crate) struct FeedReader {
+    pub(crate) me: NodeId,
+    pub(crate) broker: Arc<Broker>,
+    /// Asked for when entries were lost to this reader: sockets and claims must be compared afresh.
+    pub(crate) reconcile: Arc<Notify>,
+}
+
+impl FeedSink for FeedReader {
+    fn entries(&self, _partition: PartitionId, entries: &[Arc<FeedEntry>]) {
+        for entry in entries {
+            match &entry.transition {
+                Transition::Disconnected(reason) if entry.owner.node == self.me => {
+                    let how = match reason {
+                        DisconnectReason::Takeovered | DisconnectReason::Discarded => EndingKind::Takeover,
+                        DisconnectReason::Kicked => EndingKind::Kicked,
+                        DisconnectReason::NodeLost => EndingKind::NodeLost,
+                        // This node's own release.
+                        _ => continue,
+                    };
+                    self.broker.claim_ended(&entry.client_id, entry.epoch, how);
+                }
+                Transition::WillDue(will) => self.broker.deliver_local(Arc::new(will.message.clone())),
+                Transition::Disconnected(_) | Transition::Connected => {}
+            }
+        }
+    }
+
+    fn gap(&self, partition: PartitionId) {
+        tracing::warn!(%partition, "a part of the feed was missed, comparing sockets and claims afresh");
+        self.reconcile.notify_one();
+    }
+}

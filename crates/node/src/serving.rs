@@ -1,0 +1,178 @@
+//! The serving terms of a node: one incarnation after the other, each with a lease, its connections and its claims.
+//!
+//! A term begins with a registration at the cluster group, opens the MQTT listeners when the first heartbeat is
+//! acknowledged, and ends with the lease: then every socket is closed at once, and the node registers anew.
+
+use crate::{readiness::NodeReadiness, reconcile};
+use rollcall_broker::Broker;
+use rollcall_cluster::{ClusterChange, ClusterOutcome, ClusterRefusal, DirectoryId, LeaseTerms, NodeAddresses};
+use rollcall_controller::{LeaderDuties, LeaseEnd, NodeLeaseGate, keep_lease};
+use rollcall_mqtt_listener::{ListenerConfig, MqttListeners};
+use rollcall_raft::Replication;
+use rollcall_types::{Incarnation, Owner};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for a registration before it is tried afresh.
+const REGISTER_WITHIN: Duration = Duration::from_secs(2);
+/// Pause before a refused registration is tried again.
+const REGISTER_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a term needs.
+pub(crate) struct Serving {
+    pub(crate) replication: Arc<Replication>,
+    pub(crate) duties: Arc<LeaderDuties>,
+    pub(crate) gate: Arc<NodeLeaseGate>,
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) readiness: Arc<NodeReadiness>,
+    pub(crate) listeners: ListenerConfig,
+    pub(crate) directory: DirectoryId,
+    pub(crate) addresses: NodeAddresses,
+    pub(crate) terms: LeaseTerms,
+    pub(crate) drain_budget: Duration,
+    pub(crate) reconcile: Arc<Notify>,
+}
+
+impl Serving {
+    /// Serves term after term until told to stop, then drains.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let Some(incarnation) = self.register(&stop).await else { return };
+            let owner = Owner { node: self.replication.groups().me(), incarnation };
+            tracing::info!(%incarnation, "a serving term begins");
+            let end = self.term(owner, &stop).await;
+            self.readiness.serving(false);
+            match end {
+                LeaseEnd::Stopped => return,
+                LeaseEnd::RanOut => tracing::warn!(%incarnation, "lease over, all clients were hung up"),
+                LeaseEnd::Retired => tracing::warn!(%incarnation, "retired by the cluster, all clients were hung up"),
+            }
+        }
+    }
+
+    /// Asks for the next incarnation until there is one; `None` when told to stop.
+    async fn register(&self, stop: &CancellationToken) -> Option<Incarnation> {
+        let node = self.replication.groups().me();
+        let mut after = self.replication.groups().cluster().replica().read().state.last_incarnation(node);
+        loop {
+            let change = ClusterChange::RegisterIncarnation {
+                node,
+                directory: self.directory,
+                addresses: self.addresses.clone(),
+                after,
+            };
+            let outcome = tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                outcome = self.replication.cluster().change(&change, REGISTER_WITHIN) => outcome,
+            };
+            match outcome {
+                Ok(ClusterOutcome::Registered { incarnation }) => return Some(incarnation),
+                // An earlier try of ours may have been applied unseen; it serves nobody, so go on from it.
+                Ok(ClusterOutcome::Refused(ClusterRefusal::NotTheLast { last })) => {
+                    after = last;
+                    continue;
+                }
+                Ok(other) => tracing::info!(?other, "the cluster does not register this node yet"),
+                Err(error) => tracing::info!(%error, "registration not committed yet"),
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                () = tokio::time::sleep(REGISTER_PAUSE) => {}
+            }
+        }
+    }
+
+    async fn term(&self, owner: Owner, stop: &CancellationToken) -> LeaseEnd {
+        self.gate.begin(owner.incarnation);
+        self.replication.presence().begin(owner);
+        let (held, mut first) = watch::channel(false);
+        let end_lease = CancellationToken::new();
+        let lease = keep_lease(
+            self.replication.groups(),
+            &self.duties,
+            &self.gate,
+            owner,
+            self.terms,
+            &held,
+            &end_lease,
+        );
+        tokio::pin!(lease);
+        let end = tokio::select! {
+            biased;
+            end = &mut lease => Some(end),
+            () = stop.cancelled() => Some(LeaseEnd::Stopped),
+            _ = first.wait_for(|held| *held) => None,
+        };
+        if let Some(end) = end {
+            self.gate.end(owner.incarnation);
+            self.replication.presence().end().await;
+            return end;
+        }
+        let mut listeners = match MqttListeners::start(self.listeners.clone(), Arc::clone(&self.broker)) {
+            Ok(listeners) => listeners,
+            Err(error) => {
+                tracing::error!(%error, "the mqtt listeners do not open; trying again in a new term");
+                self.gate.end(owner.incarnation);
+                self.replication.presence().end().await;
+                tokio::time::sleep(REGISTER_PAUSE).await;
+                return LeaseEnd::RanOut;
+            }
+        };
+        self.readiness.serving(true);
+        let reconciling = reconcile::run(
+            Arc::clone(&self.replication),
+            Arc::clone(&self.broker),
+            owner,
+            Duration::from_millis(self.terms.lease_ms()),
+            Arc::clone(&self.reconcile),
+        );
+        tokio::pin!(reconciling);
+        let end = tokio::select! {
+            biased;
+            end = &mut lease => end,
+            () = stop.cancelled() => LeaseEnd::Stopped,
+            () = &mut reconciling => LeaseEnd::RanOut,
+        };
+        self.readiness.serving(false);
+        if end == LeaseEnd::Stopped {
+            // The lease is kept while the clients are asked to leave, so that what they still send counts.
+            let drain = self.drain(owner, &mut listeners);
+            tokio::pin!(drain);
+            let mut renewing = true;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut drain => break,
+                    _ = &mut lease, if renewing => renewing = false,
+                }
+            }
+        } else {
+            // Sockets first: the gate lets nothing through any more, and the close must come before the fence.
+            self.broker.close_all();
+            listeners.stop().await;
+        }
+        self.gate.end(owner.incarnation);
+        self.replication.presence().end().await;
+        end
+    }
+
+    /// A planned stop: no new clients, those here are asked to leave, their claims are released, and the incarnation
+    /// is retired in the log before the node leaves.
+    async fn drain(&self, owner: Owner, listeners: &mut MqttListeners) {
+        listeners.stop_accepting().await;
+        self.broker.drain(self.drain_budget).await;
+        let presence: &dyn rollcall_contracts::PresenceStore = self.replication.presence().as_ref();
+        if !presence.released(self.drain_budget).await {
+            tracing::warn!("not every claim was released in time; the retirement ends them");
+        }
+        self.gate.end(owner.incarnation);
+        let change = ClusterChange::Retire { node: owner.node, up_to: owner.incarnation };
+        if let Err(error) = self.replication.cluster().change(&change, REGISTER_WITHIN).await {
+            tracing::warn!(%error, "the incarnation was not retired; its lease ends it");
+        }
+        listeners.stop().await;
+    }
+}

@@ -1,0 +1,194 @@
+//! From the configuration to what each part is started with.
+
+use crate::{
+    config::{Config, PolicyAction, PolicyEffect, Profile, Secret},
+    errors::StartError,
+};
+use rollcall_admission::{AdmissionConfig, hash_password};
+use rollcall_cluster::{
+    Action, DirectoryId, Effect, Hello, LeaseTerms, NodeAddresses, Policy, RetainCondition, User,
+};
+use rollcall_http_gateway::{GatewayConfig, Tls};
+use rollcall_mesh::{MeshConfig, MeshTls};
+use rollcall_storage::StoreConfig;
+use rollcall_types::NodeName;
+use std::{fs, net::SocketAddr, path::Path};
+
+/// The lease and what follows from it.
+pub(crate) fn lease_terms(config: &Config) -> Result<LeaseTerms, StartError> {
+    let ms = u32::try_from(config.cluster.lease_ms).unwrap_or(u32::MAX);
+    LeaseTerms::new(ms).map_err(|e| StartError::Formation(e.to_string()))
+}
+
+pub(crate) fn allow_by_default(config: &Config) -> bool {
+    config.auth.policy_default_effect == PolicyEffect::Allow
+}
+
+/// This node's part of the instance's limits: until grants exist, an equal one.
+pub(crate) fn admission(config: &Config) -> AdmissionConfig {
+    let nodes = config.cluster.expect_nodes.max(1);
+    AdmissionConfig {
+        anonymous: config.auth.anonymous || config.node.profile == Profile::Conformance,
+        conformance: config.node.profile == Profile::Conformance,
+        allow_by_default: allow_by_default(config),
+        messages_per_second: rollcall_quota::node_share(config.limits.messages_per_second, nodes),
+        burst_percent: config.limits.burst_percent,
+        connects_per_second: rollcall_quota::node_share(config.limits.connects_per_second, nodes),
+        auth_failures_per_minute: config.limits.auth_failures_per_minute,
+        bind_account: config.auth.bind_account && config.node.profile != Profile::Conformance,
+    }
+}
+
+pub(crate) fn gateway(config: &Config) -> Result<GatewayConfig, StartError> {
+    let https = match (config.listeners.https, config.listeners.tls.first()) {
+        (Some(address), Some(tls)) => {
+            let tls = Tls { certificates_pem: read(&tls.cert_file)?, key_pem: read(&tls.key_file)? };
+            Some((address.into(), tls))
+        }
+        _ => None,
+    };
+    Ok(GatewayConfig {
+        http: config.listeners.http.map(Into::into),
+        https,
+        admin: config.listeners.admin.map(Into::into),
+        client_id_bytes_max: usize::try_from(config.limits.client_id_bytes_max).unwrap_or(usize::MAX),
+        ..GatewayConfig::default()
+    })
+}
+
+pub(crate) fn mesh(config: &Config) -> Result<MeshConfig, StartError> {
+    let advertise = mesh_address(config);
+    let name = NodeName(config.node.name.clone());
+    let mut mesh = MeshConfig::new(config.listeners.mesh, advertise, config.cluster.name.clone(), name);
+    mesh.seeds.clone_from(&config.cluster.seeds);
+    mesh.secret = config.cluster.secret.as_ref().map(|s| s.reveal().to_owned());
+    mesh.tls = match &config.cluster.tls {
+        Some(tls) => {
+            Some(MeshTls { ca: read(&tls.ca_file)?, cert: read(&tls.cert_file)?, key: read(&tls.key_file)? })
+        }
+        None => None,
+    };
+    Ok(mesh)
+}
+
+pub(crate) fn store(_config: &Config) -> StoreConfig {
+    StoreConfig::default()
+}
+
+/// What this node says of itself to its seeds.
+pub(crate) fn hello(config: &Config, directory: DirectoryId) -> Hello {
+    Hello {
+        name: NodeName(config.node.name.clone()),
+        directory,
+        addresses: addresses(config),
+        seeds_hash: rollcall_cluster::formation::seeds_hash(&config.cluster.seeds),
+        expect_nodes: u16::try_from(config.cluster.expect_nodes).unwrap_or(u16::MAX),
+        cluster_name: config.cluster.name.clone(),
+        partitions: config.cluster.partitions,
+        replicas: u8::try_from(config.cluster.replicas).unwrap_or(u8::MAX),
+        lease_ms: u32::try_from(config.cluster.lease_ms).unwrap_or(u32::MAX),
+        formed: None,
+    }
+}
+
+pub(crate) fn addresses(config: &Config) -> NodeAddresses {
+    let host = &config.node.advertise_host;
+    let at = |address: Option<SocketAddr>| address.map(|a| format!("{host}:{}", a.port()));
+    NodeAddresses {
+        mesh: mesh_address(config),
+        mqtt: at(config.listeners.mqtt),
+        http: at(config.listeners.http),
+        admin: at(config.listeners.admin),
+    }
+}
+
+fn mesh_address(config: &Config) -> String {
+    format!("{}:{}", config.node.advertise_host, config.listeners.mesh.port())
+}
+
+/// The accounts and policies a new cluster starts with. Without any user an `admin` is made, whose random password is
+/// printed once.
+pub(crate) async fn first_accounts(config: &Config) -> Result<(Vec<User>, Vec<Policy>), StartError> {
+    let mut named = Vec::new();
+    for user in &config.auth.bootstrap_users {
+        let password = user.password.as_ref().map(|p| p.reveal().to_owned()).ok_or_else(|| {
+            StartError::Accounts(format!("user {:?} has no password; set `password` or `password_file`", user.username))
+        })?;
+        named.push((user.username.clone(), password, user.role));
+    }
+    if let Some(password) = &config.auth.admin_password {
+        if !named.iter().any(|(name, ..)| name == "admin") {
+            named.push(("admin".to_owned(), password.reveal().to_owned(), rollcall_contracts::Role::Admin));
+        }
+    } else if named.is_empty() && !config.auth.anonymous && config.node.profile != Profile::Conformance {
+        let password = Secret::new(random_password());
+        #[allow(clippy::print_stdout)]
+        {
+            println!("first start without users: made user `admin` with password {}", password.reveal());
+        }
+        named.push(("admin".to_owned(), password.reveal().to_owned(), rollcall_contracts::Role::Admin));
+    }
+    let users = tokio::task::spawn_blocking(move || {
+        named
+            .into_iter()
+            .map(|(username, password, role)| {
+                let hash = hash_password(password.as_bytes()).map_err(|e| StartError::Accounts(e.to_string()))?;
+                Ok(User { username, password_hash: hash, role: role_of(role) })
+            })
+            .collect::<Result<Vec<_>, StartError>>()
+    })
+    .await
+    .map_err(|e| StartError::Internal(e.to_string()))??;
+    let policies = config.auth.bootstrap_policies.iter().map(policy).collect::<Result<Vec<_>, _>>()?;
+    Ok((users, policies))
+}
+
+fn random_password() -> String {
+    use rand::Rng as _;
+    const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyzABCDEFGHJKMNPQRSTUVWXYZ23456789";
+    let mut random = rand::rng();
+    (0..20).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
+}
+
+fn role_of(role: rollcall_contracts::Role) -> rollcall_cluster::Role {
+    match role {
+        rollcall_contracts::Role::Client => rollcall_cluster::Role::Client,
+        rollcall_contracts::Role::Viewer => rollcall_cluster::Role::Viewer,
+        rollcall_contracts::Role::Operator => rollcall_cluster::Role::Operator,
+        rollcall_contracts::Role::Admin => rollcall_cluster::Role::Admin,
+    }
+}
+
+fn policy(policy: &crate::config::BootstrapPolicy) -> Result<Policy, StartError> {
+    let retain = RetainCondition::try_from(policy.retain).map_err(|e| {
+        StartError::Accounts(format!("policy {:?}: {e}", policy.name))
+    })?;
+    let policy = Policy {
+        name: policy.name.clone(),
+        effect: match policy.effect {
+            PolicyEffect::Allow => Effect::Allow,
+            PolicyEffect::Deny => Effect::Deny,
+        },
+        actions: policy.actions.iter().map(action).collect(),
+        resources: policy.resources.clone(),
+        client_id: policy.client_id.clone(),
+        username: policy.username.clone(),
+        ip: policy.ip.clone(),
+        qos: policy.qos.clone(),
+        retain,
+    };
+    policy.validate().map_err(|e| StartError::Accounts(format!("policy {:?}: {e}", policy.name)))?;
+    Ok(policy)
+}
+
+fn action(action: &PolicyAction) -> Action {
+    match action {
+        PolicyAction::Connect => Action::Connect,
+        PolicyAction::Pub => Action::Pub,
+        PolicyAction::Sub => Action::Sub,
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StartError> {
+    fs::read(path).map_err(|e| StartError::Accounts(format!("{}: {e}", path.display())))
+}

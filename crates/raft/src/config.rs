@@ -1,0 +1,69 @@
+//! Timings and bounds of the groups.
+
+use std::time::Duration;
+
+/// How the groups of this node run.
+#[derive(Clone, Debug)]
+pub struct GroupsConfig {
+    /// The leader's heartbeat to followers.
+    pub heartbeat: Duration,
+    /// Shortest time without a leader before a follower stands for election.
+    pub election_min: Duration,
+    /// Longest such time; also the leader's lease towards its followers.
+    pub election_max: Duration,
+    /// A status question ends in an error after this.
+    pub status_deadline: Duration,
+    /// A claim ends in an error after this; a release then follows it by itself.
+    pub claim_deadline: Duration,
+    /// Offline records without a session are forgotten after this many milliseconds.
+    pub offline_record_keep_ms: u64,
+    /// Log entries between two snapshots of a group.
+    pub snapshot_every: u64,
+    /// Feed entries a partition keeps.
+    pub feed_entries_max: u32,
+}
+
+impl Default for GroupsConfig {
+    fn default() -> Self {
+        GroupsConfig {
+            heartbeat: Duration::from_millis(100),
+            election_min: Duration::from_millis(300),
+            election_max: Duration::from_millis(600),
+            status_deadline: Duration::from_millis(1000),
+            claim_deadline: Duration::from_millis(5000),
+            offline_record_keep_ms: 604_800_000,
+            snapshot_every: 20_000,
+            feed_entries_max: 131_072,
+        }
+    }
+}
+
+/// Most operations in one batch of one node.
+pub(crate) const BATCH_OPERATIONS_MAX: usize = 512;
+/// Most operations that wait for one partition on one node.
+pub(crate) const OPERATIONS_WAITING_MAX: usize = 65_536;
+/// Most batches merged into one log entry.
+pub(crate) const BATCHES_PER_ENTRY_MAX: usize = 64;
+/// Most batches that wait at a partition's leader.
+pub(crate) const BATCHES_WAITING_MAX: usize = 4096;
+/// Most log entries of one partition under way at once.
+pub(crate) const ENTRIES_UNDER_WAY_MAX: usize = 4;
+/// Most status questions that wait in one lane.
+pub(crate) const QUESTIONS_WAITING_MAX: usize = 65_536;
+/// Most status questions served by one request.
+pub(crate) const QUESTIONS_PER_ROUND_MAX: usize = 4096;
+/// One try of a status question at one leader ends after this.
+pub(crate) const READ_TRY: Duration = Duration::from_millis(250);
+/// Pause before a question or a batch is tried again.
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(15);
+/// One try to have a batch committed ends after this; the outcome is unknown then and the batch is tried again under
+/// its numbers.
+pub(crate) const PROPOSE_TRY: Duration = Duration::from_millis(2000);
+/// How often a leader looks for housekeeping.
+pub(crate) const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(100);
+/// Most wills fired, or records looked at, by one entry.
+pub(crate) const HOUSEKEEPING_LIMIT: u32 = 1000;
+/// Most feed entries in one reply.
+pub(crate) const FEED_ENTRIES_PER_REPLY: usize = 512;
+/// Longest wait of a feed reader at a peer.
+pub(crate) const FEED_WAIT: Duration = Duration::from_millis(1000);

@@ -1,0 +1,239 @@
+//! One Raft group on this node: openraft's handle, the replica it feeds, and who leads.
+
+use crate::{
+    config::GroupsConfig,
+    machine::Machine,
+    network::Network,
+    replica::{AnyReplica, Replica, Replicated},
+};
+use openraft::{Raft, ServerState, SnapshotPolicy, async_runtime::watch::WatchReceiver as _};
+use rollcall_mesh::Mesh;
+use rollcall_storage::{LogStore, Store, TypeConfig};
+use rollcall_types::{GroupId, NodeId};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// The highest commit position this node ever sent as a leader: no follower of its term knows a higher one.
+#[derive(Default, Debug)]
+pub(crate) struct CommitSent(AtomicU64);
+
+impl CommitSent {
+    pub(crate) fn raise(&self, index: u64) {
+        self.0.fetch_max(index, Ordering::SeqCst);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What is the same for every group, whatever its state.
+pub struct GroupHandle {
+    pub(crate) id: GroupId,
+    pub(crate) me: NodeId,
+    pub(crate) raft: Raft<TypeConfig, Machine>,
+    pub(crate) log: LogStore,
+    pub(crate) commit_sent: Arc<CommitSent>,
+}
+
+/// A group with its state.
+pub struct Group<S> {
+    pub(crate) handle: Arc<GroupHandle>,
+    pub(crate) replica: Arc<Replica<S>>,
+}
+
+/// Why a group did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// The timings contradict each other.
+    #[error("raft timings: {0}")]
+    Timings(String),
+    /// The log, vote or snapshot on disk cannot be used.
+    #[error("{group}: {reason}")]
+    Storage {
+        /// Which group.
+        group: GroupId,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl<S: Replicated> Group<S> {
+    /// Opens the group's log and snapshot and starts its Raft instance.
+    pub(crate) async fn start(
+        id: GroupId,
+        me: NodeId,
+        state: S,
+        store: &Store,
+        mesh: &Arc<Mesh>,
+        config: &GroupsConfig,
+    ) -> Result<Self, GroupError> {
+        let storage = |reason: String| GroupError::Storage { group: id, reason };
+        let (log, snapshots) = store.group(id).map_err(|e| storage(e.to_string()))?;
+        let replica = Arc::new(Replica::new(state));
+        let commit_sent = Arc::new(CommitSent::default());
+        let network = Network { mesh: Arc::clone(mesh), me, group: id, commit_sent: Arc::clone(&commit_sent) };
+        let any: Arc<dyn AnyReplica> = replica.clone();
+        let machine = Machine::new(any, snapshots);
+        let raft = Raft::new(me.0, Arc::new(raft_config(config)?), network, log.clone(), machine)
+            .await
+            .map_err(|e| storage(e.to_string()))?;
+        let handle = Arc::new(GroupHandle { id, me, raft, log, commit_sent });
+        Ok(Group { handle, replica })
+    }
+
+    /// The group's state on this node, possibly behind.
+    #[must_use]
+    pub fn replica(&self) -> &Replica<S> {
+        &self.replica
+    }
+
+    /// The part that does not depend on the state.
+    #[must_use]
+    pub fn handle(&self) -> &GroupHandle {
+        &self.handle
+    }
+}
+
+impl GroupHandle {
+    /// Which group.
+    #[must_use]
+    pub fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// The term in which this node leads, by its own belief.
+    #[must_use]
+    pub fn leading_term(&self) -> Option<u64> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        (metrics.state == ServerState::Leader).then(|| metrics.vote.leader_id.term)
+    }
+
+    /// The highest term this node ever saved, or is saving, a vote of.
+    #[must_use]
+    pub fn saved_term(&self) -> u64 {
+        self.log.saved_term()
+    }
+
+    /// Whether this node believes that it leads.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.leading_term().is_some()
+    }
+
+    /// Who leads, by this node's belief.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        let metrics = self.raft.server_metrics();
+        let leader = metrics.borrow_watched().current_leader;
+        leader.map(NodeId)
+    }
+
+    /// The voters of the present configuration, one set per half of a joint one.
+    #[must_use]
+    pub fn voter_sets(&self) -> Vec<BTreeSet<NodeId>> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics
+            .membership_config
+            .membership()
+            .get_joint_config()
+            .iter()
+            .map(|set| set.iter().copied().map(NodeId).collect())
+            .collect()
+    }
+
+    /// All members, learners included.
+    #[must_use]
+    pub fn members(&self) -> BTreeSet<NodeId> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.nodes().map(|(id, _)| NodeId(*id)).collect()
+    }
+
+    /// Makes these nodes the group's first voters. Does nothing when the group has a log already.
+    ///
+    /// # Errors
+    /// When openraft cannot.
+    pub async fn initialize(&self, voters: &BTreeSet<NodeId>) -> Result<(), String> {
+        if self.raft.is_initialized().await.map_err(|e| e.to_string())? {
+            return Ok(());
+        }
+        let nodes: BTreeMap<u64, openraft::EmptyNode> =
+            voters.iter().map(|id| (id.0, openraft::EmptyNode::default())).collect();
+        match self.raft.initialize(nodes).await {
+            Ok(()) => Ok(()),
+            // Another founder's entry arrived in between: as good as our own.
+            Err(error) if error.to_string().contains("not allowed") => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Adds a member that receives the log but does not vote.
+    ///
+    /// # Errors
+    /// When this node does not lead, or a change is under way.
+    pub async fn add_learner(&self, node: NodeId) -> Result<(), String> {
+        self.raft
+            .add_learner(node.0, openraft::EmptyNode::default(), false)
+            .await
+            .map(|_| ())
+            .map_err(|e| e.to_string())
+    }
+
+    /// Asks the group to be led by `to`, if that replica has all of the log. `false` when it lags or this node does
+    /// not lead.
+    pub async fn transfer_if_caught_up(&self, to: NodeId) -> bool {
+        let caught_up = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            metrics.state == ServerState::Leader
+                && metrics
+                    .replication
+                    .as_ref()
+                    .and_then(|r| r.get(&to.0))
+                    .and_then(|matched| matched.as_ref().map(|l| l.index))
+                    .is_some_and(|index| Some(index) == metrics.last_log_index)
+        };
+        caught_up && self.raft.trigger().transfer_leader(to.0).await.is_ok()
+    }
+
+    /// Applied and last log index, for readiness and metrics.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        let metrics = self.raft.data_metrics();
+        let metrics = metrics.borrow_watched();
+        (metrics.last_applied.as_ref().map_or(0, |l| l.index), metrics.last_log.as_ref().map_or(0, |l| l.index))
+    }
+
+    /// A failure that ended the group on this node, if there was one.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.running_state.as_ref().err().map(ToString::to_string)
+    }
+}
+
+fn raft_config(config: &GroupsConfig) -> Result<openraft::Config, GroupError> {
+    let ms = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    let raft = openraft::Config {
+        cluster_name: "rollcall".to_owned(),
+        heartbeat_interval: ms(config.heartbeat),
+        election_timeout_min: ms(config.election_min),
+        election_timeout_max: ms(config.election_max),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
+        max_in_snapshot_log_to_keep: config.snapshot_every / 10,
+        purge_batch_size: 1024,
+        enable_pre_vote: Some(true),
+        // A committed position is saved, so a restarted replica recovers by itself up to it.
+        ..openraft::Config::default()
+    };
+    raft.validate().map_err(|e| GroupError::Timings(e.to_string()))
+}

@@ -1,0 +1,81 @@
+//! What a partition's leader does without being asked, again and again: propose the fences that the cluster state
+//! has and the partition lacks, fire the wills that are due, forget what nobody needs.
+//!
+//! Everything here is idempotent and may come late: a new leader simply starts over.
+
+use crate::{
+    config::{HOUSEKEEPING_EVERY, HOUSEKEEPING_LIMIT},
+    groups::Groups,
+    leader_clock::LeaderClock,
+    metrics::{APPLIED_INDEX, Metrics, RAFT_LEADER},
+    proposer::{ProposeAnswer, Proposer},
+};
+use rollcall_presence::{Housekeeping, PartitionState};
+use rollcall_types::{ClusterTime, GroupId, PartitionId};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Runs until stopped. Somebody must own it.
+pub(crate) async fn run(
+    groups: Arc<Groups>,
+    partition: PartitionId,
+    proposer: Proposer,
+    metrics: Metrics,
+    stop: CancellationToken,
+) {
+    let Some(group) = groups.hosted().get(&partition) else { return };
+    let label = GroupId::partition(partition).to_string();
+    let leader_gauge = metrics::gauge!(RAFT_LEADER, "group" => label.clone());
+    let applied_gauge = metrics::gauge!(APPLIED_INDEX, "group" => label);
+    let mut cluster = groups.cluster().replica.watch();
+    let mut clock = LeaderClock::default();
+    loop {
+        // A change of the cluster state may be a death: look at once.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = cluster.changed() => {}
+            () = tokio::time::sleep(HOUSEKEEPING_EVERY) => {}
+        }
+        let term = group.handle.leading_term();
+        leader_gauge.set(if term.is_some() { 1.0 } else { 0.0 });
+        #[allow(clippy::cast_precision_loss)]
+        applied_gauge.set(group.replica.position().index as f64);
+        let Some(term) = term else { continue };
+        let steps = {
+            let applied = group.replica.read();
+            let now = clock.at(term, applied.state.time());
+            let mut steps = missing_fences(&groups, &applied.state);
+            steps.extend(due(&applied.state, now, groups.config().offline_record_keep_ms));
+            steps
+        };
+        if steps.is_empty() {
+            continue;
+        }
+        let fences = steps.iter().filter(|s| matches!(s, Housekeeping::Fence { .. })).count();
+        if let ProposeAnswer::Outcomes(_) = proposer.housekeep(steps).await {
+            metrics.fences.increment(fences as u64);
+        }
+    }
+}
+
+fn missing_fences(groups: &Groups, state: &PartitionState) -> Vec<Housekeeping> {
+    let cluster = groups.cluster().replica.read();
+    cluster
+        .state
+        .fences()
+        .filter(|(node, up_to)| state.fenced_up_to(*node).is_none_or(|fenced| fenced < *up_to))
+        .map(|(node, up_to)| Housekeeping::Fence { node, up_to })
+        .collect()
+}
+
+fn due(state: &PartitionState, now: ClusterTime, keep_ms: u64) -> Vec<Housekeeping> {
+    let mut steps = Vec::new();
+    if state.next_will_due().is_some_and(|due| due <= now) {
+        steps.push(Housekeeping::FireWills { limit: HOUSEKEEPING_LIMIT });
+    }
+    if state.oldest_offline().is_some_and(|since| since.plus_ms(keep_ms) <= now) {
+        steps.push(Housekeeping::Forget { keep_ms, limit: HOUSEKEEPING_LIMIT });
+    }
+    steps
+}

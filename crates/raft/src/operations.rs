@@ -1,0 +1,262 @@
+//! The operations of one incarnation on one partition, from the asking node's side: numbered, sent in batches, and
+//! repeated under the same numbers until their outcome is known. Giving up a claim queues its release behind it.
+
+use crate::{
+    config::{BATCH_OPERATIONS_MAX, OPERATIONS_WAITING_MAX, PROPOSE_TRY, RETRY_PAUSE},
+    groups::Groups,
+    payload,
+    proposer::{ProposeAnswer, Proposer},
+};
+use bytes::Bytes;
+use prost::Message as _;
+use rollcall_contracts::{ClaimError, ClaimGranted};
+use rollcall_presence::{Batch, ClaimDetails, Operation, Outcome, Refusal};
+use rollcall_proto::{Kind, ProposeReply, ProposeRequest, propose_reply};
+use rollcall_types::{ClientId, DisconnectReason, Epoch, GroupId, NodeId, OperationNumber, Owner, PartitionId};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// Operations that wait, over all partitions of this incarnation.
+#[derive(Default)]
+pub(crate) struct Outstanding {
+    count: AtomicUsize,
+    none: Notify,
+}
+
+impl Outstanding {
+    pub(crate) fn add(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One that was added could not be queued.
+    pub(crate) fn give_up(&self) {
+        self.done(1);
+    }
+
+    fn done(&self, n: usize) {
+        if n > 0 && self.count.fetch_sub(n, Ordering::SeqCst) == n {
+            self.none.notify_waiters();
+        }
+    }
+
+    /// Returns once nothing waits.
+    pub(crate) async fn none(&self) {
+        loop {
+            let notified = self.none.notified();
+            if self.count.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+/// One operation with whoever waits for it.
+pub(crate) enum Queued {
+    Claim(Box<ClaimDetails>, oneshot::Sender<Result<ClaimGranted, ClaimError>>),
+    Release { client_id: ClientId, epoch: Epoch, reason: DisconnectReason },
+    Kick(ClientId, oneshot::Sender<Result<bool, ClaimError>>),
+}
+
+/// The queue of one partition.
+pub(crate) struct OperationQueue {
+    pub(crate) partition: PartitionId,
+    pub(crate) owner: Owner,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) proposer: Option<Proposer>,
+    pub(crate) outstanding: Arc<Outstanding>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl OperationQueue {
+    /// The way in, and the task that somebody must run.
+    pub(crate) fn open(self) -> (mpsc::Sender<Queued>, impl Future<Output = ()> + Send + 'static) {
+        let (sender, queue) = mpsc::channel(OPERATIONS_WAITING_MAX);
+        (sender, self.run(queue))
+    }
+
+    async fn run(self, mut queue: mpsc::Receiver<Queued>) {
+        let mut next = 1;
+        let mut waiting: Vec<Queued> = Vec::new();
+        // Releases of claims whose connections gave up, to go first in the next batch.
+        let mut behind: Vec<Queued> = Vec::new();
+        loop {
+            waiting.append(&mut behind);
+            if waiting.is_empty() {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => break,
+                    n = queue.recv_many(&mut waiting, BATCH_OPERATIONS_MAX) => if n == 0 { break },
+                }
+            } else {
+                while waiting.len() < BATCH_OPERATIONS_MAX
+                    && let Ok(more) = queue.try_recv()
+                {
+                    waiting.push(more);
+                }
+            }
+            let batch = Batch {
+                owner: self.owner,
+                first: OperationNumber(next),
+                operations: waiting.iter().map(operation).collect(),
+            };
+            let outcomes = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                outcomes = self.settle(&batch) => outcomes,
+            };
+            next += waiting.len() as u64;
+            let settled = waiting.len();
+            for (queued, outcome) in waiting.drain(..).zip(outcomes) {
+                if let Some(release) = answer(queued, outcome) {
+                    self.outstanding.add();
+                    behind.push(release);
+                }
+            }
+            self.outstanding.done(settled);
+        }
+        queue.close();
+        let mut left = waiting.len();
+        waiting.into_iter().for_each(refuse);
+        while let Ok(queued) = queue.try_recv() {
+            left += 1;
+            refuse(queued);
+        }
+        self.outstanding.done(left + behind.len());
+    }
+
+    /// Repeats the batch until its outcomes are known. Ends by itself only with the incarnation.
+    async fn settle(&self, batch: &Batch) -> Vec<Outcome> {
+        let group = GroupId::partition(self.partition);
+        let encoded = match payload::encode(batch) {
+            Ok(bytes) => Bytes::from(bytes),
+            Err(error) => {
+                tracing::error!(%error, "a batch cannot be encoded");
+                return vec![Outcome::NotCurrent; batch.operations.len()];
+            }
+        };
+        let mut target = None;
+        loop {
+            let to = target.take().or_else(|| self.groups.whom_to_ask(group));
+            let answer = match to {
+                None => ProposeAnswer::Unavailable,
+                Some(to) => self.propose(to, batch, &encoded).await,
+            };
+            match answer {
+                ProposeAnswer::Outcomes(outcomes) if outcomes.len() == batch.operations.len() => {
+                    self.groups.note_leader(group, to);
+                    return outcomes;
+                }
+                ProposeAnswer::Outcomes(outcomes) => {
+                    // The state refused the rest of the batch (a gap, or a fence): nothing of it will ever apply.
+                    let mut all = outcomes;
+                    all.resize(batch.operations.len(), Outcome::Refused(Refusal::Fenced));
+                    return all;
+                }
+                ProposeAnswer::Elsewhere(leader) => {
+                    self.groups.note_leader(group, Some(leader));
+                    if to == Some(leader) {
+                        tokio::time::sleep(RETRY_PAUSE).await;
+                    }
+                    target = Some(leader);
+                }
+                ProposeAnswer::Unavailable => {
+                    self.groups.note_leader(group, None);
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn propose(&self, to: NodeId, batch: &Batch, encoded: &Bytes) -> ProposeAnswer {
+        if to == self.groups.me() {
+            let Some(proposer) = &self.proposer else { return ProposeAnswer::Unavailable };
+            let proposed = proposer.propose(batch.clone());
+            return tokio::time::timeout(PROPOSE_TRY, proposed).await.unwrap_or(ProposeAnswer::Unavailable);
+        }
+        let request = Bytes::from(ProposeRequest { hops: 1, command: encoded.clone() }.encode_to_vec());
+        let group = GroupId::partition(self.partition).0;
+        match self.groups.mesh().call(to, Kind::Propose as u32, group, 0, request, PROPOSE_TRY).await {
+            Ok(reply) => propose_answer(&reply),
+            Err(_) => ProposeAnswer::Unavailable,
+        }
+    }
+}
+
+/// Reads a peer's answer to a proposal.
+fn propose_answer(reply: &[u8]) -> ProposeAnswer {
+    match ProposeReply::decode(reply).ok().and_then(|r| r.answer) {
+        Some(propose_reply::Answer::Outcomes(bytes)) => {
+            payload::decode(&bytes).map_or(ProposeAnswer::Unavailable, ProposeAnswer::Outcomes)
+        }
+        Some(propose_reply::Answer::LeaderHint(leader)) => ProposeAnswer::Elsewhere(NodeId(leader)),
+        Some(propose_reply::Answer::Unavailable(_)) | None => ProposeAnswer::Unavailable,
+    }
+}
+
+/// Puts an answer to a proposal on the wire.
+pub(crate) fn propose_reply(answer: ProposeAnswer) -> ProposeReply {
+    let unavailable = || propose_reply::Answer::Unavailable(String::new());
+    let answer = match answer {
+        ProposeAnswer::Outcomes(outcomes) => match payload::encode(&outcomes) {
+            Ok(bytes) => propose_reply::Answer::Outcomes(Bytes::from(bytes)),
+            Err(_) => unavailable(),
+        },
+        ProposeAnswer::Elsewhere(leader) => propose_reply::Answer::LeaderHint(leader.0),
+        ProposeAnswer::Unavailable => unavailable(),
+    };
+    ProposeReply { answer: Some(answer) }
+}
+
+fn operation(queued: &Queued) -> Operation {
+    match queued {
+        Queued::Claim(details, _) => Operation::Claim(details.clone()),
+        Queued::Release { client_id, epoch, reason } => {
+            Operation::Release { client_id: client_id.clone(), epoch: *epoch, reason: *reason }
+        }
+        Queued::Kick(client_id, _) => Operation::Kick { client_id: client_id.clone(), epoch: None },
+    }
+}
+
+/// Tells the waiter. Returns the release of a claim that nobody waits for any more.
+fn answer(queued: Queued, outcome: Outcome) -> Option<Queued> {
+    match queued {
+        Queued::Claim(details, reply) => {
+            let result = match outcome {
+                Outcome::Claimed { epoch, displaced } => Ok(ClaimGranted { epoch, displaced }),
+                Outcome::ClaimedAndGone | Outcome::Ended { .. } | Outcome::NotCurrent => Err(ClaimError::Displaced),
+                Outcome::Refused(Refusal::OtherAccount) => Err(ClaimError::OtherAccount),
+                Outcome::Refused(Refusal::Fenced | Refusal::Gap { .. }) => Err(ClaimError::NotServing),
+            };
+            match reply.send(result) {
+                Err(Ok(granted)) => Some(Queued::Release {
+                    client_id: details.client_id,
+                    epoch: granted.epoch,
+                    reason: DisconnectReason::ConnectionLost,
+                }),
+                _ => None,
+            }
+        }
+        Queued::Release { .. } => None,
+        Queued::Kick(_, reply) => {
+            let _ = reply.send(Ok(matches!(outcome, Outcome::Ended { .. })));
+            None
+        }
+    }
+}
+
+fn refuse(queued: Queued) {
+    match queued {
+        Queued::Claim(_, reply) => {
+            let _ = reply.send(Err(ClaimError::NotServing));
+        }
+        Queued::Kick(_, reply) => {
+            let _ = reply.send(Err(ClaimError::NotServing));
+        }
+        Queued::Release { .. } => {}
+    }
+}

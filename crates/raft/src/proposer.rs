@@ -1,0 +1,201 @@
+//! A partition's leader: merges the batches of all nodes that wait, and its own housekeeping, into log entries.
+//!
+//! One entry, one sync and one round serve a burst of connects. A few entries may be under way at once; the numbers
+//! of the operations keep each incarnation's order whatever happens to an entry.
+
+use crate::{
+    config::{BATCHES_PER_ENTRY_MAX, BATCHES_WAITING_MAX, ENTRIES_UNDER_WAY_MAX},
+    group::GroupHandle,
+    leader_clock::LeaderClock,
+    metrics::Metrics,
+    payload,
+    replica::Replica,
+};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use openraft::{
+    errors::{ClientWriteError, RaftError},
+    impls::ProgressResponder,
+    vote::RaftLeaderId as _,
+};
+use rollcall_presence::{Batch, Housekeeping, Outcome, PartitionCommand, PartitionState};
+use rollcall_storage::{LeaderId, TypeConfig};
+use rollcall_types::NodeId;
+use std::sync::Arc;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What became of a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum ProposeAnswer {
+    /// Applied; an outcome for each operation that was looked at.
+    Outcomes(Vec<Outcome>),
+    /// Not applied: propose there.
+    Elsewhere(NodeId),
+    /// Not applied, as far as is known here: try again, under the same numbers.
+    Unavailable,
+}
+
+/// The way to a partition's proposer on this node.
+#[derive(Clone)]
+pub(crate) struct Proposer {
+    batches: mpsc::Sender<Waiting>,
+}
+
+enum Waiting {
+    Batch(Batch, oneshot::Sender<ProposeAnswer>),
+    Housekeeping(Vec<Housekeeping>, oneshot::Sender<ProposeAnswer>),
+}
+
+impl Proposer {
+    /// The way in, and the task that somebody must run.
+    pub(crate) fn new(
+        group: Arc<GroupHandle>,
+        replica: Arc<Replica<PartitionState>>,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (batches, queue) = mpsc::channel(BATCHES_WAITING_MAX);
+        let run = Run { clock: LeaderClock::default(), group, replica, metrics };
+        (Proposer { batches }, run.until(stop, queue))
+    }
+
+    /// Proposes a batch and waits for what became of it.
+    pub(crate) async fn propose(&self, batch: Batch) -> ProposeAnswer {
+        self.enter(|reply| Waiting::Batch(batch, reply)).await
+    }
+
+    /// Proposes housekeeping steps and waits until they are applied.
+    pub(crate) async fn housekeep(&self, steps: Vec<Housekeeping>) -> ProposeAnswer {
+        self.enter(|reply| Waiting::Housekeeping(steps, reply)).await
+    }
+
+    async fn enter(&self, waiting: impl FnOnce(oneshot::Sender<ProposeAnswer>) -> Waiting) -> ProposeAnswer {
+        let (reply, answer) = oneshot::channel();
+        if self.batches.try_send(waiting(reply)).is_err() {
+            return ProposeAnswer::Unavailable;
+        }
+        answer.await.unwrap_or(ProposeAnswer::Unavailable)
+    }
+}
+
+struct Run {
+    clock: LeaderClock,
+    group: Arc<GroupHandle>,
+    replica: Arc<Replica<PartitionState>>,
+    metrics: Metrics,
+}
+
+impl Run {
+    async fn until(mut self, stop: CancellationToken, mut queue: mpsc::Receiver<Waiting>) {
+        let mut under_way: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+        let mut waiting = Vec::with_capacity(BATCHES_PER_ENTRY_MAX);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                Some(()) = under_way.next(), if !under_way.is_empty() => {}
+                n = queue.recv_many(&mut waiting, BATCHES_PER_ENTRY_MAX), if under_way.len() < ENTRIES_UNDER_WAY_MAX => {
+                    if n == 0 {
+                        return;
+                    }
+                    if let Some(entry) = self.entry(&mut waiting) {
+                        under_way.push(entry);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes one entry of all that waits, or turns the waiters away when this node does not lead.
+    fn entry(&mut self, waiting: &mut Vec<Waiting>) -> Option<BoxFuture<'static, ()>> {
+        let Some(term) = self.group.leading_term() else {
+            let answer = match self.group.leader() {
+                Some(leader) if leader != self.group.me => ProposeAnswer::Elsewhere(leader),
+                _ => ProposeAnswer::Unavailable,
+            };
+            for w in waiting.drain(..) {
+                let (Waiting::Batch(_, reply) | Waiting::Housekeeping(_, reply)) = w;
+                let _ = reply.send(answer.clone());
+            }
+            return None;
+        };
+        let at = self.clock.at(term, self.replica.read().state.time());
+        let mut command = PartitionCommand { at, batches: Vec::new(), housekeeping: Vec::new() };
+        let mut batch_replies = Vec::new();
+        let mut other_replies = Vec::new();
+        for w in waiting.drain(..) {
+            match w {
+                Waiting::Batch(batch, reply) => {
+                    command.batches.push(batch);
+                    batch_replies.push(reply);
+                }
+                Waiting::Housekeeping(steps, reply) => {
+                    command.housekeeping.extend(steps);
+                    other_replies.push(reply);
+                }
+            }
+        }
+        let group = Arc::clone(&self.group);
+        let metrics = self.metrics.clone();
+        Some(Box::pin(async move {
+            let begun = Instant::now();
+            let outcomes = commit(&group, &command).await;
+            metrics.commit_seconds.record(begun.elapsed());
+            match outcomes {
+                Ok(outcomes) => {
+                    for (reply, outcomes) in batch_replies.into_iter().zip(outcomes) {
+                        let _ = reply.send(ProposeAnswer::Outcomes(outcomes));
+                    }
+                    for reply in other_replies {
+                        let _ = reply.send(ProposeAnswer::Outcomes(Vec::new()));
+                    }
+                }
+                Err(answer) => {
+                    for reply in batch_replies.into_iter().chain(other_replies) {
+                        let _ = reply.send(answer.clone());
+                    }
+                }
+            }
+        }))
+    }
+}
+
+async fn commit(group: &GroupHandle, command: &PartitionCommand) -> Result<Vec<Vec<Outcome>>, ProposeAnswer> {
+    let bytes = payload::encode(command).map_err(|_| ProposeAnswer::Unavailable)?;
+    write(group, bytes).await.and_then(|reply| payload::decode(&reply).map_err(|_| ProposeAnswer::Unavailable))
+}
+
+/// Writes one entry and returns its encoded outcome.
+pub(crate) async fn write(group: &GroupHandle, bytes: Vec<u8>) -> Result<Vec<u8>, ProposeAnswer> {
+    match group.raft.client_write(bytes.into()).await {
+        Ok(written) => Ok(written.data),
+        Err(error) => Err(turned_away(group, &error)),
+    }
+}
+
+/// Writes one entry only if this node still leads in that term.
+pub(crate) async fn write_in_term(group: &GroupHandle, bytes: Vec<u8>, term: u64) -> Result<Vec<u8>, ProposeAnswer> {
+    let leader = LeaderId { term, voted_for: group.me.0 }.to_committed();
+    let (responder, written) = ProgressResponder::complete_only();
+    if group.raft.write(bytes.into()).with_leader(leader).responder(responder).await.is_err() {
+        return Err(ProposeAnswer::Unavailable);
+    }
+    match written.await {
+        Ok(Ok(written)) => Ok(written.data),
+        Ok(Err(_)) | Err(_) => Err(ProposeAnswer::Unavailable),
+    }
+}
+
+fn turned_away(group: &GroupHandle, error: &RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> ProposeAnswer {
+    if let RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) = error
+        && let Some(leader) = forward.leader_id
+        && leader != group.me.0
+    {
+        return ProposeAnswer::Elsewhere(NodeId(leader));
+    }
+    tracing::debug!(group = %group.id, %error, "an entry was not committed");
+    ProposeAnswer::Unavailable
+}

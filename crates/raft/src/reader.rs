@@ -1,0 +1,241 @@
+//! Status questions, the asking side: whoever waits for the same leader shares one request, and a question that comes
+//! while a request is under way joins the next. A retry is a new request: the answer of a request serves only the
+//! questions that waited when it was sent.
+
+use crate::{
+    config::{QUESTIONS_PER_ROUND_MAX, QUESTIONS_WAITING_MAX, READ_TRY, RETRY_PAUSE},
+    groups::Groups,
+    metrics::Metrics,
+    read_point::{Ask, PointAnswer, ReadPoints},
+    wire,
+};
+use bytes::Bytes;
+use parking_lot::RwLock;
+use prost::Message as _;
+use rollcall_contracts::{StatusAnswer, StatusError};
+use rollcall_proto::{Kind, ReadPointReply, StatusReply, StatusRequest};
+use rollcall_types::{ClientId, GroupId, LogIndex, NodeId, PartitionId};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Asks linearizable questions on behalf of this node's gateway and of peers.
+pub(crate) struct Reader {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    groups: Arc<Groups>,
+    points: Arc<ReadPoints>,
+    lanes: RwLock<BTreeMap<NodeId, mpsc::Sender<Question>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    metrics: Metrics,
+}
+
+struct Question {
+    partition: PartitionId,
+    client_id: ClientId,
+    until: Instant,
+    reply: oneshot::Sender<Result<StatusAnswer, StatusError>>,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        groups: Arc<Groups>,
+        points: Arc<ReadPoints>,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+        metrics: Metrics,
+    ) -> Self {
+        Reader { inner: Arc::new(Inner { groups, points, lanes: RwLock::default(), tasks, stop, metrics }) }
+    }
+
+    /// Asks; answers within the status deadline, or says that it cannot.
+    ///
+    /// # Errors
+    /// See [`StatusError`]; never a guess.
+    pub(crate) async fn status(&self, client_id: ClientId) -> Result<StatusAnswer, StatusError> {
+        let until = Instant::now() + self.inner.groups.config().status_deadline;
+        let partition = self.inner.groups.partition_of(&client_id);
+        let (reply, answer) = oneshot::channel();
+        self.inner.dispatch(Question { partition, client_id, until, reply });
+        match tokio::time::timeout_at(until, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(StatusError::NotReady),
+            Err(_) => Err(StatusError::NoQuorum),
+        }
+    }
+}
+
+impl Inner {
+    /// Puts a question where its partition's leader is thought to be.
+    fn dispatch(self: &Arc<Self>, question: Question) {
+        if Instant::now() >= question.until {
+            let _ = question.reply.send(Err(StatusError::NoQuorum));
+            return;
+        }
+        let Some(target) = self.groups.whom_to_ask(GroupId::partition(question.partition)) else {
+            self.again(vec![question]);
+            return;
+        };
+        let lane = self.lanes.read().get(&target).cloned();
+        let lane = lane.unwrap_or_else(|| self.open_lane(target));
+        if let Err(refused) = lane.try_send(question) {
+            let question = match refused {
+                mpsc::error::TrySendError::Full(q) | mpsc::error::TrySendError::Closed(q) => q,
+            };
+            let _ = question.reply.send(Err(StatusError::Busy));
+        }
+    }
+
+    fn open_lane(self: &Arc<Self>, target: NodeId) -> mpsc::Sender<Question> {
+        let mut lanes = self.lanes.write();
+        lanes
+            .entry(target)
+            .or_insert_with(|| {
+                let (sender, queue) = mpsc::channel(QUESTIONS_WAITING_MAX);
+                self.tasks.spawn(Arc::clone(self).run_lane(target, queue));
+                sender
+            })
+            .clone()
+    }
+
+    async fn run_lane(self: Arc<Self>, target: NodeId, mut queue: mpsc::Receiver<Question>) {
+        let mut waiting = Vec::with_capacity(256);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                n = queue.recv_many(&mut waiting, QUESTIONS_PER_ROUND_MAX) => if n == 0 { return },
+            }
+            let mut here: BTreeMap<PartitionId, Vec<Question>> = BTreeMap::new();
+            let mut there: Vec<Question> = Vec::new();
+            for question in waiting.drain(..) {
+                if self.groups.hosted().contains_key(&question.partition) {
+                    here.entry(question.partition).or_default().push(question);
+                } else {
+                    there.push(question);
+                }
+            }
+            tokio::join!(self.ask_point(target, here), self.ask_whole(target, there));
+        }
+    }
+
+    /// Partitions with a replica here: a read point from the leader, then a look at the replica.
+    async fn ask_point(self: &Arc<Self>, target: NodeId, questions: BTreeMap<PartitionId, Vec<Question>>) {
+        if questions.is_empty() {
+            return;
+        }
+        let asks: Vec<Ask> = questions
+            .keys()
+            .map(|partition| {
+                let group = GroupId::partition(*partition);
+                // Read now, after the questions arrived: this node's own vote is part of the proof.
+                Ask { group, saved_term: self.groups.handle(group).map(|h| h.log.saved_term()) }
+            })
+            .collect();
+        self.metrics.read_points(asks.len(), questions.values().map(Vec::len).sum());
+        let answers = if target == self.groups.me() {
+            self.points.answer(target, &asks, READ_TRY).await
+        } else {
+            let request = Bytes::from(wire::read_point_request(&asks).encode_to_vec());
+            match self.groups.mesh().call(target, Kind::ReadPoint as u32, 0, 0, request, READ_TRY).await {
+                Ok(bytes) => ReadPointReply::decode(bytes)
+                    .map(|reply| wire::point_answers(&asks, &reply))
+                    .unwrap_or_else(|_| vec![PointAnswer::Unavailable; asks.len()]),
+                Err(_) => vec![PointAnswer::Unavailable; asks.len()],
+            }
+        };
+        for ((partition, questions), answer) in questions.into_iter().zip(answers) {
+            match answer {
+                PointAnswer::Point { index, .. } => self.read_at(partition, index, questions),
+                PointAnswer::Elsewhere(_) | PointAnswer::Unavailable => self.again(questions),
+            }
+        }
+    }
+
+    fn read_at(self: &Arc<Self>, partition: PartitionId, index: u64, questions: Vec<Question>) {
+        let Some(group) = self.groups.hosted().get(&partition) else { return self.again(questions) };
+        if group.replica.position().index >= index {
+            self.answer_all(partition, questions);
+            return;
+        }
+        let Some(until) = questions.iter().map(|q| q.until).max() else { return };
+        let mut watch = group.replica.watch();
+        let inner = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let reached = tokio::time::timeout_at(until, watch.wait_for(|p| p.index >= index)).await;
+            if matches!(reached, Ok(Ok(_))) {
+                inner.answer_all(partition, questions);
+            } else {
+                for question in questions {
+                    let _ = question.reply.send(Err(StatusError::NoQuorum));
+                }
+            }
+        });
+    }
+
+    fn answer_all(&self, partition: PartitionId, questions: Vec<Question>) {
+        let Some(group) = self.groups.hosted().get(&partition) else { return };
+        let applied = group.replica.read();
+        let index = applied.index();
+        for question in questions {
+            let status = applied.state.status(question.client_id.as_str());
+            let node = status.node.and_then(|n| self.groups.name_of(n));
+            let answer = StatusAnswer { online: status.online, partition, index, epoch: status.epoch, node };
+            let _ = question.reply.send(Ok(answer));
+        }
+    }
+
+    /// Partitions without a replica here: one hop to a node that has one, which asks its own read point.
+    async fn ask_whole(self: &Arc<Self>, target: NodeId, questions: Vec<Question>) {
+        if questions.is_empty() {
+            return;
+        }
+        let client_ids = questions.iter().map(|q| q.client_id.as_str().to_owned()).collect();
+        let request = Bytes::from(StatusRequest { client_ids }.encode_to_vec());
+        let reply = self.groups.mesh().call(target, Kind::Status as u32, 0, 0, request, READ_TRY).await;
+        let reply = reply.ok().and_then(|bytes| StatusReply::decode(bytes).ok());
+        let Some(reply) = reply.filter(|r| r.answers.len() == questions.len()) else {
+            for question in &questions {
+                self.groups.note_leader(GroupId::partition(question.partition), None);
+            }
+            return self.again(questions);
+        };
+        let mut unanswered = Vec::new();
+        for (question, answer) in questions.into_iter().zip(reply.answers) {
+            let Some(known) = answer.known else {
+                self.groups.note_leader(GroupId::partition(question.partition), None);
+                unanswered.push(question);
+                continue;
+            };
+            self.groups.note_leader(GroupId::partition(question.partition), Some(target));
+            let _ = question.reply.send(Ok(StatusAnswer {
+                online: known.online,
+                partition: question.partition,
+                index: LogIndex(known.index),
+                epoch: known.epoch.map(rollcall_types::Epoch),
+                node: known.node.and_then(|n| self.groups.name_of(NodeId(n))),
+            }));
+        }
+        self.again(unanswered);
+    }
+
+    /// Asks again after a pause, as new questions of a new request.
+    fn again(self: &Arc<Self>, questions: Vec<Question>) {
+        if questions.is_empty() {
+            return;
+        }
+        let inner = Arc::clone(self);
+        self.tasks.spawn(async move {
+            tokio::time::sleep(RETRY_PAUSE).await;
+            for question in questions {
+                inner.dispatch(question);
+            }
+        });
+    }
+}

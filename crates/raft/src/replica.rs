@@ -1,0 +1,163 @@
+//! One replica of one group's state: the rules' value, the log position it stands at, and who waits for a position.
+//!
+//! What does not belong here: Raft itself (`machine`), and any decision of the rules.
+
+use crate::payload;
+use openraft::entry::RaftEntry as _;
+use parking_lot::{RwLock, RwLockReadGuard};
+use rollcall_storage::{Entry, EntryPayload, LogId, StoredMembership};
+use rollcall_types::LogIndex;
+use serde::{Serialize, de::DeserializeOwned};
+use std::io;
+use tokio::sync::watch;
+
+/// A state that is replicated through a log.
+pub trait Replicated: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// What enters the log.
+    type Command: DeserializeOwned;
+    /// What its proposer hears.
+    type Outcome: Serialize;
+    /// Applies one command at its position. Never fails: every refusal is an outcome.
+    fn apply(&mut self, index: LogIndex, command: Self::Command) -> Self::Outcome;
+}
+
+/// The state of one group on this node.
+pub struct Replica<S> {
+    applied: RwLock<Applied<S>>,
+    position: watch::Sender<Position>,
+}
+
+/// The state and how far the log is applied to it.
+pub struct Applied<S> {
+    /// The rules' value.
+    pub state: S,
+    last: Option<LogId>,
+    membership: StoredMembership,
+}
+
+impl<S> Applied<S> {
+    /// Index of the last entry applied; 0 before the first.
+    #[must_use]
+    pub fn index(&self) -> LogIndex {
+        LogIndex(self.last.as_ref().map_or(0, |l| l.index))
+    }
+}
+
+/// How far a replica has come: index and term of the last entry applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Position {
+    /// Index of the last entry applied.
+    pub index: u64,
+    /// Term of that entry.
+    pub term: u64,
+}
+
+impl<S: Replicated> Replica<S> {
+    /// A replica at the beginning of its log.
+    pub fn new(state: S) -> Self {
+        Replica {
+            applied: RwLock::new(Applied { state, last: None, membership: StoredMembership::default() }),
+            position: watch::Sender::new(Position::default()),
+        }
+    }
+
+    /// The state, held still for the time of a look.
+    pub fn read(&self) -> RwLockReadGuard<'_, Applied<S>> {
+        self.applied.read()
+    }
+
+    /// How far this replica has come.
+    pub fn position(&self) -> Position {
+        *self.position.borrow()
+    }
+
+    /// Sees every move of [`Self::position`].
+    pub fn watch(&self) -> watch::Receiver<Position> {
+        self.position.subscribe()
+    }
+}
+
+/// What the Raft side needs of a replica, whatever its state.
+pub(crate) trait AnyReplica: Send + Sync + 'static {
+    fn apply(&self, entry: &Entry) -> io::Result<Vec<u8>>;
+    fn applied(&self) -> (Option<LogId>, StoredMembership);
+    fn snapshot(&self) -> io::Result<(Option<LogId>, StoredMembership, Vec<u8>)>;
+    fn restore(&self, last: Option<LogId>, membership: StoredMembership, bytes: &[u8]) -> io::Result<()>;
+}
+
+impl<S: Replicated> Replica<S> {
+    fn moved(&self, last: Option<&LogId>) {
+        if let Some(last) = last {
+            let position = Position { index: last.index, term: last.leader_id.term };
+            self.position.send_replace(position);
+        }
+    }
+}
+
+impl<S: Replicated> AnyReplica for Replica<S> {
+    fn apply(&self, entry: &Entry) -> io::Result<Vec<u8>> {
+        let log_id = entry.log_id();
+        let outcome = match &entry.payload {
+            EntryPayload::Normal(bytes) => {
+                // Decoded before the lock is taken: readers wait only for the rules.
+                let command = payload::decode::<S::Command>(bytes.as_ref()).map_err(io::Error::other)?;
+                let mut applied = self.applied.write();
+                let outcome = applied.state.apply(LogIndex(log_id.index), command);
+                applied.last = Some(log_id);
+                drop(applied);
+                payload::encode(&outcome).map_err(io::Error::other)?
+            }
+            EntryPayload::Blank => {
+                self.applied.write().last = Some(log_id);
+                Vec::new()
+            }
+            EntryPayload::Membership(membership) => {
+                let mut applied = self.applied.write();
+                applied.membership = StoredMembership::new(Some(log_id), membership.clone());
+                applied.last = Some(log_id);
+                Vec::new()
+            }
+        };
+        self.moved(Some(&log_id));
+        Ok(outcome)
+    }
+
+    fn applied(&self) -> (Option<LogId>, StoredMembership) {
+        let applied = self.applied.read();
+        (applied.last, applied.membership.clone())
+    }
+
+    fn snapshot(&self) -> io::Result<(Option<LogId>, StoredMembership, Vec<u8>)> {
+        let applied = self.applied.read();
+        let bytes = payload::encode(&applied.state).map_err(io::Error::other)?;
+        Ok((applied.last, applied.membership.clone(), bytes))
+    }
+
+    fn restore(&self, last: Option<LogId>, membership: StoredMembership, bytes: &[u8]) -> io::Result<()> {
+        let state = payload::decode::<S>(bytes).map_err(io::Error::other)?;
+        {
+            let mut applied = self.applied.write();
+            applied.state = state;
+            applied.last = last;
+            applied.membership = membership;
+        }
+        self.moved(last.as_ref());
+        Ok(())
+    }
+}
+
+impl Replicated for rollcall_presence::PartitionState {
+    type Command = rollcall_presence::PartitionCommand;
+    type Outcome = Vec<Vec<rollcall_presence::Outcome>>;
+    fn apply(&mut self, index: LogIndex, command: Self::Command) -> Self::Outcome {
+        rollcall_presence::PartitionState::apply(self, index, command)
+    }
+}
+
+impl Replicated for rollcall_cluster::ClusterState {
+    type Command = rollcall_cluster::ClusterCommand;
+    type Outcome = rollcall_cluster::ClusterOutcome;
+    fn apply(&mut self, index: LogIndex, command: Self::Command) -> Self::Outcome {
+        rollcall_cluster::ClusterState::apply(self, index, command)
+    }
+}

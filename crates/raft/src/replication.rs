@@ -1,0 +1,265 @@
+//! The whole of this crate as one running thing: groups, read points, proposers, followers, and the answers to peers.
+
+use crate::{
+    cluster_client::ClusterClient,
+    config::{GroupsConfig, READ_TRY},
+    feed_follower::{self, FeedSink},
+    group::GroupError,
+    groups::{Groups, Topology},
+    housekeeping,
+    metrics::Metrics,
+    operations, payload,
+    presence_client::PresenceClient,
+    proposer::Proposer,
+    read_point::ReadPoints,
+    reader::Reader,
+    term_check::{self, TermCheck},
+    wire,
+};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use prost::Message;
+use rollcall_contracts::PeerCall;
+use rollcall_mesh::Mesh;
+use rollcall_proto::{
+    ConfirmTermRequest, Kind, KnownStatus, ProposeRequest, ReadFeedRequest, ReadPointRequest, StatusOf, StatusReply,
+    StatusRequest,
+};
+use rollcall_storage::Store;
+use rollcall_types::{ClientId, GroupId, NodeId, PartitionId};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Most ids in one status request of a peer.
+const STATUS_IDS_MAX: usize = 4096;
+
+/// Everything replicated on this node.
+pub struct Replication {
+    groups: Arc<Groups>,
+    points: Arc<ReadPoints>,
+    reader: Arc<Reader>,
+    presence: Arc<PresenceClient>,
+    cluster: Arc<ClusterClient>,
+    proposers: BTreeMap<PartitionId, Proposer>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Replication {
+    /// Opens every group placed here and starts what runs beside them.
+    ///
+    /// # Errors
+    /// See [`GroupError`].
+    pub async fn start(
+        me: NodeId,
+        topology: Topology,
+        store: &Store,
+        mesh: Arc<Mesh>,
+        config: GroupsConfig,
+    ) -> Result<Arc<Self>, GroupError> {
+        let groups = Groups::start(me, topology, store, mesh, config).await?;
+        let metrics = Metrics::new();
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let (check, run) = TermCheck::new(Arc::clone(&groups));
+        tasks.spawn(until(stop.clone(), run));
+        let points = Arc::new(ReadPoints::new(Arc::clone(&groups), check));
+        let reader = Arc::new(Reader::new(
+            Arc::clone(&groups),
+            Arc::clone(&points),
+            tasks.clone(),
+            stop.clone(),
+            metrics.clone(),
+        ));
+        let mut proposers = BTreeMap::new();
+        for (&partition, group) in groups.hosted() {
+            let (proposer, run) =
+                Proposer::new(Arc::clone(&group.handle), Arc::clone(&group.replica), metrics.clone(), stop.clone());
+            tasks.spawn(run);
+            tasks.spawn(housekeeping::run(
+                Arc::clone(&groups),
+                partition,
+                proposer.clone(),
+                metrics.clone(),
+                stop.clone(),
+            ));
+            proposers.insert(partition, proposer);
+        }
+        let presence =
+            Arc::new(PresenceClient::new(Arc::clone(&groups), Arc::clone(&reader), proposers.clone()));
+        let cluster = Arc::new(ClusterClient::new(Arc::clone(&groups)));
+        Ok(Arc::new(Replication { groups, points, reader, presence, cluster, proposers, tasks, stop }))
+    }
+
+    /// The groups.
+    #[must_use]
+    pub fn groups(&self) -> &Arc<Groups> {
+        &self.groups
+    }
+
+    /// The presence store of this node.
+    #[must_use]
+    pub fn presence(&self) -> &Arc<PresenceClient> {
+        &self.presence
+    }
+
+    /// Changes of the cluster state.
+    #[must_use]
+    pub fn cluster(&self) -> &Arc<ClusterClient> {
+        &self.cluster
+    }
+
+    /// Read points of the groups that this node leads.
+    #[must_use]
+    pub fn points(&self) -> &Arc<ReadPoints> {
+        &self.points
+    }
+
+    /// Follows every partition's feed into `sink` until shutdown.
+    pub fn follow_feeds(&self, sink: &Arc<dyn FeedSink>) {
+        for p in 0..self.groups.topology().partitions {
+            let follow = feed_follower::follow(
+                Arc::clone(&self.groups),
+                PartitionId(p),
+                Arc::clone(sink),
+                self.stop.clone(),
+            );
+            self.tasks.spawn(follow);
+        }
+    }
+
+    /// Whether a peer's call is for this crate.
+    #[must_use]
+    pub fn answers(kind: Kind) -> bool {
+        matches!(
+            kind,
+            Kind::RaftAppend
+                | Kind::RaftVote
+                | Kind::RaftPreVote
+                | Kind::RaftTransferLeader
+                | Kind::ReadPoint
+                | Kind::ConfirmTerm
+                | Kind::Propose
+                | Kind::ClusterPropose
+                | Kind::ReadFeed
+                | Kind::Status
+        )
+    }
+
+    /// Answers a peer.
+    ///
+    /// # Errors
+    /// A sentence for the peer when the call cannot be read or the group is not here.
+    pub async fn answer_peer(&self, kind: Kind, call: PeerCall) -> Result<Bytes, String> {
+        match kind {
+            Kind::RaftAppend | Kind::RaftVote | Kind::RaftPreVote | Kind::RaftTransferLeader => {
+                self.handle(call.group)?.receive(kind, &call.payload).await
+            }
+            Kind::ReadPoint => {
+                let asks = wire::asks(&read::<ReadPointRequest>(call.payload)?);
+                let within = Duration::from_millis(u64::from(call.deadline_ms)).min(READ_TRY);
+                let answers = self.points.answer(call.from, &asks, within).await;
+                written(&wire::read_point_reply(&asks, &answers))
+            }
+            Kind::ConfirmTerm => {
+                written(&term_check::saved_terms(&self.groups, &read::<ConfirmTermRequest>(call.payload)?))
+            }
+            Kind::Propose => {
+                let request = read::<ProposeRequest>(call.payload)?;
+                let partition = GroupId(call.group).as_partition();
+                let proposer = partition
+                    .and_then(|p| self.proposers.get(&p))
+                    .ok_or_else(|| format!("group {} has no replica here", call.group))?;
+                let batch = payload::decode(&request.command).map_err(|e| e.to_string())?;
+                written(&operations::propose_reply(proposer.propose(batch).await))
+            }
+            Kind::ClusterPropose => written(&self.cluster.answer_peer(&read::<ProposeRequest>(call.payload)?).await?),
+            Kind::ReadFeed => {
+                let partition = GroupId(call.group).as_partition().ok_or("the cluster group has no feed")?;
+                let request = read::<ReadFeedRequest>(call.payload)?;
+                written(&feed_follower::answer_peer(&self.groups, partition, &request).await?)
+            }
+            Kind::Status => written(&self.statuses(read::<StatusRequest>(call.payload)?).await?),
+            other => Err(format!("{other:?} is not answered here")),
+        }
+    }
+
+    /// Installs a snapshot that a leader sent.
+    ///
+    /// # Errors
+    /// A sentence for the leader.
+    pub async fn answer_snapshot(&self, group: u32, head: &[u8], data: Bytes) -> Result<Bytes, String> {
+        self.handle(group)?.receive_snapshot(head, data).await
+    }
+
+    /// Status questions that a peer without a replica passes on: asked here as this node's own.
+    async fn statuses(&self, request: StatusRequest) -> Result<StatusReply, String> {
+        if request.client_ids.len() > STATUS_IDS_MAX {
+            return Err(format!("more than {STATUS_IDS_MAX} ids in one request"));
+        }
+        let answers = join_all(request.client_ids.iter().map(|id| async move {
+            let client_id = ClientId::new(id).ok()?;
+            let answer = self.reader.status(client_id).await.ok()?;
+            Some(answer)
+        }))
+        .await;
+        let topology = self.groups.topology();
+        let answers = answers
+            .into_iter()
+            .map(|known| StatusOf {
+                known: known.map(|answer| KnownStatus {
+                    online: answer.online,
+                    partition: u32::from(answer.partition.0),
+                    index: answer.index.0,
+                    epoch: answer.epoch.map(|e| e.0),
+                    node: answer
+                        .node
+                        .and_then(|name| topology.names.iter().find(|(_, n)| **n == name).map(|(id, _)| id.0)),
+                }),
+            })
+            .collect();
+        Ok(StatusReply { answers })
+    }
+
+    fn handle(&self, group: u32) -> Result<&Arc<crate::group::GroupHandle>, String> {
+        self.groups.handle(GroupId(group)).ok_or_else(|| format!("group {group} has no replica here"))
+    }
+
+    /// Hands over what this node leads, as far as another replica has caught up. Best effort, bounded.
+    pub async fn hand_leadership_over(&self) {
+        for handle in self.groups.handles().filter(|h| h.is_leader()) {
+            for member in handle.voter_sets().into_iter().flatten() {
+                if member != self.groups.me()
+                    && self.groups.mesh().is_connected(member)
+                    && handle.transfer_if_caught_up(member).await
+                {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Ends everything: followers, proposers, groups.
+    pub async fn shutdown(&self) {
+        self.presence.end().await;
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.groups.shutdown().await;
+    }
+}
+
+async fn until(stop: CancellationToken, run: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = run => {}
+    }
+}
+
+fn read<M: Message + Default>(payload: Bytes) -> Result<M, String> {
+    M::decode(payload).map_err(|e| e.to_string())
+}
+
+fn written<M: Message>(message: &M) -> Result<Bytes, String> {
+    Ok(Bytes::from(message.encode_to_vec()))
+}

@@ -1,0 +1,187 @@
+//! A few replications in one process: real stores in temporary folders, real links over loopback.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rollcall_cluster::planner;
+use rollcall_contracts::{PeerCall, PeerHandler, PresenceStore as _};
+use rollcall_mesh::{HelloSource, Mesh, MeshConfig};
+use rollcall_presence::ClaimDetails;
+use rollcall_proto::Kind;
+use rollcall_raft::{GroupsConfig, Replication, Topology};
+use rollcall_storage::{DataDirectory, Store, StoreConfig};
+use rollcall_types::{ClientId, GroupId, Incarnation, NodeId, NodeName, Owner, Protocol};
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Longest wait for anything that must come true.
+pub const WITHIN: Duration = Duration::from_secs(20);
+
+#[derive(Default)]
+struct Calls(OnceLock<Arc<Replication>>);
+
+#[async_trait]
+impl PeerHandler for Calls {
+    async fn handle(&self, call: PeerCall) -> Result<Bytes, String> {
+        let replication = self.0.get().ok_or("starting")?;
+        let kind = Kind::try_from(i32::try_from(call.kind).unwrap()).unwrap();
+        replication.answer_peer(kind, call).await
+    }
+}
+
+struct NoHello;
+
+impl HelloSource for NoHello {
+    fn hello(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// One node.
+pub struct TestNode {
+    pub replication: Arc<Replication>,
+    pub mesh: Arc<Mesh>,
+    store: Arc<Store>,
+    _folder: tempfile::TempDir,
+}
+
+impl TestNode {
+    /// Ends the node as a crash would look to the others.
+    pub async fn stop(&self) {
+        self.mesh.shutdown().await;
+        self.replication.shutdown().await;
+        self.store.close().await;
+    }
+}
+
+/// The nodes, by id.
+pub struct Cluster {
+    pub nodes: BTreeMap<NodeId, TestNode>,
+    pub topology: Topology,
+}
+
+impl Cluster {
+    pub async fn start(count: u64, partitions: u16, replicas: u8) -> Cluster {
+        let ids: Vec<NodeId> = (1..=count).map(NodeId).collect();
+        let topology = Topology {
+            partitions,
+            cluster_voters: planner::cluster_group_voters(&ids, &[]),
+            placement: planner::initial_placement(&ids, partitions, replicas),
+            names: ids.iter().map(|id| (*id, NodeName(format!("n{id}")))).collect(),
+        };
+        let listeners: BTreeMap<NodeId, TcpListener> =
+            ids.iter().map(|id| (*id, TcpListener::bind("127.0.0.1:0").unwrap())).collect();
+        let addresses: BTreeMap<NodeId, String> =
+            listeners.iter().map(|(id, l)| (*id, l.local_addr().unwrap().to_string())).collect();
+        let mut nodes = BTreeMap::new();
+        for (id, listener) in listeners {
+            nodes.insert(id, node(id, listener, &addresses, &topology).await);
+        }
+        let cluster = Cluster { nodes, topology };
+        cluster.initialize().await;
+        cluster
+    }
+
+    async fn initialize(&self) {
+        for (id, node) in &self.nodes {
+            for handle in node.replication.groups().handles() {
+                let replicas = match handle.id().as_partition() {
+                    None => self.topology.cluster_voters.clone(),
+                    Some(p) => self.topology.placement[&p].iter().copied().collect(),
+                };
+                let first = match handle.id().as_partition() {
+                    None => *self.topology.cluster_voters.first().unwrap(),
+                    Some(p) => self.topology.placement[&p][0],
+                };
+                if first == *id {
+                    handle.initialize(&replicas).await.unwrap();
+                }
+            }
+        }
+        for node in self.nodes.values() {
+            for handle in node.replication.groups().handles() {
+                if handle.id() != GroupId::CLUSTER {
+                    eventually("every replica knows its leader", || handle.leader().is_some()).await;
+                }
+            }
+        }
+    }
+
+    pub fn node(&self, id: u64) -> &TestNode {
+        &self.nodes[&NodeId(id)]
+    }
+
+    /// Begins a serving term on every node.
+    pub fn serve(&self) {
+        for (id, node) in &self.nodes {
+            node.replication.presence().begin(Owner { node: *id, incarnation: Incarnation(1) });
+        }
+    }
+}
+
+async fn node(
+    me: NodeId,
+    listener: TcpListener,
+    addresses: &BTreeMap<NodeId, String>,
+    topology: &Topology,
+) -> TestNode {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = DataDirectory::open(folder.path()).unwrap();
+    let store = Arc::new(Store::open(&directory, StoreConfig::default()).unwrap());
+    let calls = Arc::new(Calls::default());
+    let name = topology.names[&me].clone();
+    let config = MeshConfig::new(listener, addresses[&me].clone(), "test".to_owned(), name);
+    let mesh = Arc::new(Mesh::start(config, calls.clone(), Arc::new(NoHello)).await.unwrap());
+    mesh.identify(me, "test-cluster".to_owned());
+    let mut peers = addresses.clone();
+    peers.remove(&me);
+    mesh.set_peers(peers);
+    let config = GroupsConfig::default();
+    let replication =
+        Replication::start(me, topology.clone(), &store, Arc::clone(&mesh), config).await.unwrap();
+    let _ = calls.0.set(Arc::clone(&replication));
+    TestNode { replication, mesh, store, _folder: folder }
+}
+
+/// Waits for a condition.
+pub async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(WITHIN, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+pub fn id(text: &str) -> ClientId {
+    ClientId::new(text).unwrap()
+}
+
+pub fn claim(text: &str) -> ClaimDetails {
+    ClaimDetails {
+        client_id: id(text),
+        username: "user0".to_owned(),
+        protocol: Protocol::V5,
+        clean_start: true,
+        keep_alive_s: 60,
+        session_expiry_s: 0,
+        peer: "127.0.0.1:5000".to_owned(),
+        bind_account: true,
+        will: None,
+    }
+}
+
+/// Asks until there is an answer; refusals are allowed only for a while.
+pub async fn answered(node: &TestNode, text: &str) -> rollcall_contracts::StatusAnswer {
+    let until = Instant::now() + WITHIN;
+    loop {
+        match node.replication.presence().status(id(text)).await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(Instant::now() < until, "no answer: {error}"),
+        }
+    }
+}
