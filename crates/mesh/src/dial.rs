@@ -178,7 +178,7 @@ fn refusal(status: Status) -> DialError {
     }
 }
 
-/// What a status says, short enough for a log.
+/// What a status says, fit for a log: short, and on one line whoever wrote it.
 pub(crate) fn sentence(status: &Status) -> String {
     let mut text = match status.source() {
         Some(cause) => format!("{}: {}", status.message(), with_causes(cause)),
@@ -186,6 +186,7 @@ pub(crate) fn sentence(status: &Status) -> String {
         None => status.message().to_owned(),
     };
     text.truncate(text.floor_char_boundary(REFUSAL_BYTES_MAX));
+    text.retain(|c| !c.is_control());
     text
 }
 
@@ -205,4 +206,17 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 /// The reason for ending a link on which a peer speaks another version.
 pub(crate) fn check_version(version: u32) -> Result<(), String> {
     if version == PROTOCOL_VERSION { Ok(()) } else { Err(version_refusal(version)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_says_is_cut_to_one_short_line() {
+        let status = Status::internal(format!("a\nb\u{1b}[31m{}", "é".repeat(REFUSAL_BYTES_MAX)));
+        let text = sentence(&status);
+        assert!(text.starts_with("ab[31mé") && text.len() <= REFUSAL_BYTES_MAX, "{text}");
+        assert_eq!(sentence(&Status::new(Code::Unavailable, "")), "Unavailable");
+    }
 }

@@ -4,7 +4,10 @@ use crate::{
     batches::{Backlog, Batches, ReplyBatches},
     connection::{Caller, Session},
     inbound::Inbound,
-    limits::{HELLO_BYTES_MAX, HELLO_REPLY_BYTES_MAX, HELLO_REQUEST_BYTES_MAX, MESSAGE_BYTES_MAX, REPLY_QUEUE_MAX},
+    limits::{
+        CLUSTER_NAME_BYTES_MAX, HELLO_BYTES_MAX, HELLO_REPLY_BYTES_MAX, HELLO_REQUEST_BYTES_MAX, MESSAGE_BYTES_MAX,
+        REPLY_QUEUE_MAX,
+    },
     local::{Identity, Local},
     secret, snapshot,
 };
@@ -171,6 +174,9 @@ impl Endpoint {
         }
         if claim.nonce.len() != secret::NONCE_BYTES {
             return Err(Status::invalid_argument("the caller's challenge has a wrong size"));
+        }
+        if claim.cluster_name.len() > CLUSTER_NAME_BYTES_MAX || claim.cluster_id.len() > CLUSTER_NAME_BYTES_MAX {
+            return Err(Status::invalid_argument("the caller's cluster name or id is too long"));
         }
         if claim.cluster_name != local.cluster_name {
             return Err(Status::failed_precondition(format!(

@@ -17,7 +17,10 @@ use rollcall_proto::{Frame, FrameBatch, PROTOCOL_VERSION, Reply, Request, frame,
 use rollcall_types::NodeId;
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
@@ -28,11 +31,14 @@ use tonic::{Status, Streaming};
 #[derive(Default)]
 pub(crate) struct InboundLinks {
     newest: Mutex<HashMap<NodeId, Place>>,
+    accepted: AtomicU64,
 }
 
 /// The ends of one link's life as others see it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Place {
+    /// Tells this link from others of the same peer.
+    serial: u64,
     /// Asks it to end.
     stop: CancellationToken,
     /// Set when all its handlers have ended.
@@ -41,12 +47,22 @@ struct Place {
 
 impl InboundLinks {
     /// Takes the peer's place; the link that had it is told to end.
-    fn take(&self, from: NodeId, place: &Place) -> Option<Place> {
+    fn take(&self, from: NodeId, ended: &CancellationToken) -> (Place, Option<Place>) {
+        let serial = self.accepted.fetch_add(1, Ordering::Relaxed);
+        let place = Place { serial, stop: ended.child_token(), gone: CancellationToken::new() };
         let former = self.newest.lock().insert(from, place.clone());
         if let Some(former) = &former {
             former.stop.cancel();
         }
-        former
+        (place, former)
+    }
+
+    /// Gives the peer's place up, unless a newer link has taken it.
+    fn leave(&self, from: NodeId, serial: u64) {
+        let mut newest = self.newest.lock();
+        if newest.get(&from).is_some_and(|place| place.serial == serial) {
+            newest.remove(&from);
+        }
     }
 
     /// Ends them all.
@@ -86,9 +102,9 @@ impl Inbound {
 
     /// Serves the link until either side ends it.
     pub(crate) async fn serve(mut self, stream: Streaming<FrameBatch>) {
-        let place = Place { stop: self.local.ended.child_token(), gone: CancellationToken::new() };
+        let (place, former) = self.local.inbound.take(self.from, &self.local.ended);
         let _gone: DropGuard = place.gone.clone().drop_guard();
-        if let Some(former) = self.local.inbound.take(self.from, &place) {
+        if let Some(former) = former {
             // Its handlers end in moments; should one not, the peer's calls must not wait for ever.
             let _ = tokio::time::timeout(PREDECESSOR_WAIT, former.gone.cancelled()).await;
         }
@@ -97,6 +113,7 @@ impl Inbound {
         tracing::debug!(peer = %self.from, why = reason.message(), "a peer's link has ended");
         let _ = self.ending.set(reason);
         self.tasks.shutdown().await;
+        self.local.inbound.leave(self.from, place.serial);
     }
 
     async fn read(&mut self, mut stream: Streaming<FrameBatch>, stop: &CancellationToken) -> Status {

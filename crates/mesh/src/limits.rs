@@ -38,7 +38,7 @@ pub(crate) const HELLO_REQUEST_BYTES_MAX: usize = 8 * 1024;
 pub const HELLO_BYTES_MAX: usize = 256 * 1024;
 /// Largest answer to a hello, in bytes.
 pub(crate) const HELLO_REPLY_BYTES_MAX: usize = HELLO_BYTES_MAX + 8 * 1024;
-/// Longest cluster name, in bytes.
+/// Longest cluster name, and longest cluster id, in bytes.
 pub(crate) const CLUSTER_NAME_BYTES_MAX: usize = 255;
 /// How long a connection may take to authenticate itself.
 pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);

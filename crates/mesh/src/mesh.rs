@@ -64,6 +64,9 @@ impl Mesh {
     /// Starts to listen. Only hello is answered until [`Mesh::identify`] is called. Must be called within a tokio
     /// runtime.
     ///
+    /// A future of `handler` is dropped when its call's deadline passes or its link ends, since nobody hears its answer
+    /// then; one that panics ends the link.
+    ///
     /// # Errors
     /// See [`MeshError`].
     pub fn start(
@@ -99,7 +102,7 @@ impl Mesh {
         self.address
     }
 
-    /// Tells who this node is. From now on links are dialled and accepted. With another id or cluster than before, all
+    /// Tells who this node is; a cluster id has at most 255 bytes. From now on links are dialled and accepted. With another id or cluster than before, all
     /// links begin anew.
     pub fn identify(&self, me: NodeId, cluster_id: String) {
         let identity = Some(Identity { me, cluster_id });

@@ -1,7 +1,9 @@
 //! The cluster secret: what is proved with it, and how a proof is checked. The secret itself never leaves this module.
 //!
 //! A proof is HMAC-SHA256 (RFC 2104) over a purpose, the protocol version, both challenges and all that was claimed,
-//! each part with its length before it. The purposes differ by direction, so that no proof can be turned around.
+//! each part with its length before it. The purposes differ by direction, so that no proof can be turned around, and
+//! the node that is called is part of it, so that a proof given to one node opens no other. Nothing is encrypted: who
+//! can change what passes on the wire can take a proved connection over. Only TLS helps against that.
 
 use hmac::{Hmac, Mac};
 use rand::RngCore as _;

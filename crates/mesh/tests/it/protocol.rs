@@ -226,6 +226,15 @@ async fn large_messages_before_the_proof_and_garbage_do_not_hurt() {
     let large = Claim { nonce: Bytes::from(vec![0; 100_000]), ..claim(7, 2) };
     let refusal = hello(&mut client(&node).await, Some(large)).await.unwrap_err();
     assert_eq!(refusal.code(), Code::OutOfRange);
+    for long in [
+        Claim { cluster_name: "n".repeat(5000), ..claim(7, 2) },
+        Claim { cluster_id: "n".repeat(5000), ..claim(7, 2) },
+        Claim { nonce: Bytes::new(), ..claim(7, 2) },
+    ] {
+        let mut client = client(&node).await;
+        hello(&mut client, None).await.unwrap();
+        assert_eq!(hello(&mut client, Some(long)).await.unwrap_err().code(), Code::InvalidArgument);
+    }
     for start in [&b""[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"] {
         let mut socket = TcpStream::connect(node.mesh.local_addr()).await.unwrap();
         let mut bytes = start.to_vec();

@@ -36,7 +36,7 @@ async fn the_secret_opens_the_link_and_never_travels() {
     assert!(wire.has_seen(b"seen on the wire") && wire.has_seen(b"the hello of a node"));
     let digest = Sha256::digest(SECRET);
     let hex: String = digest.iter().map(|b| format!("{b:02x}")).collect();
-    for part in [&SECRET.as_bytes()[..8], &SECRET.as_bytes()[24..], &digest[..8], hex[..16].as_bytes()] {
+    for part in [&SECRET.as_bytes()[..8], &SECRET.as_bytes()[24..], &digest[..8], &hex.as_bytes()[..16]] {
         assert!(!wire.has_seen(part), "a part of the secret was sent");
     }
 }
