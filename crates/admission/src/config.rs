@@ -1,0 +1,35 @@
+//! What admission is started with.
+
+/// Switches and limits. `Default` is closed: no anonymous access. What holds where no policy matches is part of the
+/// compiled policies.
+#[derive(Clone, Debug)]
+pub struct AdmissionConfig {
+    /// Clients without credentials are let in, under an empty user name; policies still apply to them.
+    pub anonymous: bool,
+    /// What outside test suites expect: any credentials or none are accepted, policies do not apply.
+    pub conformance: bool,
+    /// This node's share of the instance's messages and queries per second; 0 = no limit.
+    pub messages_per_second: u32,
+    /// How much above a rate one second may go, in percent of it.
+    pub burst_percent: u32,
+    /// This node's share of the instance's MQTT connects per second; 0 = no limit.
+    pub connects_per_second: u32,
+    /// Failed authentications per source address and minute; 0 = no limit.
+    pub auth_failures_per_minute: u32,
+    /// Claims are refused while another account holds the client id.
+    pub bind_account: bool,
+}
+
+impl Default for AdmissionConfig {
+    fn default() -> Self {
+        AdmissionConfig {
+            anonymous: false,
+            conformance: false,
+            messages_per_second: 0,
+            burst_percent: 10,
+            connects_per_second: 0,
+            auth_failures_per_minute: 60,
+            bind_account: true,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! [`Admission`] itself: who is it, may he, and is there room.
+
+use crate::{
+    accounts::{UserSource, cluster_role, contract_role},
+    basic::Credentials,
+    config::AdmissionConfig,
+    failure_limit::FailureLimit,
+    metrics::AdmissionMetrics,
+    rate::{Rate, Share},
+    verification::Verification,
+    verified_cache::{CacheKey, Verified, VerifiedCache},
+};
+use async_trait::async_trait;
+use rollcall_cluster::{Action, Request};
+use rollcall_contracts::{Account, AuthError, ConnectPermission, QueryRefusal, Role, SourceAddress};
+use rollcall_types::QoS;
+use std::sync::Arc;
+
+/// Credentials, permissions and quota of one node.
+pub struct Admission {
+    config: AdmissionConfig,
+    users: Arc<dyn UserSource>,
+    cache: VerifiedCache,
+    verification: Verification,
+    failures: FailureLimit,
+    messages: Rate,
+    connects: Rate,
+    metrics: AdmissionMetrics,
+    anonymous: Arc<Account>,
+}
+
+impl Admission {
+    /// Admission by these users and policies. The metrics recorder must be installed before.
+    #[must_use]
+    pub fn new(config: AdmissionConfig, users: Arc<dyn UserSource>) -> Self {
+        Admission {
+            cache: VerifiedCache::new(),
+            verification: Verification::new(),
+            failures: FailureLimit::new(config.auth_failures_per_minute),
+            messages: Rate::new(Share::of_limit(config.messages_per_second), config.burst_percent),
+            connects: Rate::new(Share::of_limit(config.connects_per_second), config.burst_percent),
+            metrics: AdmissionMetrics::new(),
+            anonymous: Arc::new(Account { username: String::new(), role: Role::Client }),
+            config,
+            users,
+        }
+    }
+
+    /// Another share of the instance's messages and queries from now on; it starts with nothing saved up.
+    pub fn set_message_share(&self, share: Share) {
+        self.messages.set(share);
+    }
+
+    /// Another share of the instance's connects from now on; it starts with nothing saved up.
+    pub fn set_connect_share(&self, share: Share) {
+        self.connects.set(share);
+    }
+
+    /// Password hashes computed so far.
+    #[must_use]
+    pub fn password_hashes(&self) -> u64 {
+        self.verification.hashes()
+    }
+
+    /// Verified credentials remembered now.
+    #[must_use]
+    pub fn remembered_credentials(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// The account of credentials verified before. When users or policies changed since, the user must still be there
+    /// with the very password hash that was verified; then the entry holds for the present version too.
+    fn remembered(&self, key: &CacheKey) -> Option<Arc<Account>> {
+        let entry = self.cache.get(key)?;
+        let version = self.users.version();
+        if entry.version == version {
+            return Some(entry.account);
+        }
+        match self.users.user(&entry.account.username) {
+            Some(user) if *user.password_hash == *entry.password_hash => {
+                let role = contract_role(user.role);
+                let account = match entry.account.role == role {
+                    true => entry.account,
+                    false => Arc::new(Account { username: user.username, role }),
+                };
+                self.cache.insert(*key, Verified { account: Arc::clone(&account), version, ..entry });
+                Some(account)
+            }
+            _ => {
+                self.cache.remove(key);
+                None
+            }
+        }
+    }
+
+    /// Verifies user name and password, by the cache under `key` if possible.
+    async fn verify(
+        &self,
+        key: CacheKey,
+        username: &str,
+        password: &[u8],
+        source: SourceAddress,
+    ) -> Result<Arc<Account>, AuthError> {
+        if let Some(account) = self.remembered(&key) {
+            return Ok(account);
+        }
+        self.not_blocked(source)?;
+        if !self.users.is_available() {
+            self.metrics.auth_unavailable.increment(1);
+            return Err(AuthError::Unavailable);
+        }
+        let turn = self.verification.turn().await.inspect_err(|_| self.metrics.auth_unavailable.increment(1))?;
+        // Meanwhile another attempt with the same credentials may have been verified, or the source been blocked: of a
+        // storm of one account only the first few are hashed.
+        if let Some(account) = self.remembered(&key) {
+            return Ok(account);
+        }
+        self.not_blocked(source)?;
+
+        // Read before the user: a change in between leaves an entry that is already old.
+        let version = self.users.version();
+        let user = self.users.user(username);
+        let password_hash: Option<Arc<str>> = user.as_ref().map(|user| Arc::from(&*user.password_hash));
+        self.metrics.password_hashes.increment(1);
+        let verdict = self.verification.is_right(turn, password, password_hash.as_ref()).await;
+        let (right, _turn) = verdict.inspect_err(|_| self.metrics.auth_unavailable.increment(1))?;
+        match (right, user, password_hash) {
+            (true, Some(user), Some(password_hash)) => {
+                self.metrics.auth_ok.increment(1);
+                let account = Arc::new(Account { username: user.username, role: contract_role(user.role) });
+                self.cache.insert(key, Verified { account: Arc::clone(&account), version, password_hash });
+                Ok(account)
+            }
+            _ => Err(self.rejected(source)),
+        }
+    }
+
+    fn may(
+        &self,
+        action: Action,
+        account: &Account,
+        client_id: Option<&str>,
+        resource: &str,
+        source: SourceAddress,
+    ) -> bool {
+        if self.config.conformance {
+            // Policies do not apply there; that only the broker publishes under `$events/` and `$SYS/` is none.
+            return action != Action::Pub || !is_reserved(resource);
+        }
+        let request = Request {
+            action,
+            resource,
+            client_id,
+            username: &account.username,
+            role: cluster_role(account.role),
+            ip: source.to_canonical(),
+            qos: QoS::AtMostOnce,
+            retain: false,
+        };
+        self.users.policies().decide(&request).allowed
+    }
+
+    fn not_blocked(&self, source: SourceAddress) -> Result<(), AuthError> {
+        match self.failures.wait_s(source) {
+            None => Ok(()),
+            Some(retry_after_s) => {
+                self.metrics.limited_auth_failures.increment(1);
+                Err(AuthError::TooManyFailures { retry_after_s })
+            }
+        }
+    }
+
+    fn rejected(&self, source: SourceAddress) -> AuthError {
+        self.metrics.auth_rejected.increment(1);
+        self.failures.failed(source);
+        AuthError::Rejected
+    }
+
+    /// Nothing was presented: no guess was made, so it does not count as a failure.
+    fn without_credentials(&self) -> Result<Arc<Account>, AuthError> {
+        match self.config.anonymous || self.config.conformance {
+            true => Ok(Arc::clone(&self.anonymous)),
+            false => Err(AuthError::Rejected),
+        }
+    }
+}
+
+#[async_trait]
+impl rollcall_contracts::Admission for Admission {
+    fn cached_basic(&self, authorization: &[u8]) -> Option<Arc<Account>> {
+        self.remembered(&self.cache.header_key(authorization))
+    }
+
+    async fn authenticate_basic(
+        &self,
+        authorization: Option<&[u8]>,
+        source: SourceAddress,
+    ) -> Result<Arc<Account>, AuthError> {
+        let Some(header) = authorization else { return self.without_credentials() };
+        let credentials = Credentials::parse(header);
+        if self.config.conformance {
+            let username = credentials.as_ref().map(Credentials::username).unwrap_or_default();
+            return Ok(Arc::new(Account { username: username.into(), role: Role::Client }));
+        }
+        let Some(credentials) = credentials else {
+            self.not_blocked(source)?;
+            return Err(self.rejected(source));
+        };
+        let key = self.cache.header_key(header);
+        self.verify(key, credentials.username(), credentials.password(), source).await
+    }
+
+    async fn authenticate_mqtt(
+        &self,
+        username: Option<&str>,
+        password: Option<&[u8]>,
+        source: SourceAddress,
+    ) -> Result<Arc<Account>, AuthError> {
+        if username.is_none() && password.is_none() {
+            return self.without_credentials();
+        }
+        let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
+        if self.config.conformance {
+            return Ok(Arc::new(Account { username: username.into(), role: Role::Client }));
+        }
+        let key = self.cache.credentials_key(username, password);
+        self.verify(key, username, password, source).await
+    }
+
+    fn may_connect(&self, account: &Account, client_id: Option<&str>, source: SourceAddress) -> ConnectPermission {
+        match self.may(Action::Connect, account, client_id, "", source) {
+            true => ConnectPermission::Allowed,
+            false => ConnectPermission::Denied,
+        }
+    }
+
+    fn may_publish(&self, account: &Account, client_id: &str, topic: &str, source: SourceAddress) -> bool {
+        self.may(Action::Pub, account, Some(client_id), topic, source)
+    }
+
+    fn may_subscribe(&self, account: &Account, client_id: &str, filter: &str, source: SourceAddress) -> bool {
+        self.may(Action::Sub, account, Some(client_id), filter, source)
+    }
+
+    fn charge(&self, n: u32) -> Result<(), QueryRefusal> {
+        self.messages.charge(n).inspect_err(|_| self.metrics.limited_messages.increment(1))
+    }
+
+    fn admit_connect(&self) -> Result<(), QueryRefusal> {
+        self.connects.charge(1).inspect_err(|_| self.metrics.limited_connects.increment(1))
+    }
+
+    fn bind_account(&self) -> bool {
+        self.config.bind_account && !self.config.conformance
+    }
+}
+
+/// Topics of the broker itself.
+fn is_reserved(topic: &str) -> bool {
+    matches!(topic.split('/').next(), Some("$events" | "$SYS"))
+}

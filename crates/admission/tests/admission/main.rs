@@ -1,0 +1,8 @@
+//! Admission against a list of users in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod credentials;
+mod failures;
+mod permissions;
+mod rates;
+mod users;

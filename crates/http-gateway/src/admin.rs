@@ -1,0 +1,97 @@
+//! The admin listener: does the process work, may it be sent traffic, and its metrics.
+
+use crate::{
+    config::GatewayParts,
+    error_response::{ADMIN_METHODS, Problem},
+};
+use actix_http::{
+    Method, Request, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+};
+use actix_web::dev::{AppConfig, Service, ServiceFactory};
+use bytes::Bytes;
+use rollcall_contracts::ReadinessReport;
+use serde::Serialize;
+use std::{
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Makes the admin service.
+#[derive(Clone)]
+pub(crate) struct AdminFactory {
+    pub(crate) parts: GatewayParts,
+}
+
+impl ServiceFactory<Request> for AdminFactory {
+    type Response = Response<Bytes>;
+    type Error = actix_web::Error;
+    type Config = AppConfig;
+    type Service = AdminService;
+    type InitError = ();
+    type Future = Ready<Result<AdminService, ()>>;
+
+    fn new_service(&self, _: AppConfig) -> Self::Future {
+        ready(Ok(AdminService { parts: self.parts.clone() }))
+    }
+}
+
+/// Answers admin requests; each at once.
+pub(crate) struct AdminService {
+    parts: GatewayParts,
+}
+
+impl Service<Request> for AdminService {
+    type Response = Response<Bytes>;
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Response<Bytes>, actix_web::Error>>;
+
+    fn poll_ready(&self, _: &mut Context<'_>) -> Poll<Result<(), actix_web::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&self, request: Request) -> Self::Future {
+        ready(Ok(self.respond(request.method(), request.path())))
+    }
+}
+
+#[derive(Serialize)]
+struct ReadyBody<'a> {
+    ready: bool,
+    reasons: &'a [String],
+}
+
+impl AdminService {
+    fn respond(&self, method: &Method, path: &str) -> Response<Bytes> {
+        let page: fn(&GatewayParts) -> Response<Bytes> = match path {
+            "/healthz" => |_| page(StatusCode::OK, TEXT, Bytes::from_static(b"ok")),
+            "/readyz" => |parts| readiness(&parts.readiness.report()),
+            "/metrics" => |parts| page(StatusCode::OK, PROMETHEUS_TEXT, Bytes::from((parts.metrics)())),
+            _ => return Problem::NO_SUCH_ADMIN_PAGE.response(),
+        };
+        match *method {
+            Method::GET | Method::HEAD => page(&self.parts),
+            _ => Problem::method_not_allowed(ADMIN_METHODS).response(),
+        }
+    }
+}
+
+fn readiness(report: &ReadinessReport) -> Response<Bytes> {
+    let ready = report.not_ready.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    // Strings and a flag: encoding cannot fail, and the status alone is an answer.
+    let body = serde_json::to_vec(&ReadyBody { ready, reasons: &report.not_ready }).unwrap_or_default();
+    page(status, JSON, Bytes::from(body))
+}
+
+fn page(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::with_body(status, body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

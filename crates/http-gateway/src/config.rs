@@ -1,0 +1,96 @@
+//! What the gateway is started with.
+
+use rollcall_contracts::{Admission, PresenceStore, Readiness};
+use rollcall_types::CLIENT_ID_BYTES_MAX;
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Where to listen.
+#[derive(Debug)]
+pub enum Listen {
+    /// Bind this address (port 0: any free port, see [`crate::Gateway::addresses`]).
+    Address(SocketAddr),
+    /// Serve this listener, bound by somebody else.
+    Listener(TcpListener),
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Listen::Address(address)
+    }
+}
+
+impl From<TcpListener> for Listen {
+    fn from(listener: TcpListener) -> Self {
+        Listen::Listener(listener)
+    }
+}
+
+/// A certificate chain (leaf first) and its private key, both PEM.
+#[derive(Clone)]
+pub struct Tls {
+    /// One or more `CERTIFICATE` sections.
+    pub certificates_pem: Vec<u8>,
+    /// One `PRIVATE KEY`, `RSA PRIVATE KEY` or `EC PRIVATE KEY` section.
+    pub key_pem: Vec<u8>,
+}
+
+/// Listeners and bounds. `Default` has no listener.
+pub struct GatewayConfig {
+    /// Data plane in the clear; HTTP/1.0 and 1.1.
+    pub http: Option<Listen>,
+    /// Data plane over TLS 1.2 and 1.3; HTTP/1.0, 1.1 and 2.
+    pub https: Option<(Listen, Tls)>,
+    /// Health and metrics; HTTP/1.0 and 1.1.
+    pub admin: Option<Listen>,
+    /// Threads that serve the data plane; 0 = one per core. The admin listener has one thread of its own, so that a
+    /// busy data plane does not make the node look dead.
+    pub workers: usize,
+    /// Data-plane connections at once; further ones wait in the backlog. Shared out evenly over the workers.
+    pub connections_max: usize,
+    /// Longest wait for a connection's first request head; then 408.
+    pub request_head_timeout: Duration,
+    /// A connection without a request for so long is closed.
+    pub keep_alive: Duration,
+    /// Longest client id accepted, in bytes (`client_id_bytes_max`); beyond it 400.
+    pub client_id_bytes_max: usize,
+    /// How long [`crate::Gateway::stop`] waits for requests in progress. Whole seconds.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        GatewayConfig {
+            http: None,
+            https: None,
+            admin: None,
+            workers: 0,
+            connections_max: 50_000,
+            request_head_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            client_id_bytes_max: CLIENT_ID_BYTES_MAX,
+            shutdown_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Renders all metrics as Prometheus text, format 0.0.4.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the gateway asks.
+#[derive(Clone)]
+pub struct GatewayParts {
+    /// Answers the question. Its futures are polled on the gateway's threads.
+    pub presence: Arc<dyn PresenceStore>,
+    /// Credentials, permissions, quota.
+    pub admission: Arc<dyn Admission>,
+    /// What `/readyz` says.
+    pub readiness: Arc<dyn Readiness>,
+    /// What `/metrics` says.
+    pub metrics: RenderMetrics,
+    /// Password verification runs here, never on the gateway's threads.
+    pub runtime: tokio::runtime::Handle,
+}

@@ -1,0 +1,192 @@
+//! Every refusal as the client sees it: `application/problem+json` (RFC 9457) with a stable `code`.
+//!
+//! `type` is `about:blank`, so `title` is the status phrase (RFC 9457, 4.2.1); programs read `code`. Texts are fixed:
+//! nothing of the request is echoed.
+
+use crate::client_id_path::{BadClientId, BadParameter};
+use actix_http::{
+    Response, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use bytes::Bytes;
+use rollcall_contracts::{AuthError, QueryRefusal, StatusError};
+use serde::Serialize;
+
+/// Methods of the status query.
+pub(crate) const STATUS_METHODS: &str = "GET, POST, HEAD, OPTIONS";
+/// Methods of the admin listener.
+pub(crate) const ADMIN_METHODS: &str = "GET, HEAD";
+
+/// RFC 7617, 2.1: user names and passwords are UTF-8.
+const CHALLENGE: &str = r#"Basic realm="rollcall", charset="UTF-8""#;
+/// When an answer that cannot be known now is worth another try.
+const UNAVAILABLE_RETRY_AFTER_S: u32 = 1;
+
+/// A refusal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    detail: &'static str,
+    retry_after_s: Option<u32>,
+    allow: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Body {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    code: &'static str,
+}
+
+impl Problem {
+    const fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
+        Problem { status, code, detail, retry_after_s: None, allow: None }
+    }
+
+    const fn unavailable(code: &'static str, detail: &'static str) -> Self {
+        Problem {
+            retry_after_s: Some(UNAVAILABLE_RETRY_AFTER_S),
+            ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+        }
+    }
+
+    /// 403.
+    pub(crate) const FORBIDDEN: Problem =
+        Problem::new(StatusCode::FORBIDDEN, "not_authorized", "no policy lets this account connect");
+    /// 404 on the data plane.
+    pub(crate) const NO_SUCH_QUESTION: Problem = Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is GET or POST /client-id/{client-id}/status, the client id URL-encoded into one path segment",
+    );
+    /// 404 on the admin listener.
+    pub(crate) const NO_SUCH_ADMIN_PAGE: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "not_found", "there are /healthz, /readyz and /metrics");
+    /// 408: the body did not arrive in time.
+    pub(crate) const BODY_TOO_SLOW: Problem =
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the request body did not arrive in time");
+    /// 400: the body broke off or is framed wrongly.
+    pub(crate) const BAD_BODY: Problem =
+        Problem::new(StatusCode::BAD_REQUEST, "bad_body", "the request body is incomplete or malformed");
+    /// 413.
+    pub(crate) const BODY_TOO_LARGE: Problem = Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        "the status query needs no body; a small one is ignored, this one is too large",
+    );
+
+    /// 405 with the methods that there are.
+    pub(crate) const fn method_not_allowed(allow: &'static str) -> Problem {
+        let problem =
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the Allow header names the methods");
+        Problem { allow: Some(allow), ..problem }
+    }
+
+    /// The response. Its body is left out by the HTTP layer where the method is HEAD.
+    pub(crate) fn response(&self) -> Response<Bytes> {
+        let body = Body {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            code: self.code,
+        };
+        // Plain strings and a number: encoding cannot fail, and an empty body would still carry the right status.
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = Response::with_body(self.status, Bytes::from(body));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if let Some(methods) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(methods));
+        }
+        response
+    }
+}
+
+/// 204 with the methods that there are.
+pub(crate) fn options(allow: &'static str) -> Response<Bytes> {
+    let mut response = Response::with_body(StatusCode::NO_CONTENT, Bytes::new());
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Rejected => {
+                Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "user name or password missing or wrong")
+            }
+            AuthError::TooManyFailures { retry_after_s } => Problem {
+                retry_after_s: Some(retry_after_s),
+                ..Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too_many_auth_failures",
+                    "too many failed authentications from this address",
+                )
+            },
+            AuthError::Unavailable => {
+                Problem::unavailable("accounts_unavailable", "the credentials cannot be checked now")
+            }
+        }
+    }
+}
+
+impl From<QueryRefusal> for Problem {
+    fn from(refusal: QueryRefusal) -> Self {
+        match refusal {
+            QueryRefusal::OverQuota { retry_after_s } => Problem {
+                retry_after_s: Some(retry_after_s),
+                ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "over_quota", "the instance's quota is used up")
+            },
+            QueryRefusal::NoGrant => {
+                Problem::unavailable("no_quota_grant", "this node holds no valid share of the instance's quota")
+            }
+        }
+    }
+}
+
+impl From<StatusError> for Problem {
+    fn from(error: StatusError) -> Self {
+        match error {
+            StatusError::NoQuorum => Problem::unavailable("no_quorum", "no quorum confirmed the answer in time"),
+            StatusError::Busy => Problem::unavailable("busy", "too many questions wait on this node"),
+            StatusError::NotReady => Problem::unavailable("not_ready", "this node is starting or stopping"),
+        }
+    }
+}
+
+impl From<BadClientId> for Problem {
+    fn from(error: BadClientId) -> Self {
+        let detail = match error {
+            BadClientId::Empty => "the client id is empty",
+            BadClientId::BadEscape => "the client id has a percent sign without two hexadecimal digits",
+            BadClientId::NotUtf8 => "the client id is not UTF-8",
+            BadClientId::Null => "the client id contains U+0000",
+            BadClientId::TooLong => "the client id is too long",
+        };
+        Problem::new(StatusCode::BAD_REQUEST, "bad_client_id", detail)
+    }
+}
+
+impl From<BadParameter> for Problem {
+    fn from(error: BadParameter) -> Self {
+        match error {
+            BadParameter::ClientId(_) => {
+                Problem::new(StatusCode::BAD_REQUEST, "bad_parameter", "query parameter client_id is no client id")
+            }
+            BadParameter::Repeated => {
+                Problem::new(StatusCode::BAD_REQUEST, "bad_parameter", "query parameter client_id has several values")
+            }
+        }
+    }
+}

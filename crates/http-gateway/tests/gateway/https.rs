@@ -1,0 +1,140 @@
+//! The same over TLS.
+
+use crate::{
+    fakes::{GOOD, World, loopback, online, parts},
+    raw_http::{Connection, DEADLINE},
+};
+use rollcall_http_gateway::{Gateway, GatewayConfig, GatewayError, Listen, Tls};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+    pki_types::{CertificateDer, ServerName},
+};
+use std::{
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+};
+use tokio::runtime::Runtime;
+
+const PATH: &str = "/client-id/a%2Fb/status";
+
+struct Secured {
+    world: Arc<World>,
+    gateway: Gateway,
+    runtime: Runtime,
+    certificate: CertificateDer<'static>,
+}
+
+fn start() -> Secured {
+    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let tls = Tls {
+        certificates_pem: issued.cert.pem().into_bytes(),
+        key_pem: issued.signing_key.serialize_pem().into_bytes(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let world = World::new();
+    *world.otherwise.lock().unwrap() = Ok(online());
+    let https = loopback().map(|listen| (listen, tls));
+    let config = GatewayConfig { https, workers: 1, ..GatewayConfig::default() };
+    let gateway = Gateway::start(config, parts(&world, &runtime)).unwrap();
+    Secured { world, gateway, runtime, certificate: issued.cert.der().clone() }
+}
+
+fn client(secured: &Secured, version: &'static SupportedProtocolVersion, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(secured.certificate.clone()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    Arc::new(config)
+}
+
+fn localhost() -> ServerName<'static> {
+    ServerName::try_from("localhost").unwrap()
+}
+
+fn address(secured: &Secured) -> SocketAddr {
+    assert_eq!(secured.gateway.addresses().http, None);
+    secured.gateway.addresses().https.unwrap()
+}
+
+#[test]
+fn tls_1_2_and_1_3_carry_http_1_1() {
+    let secured = start();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for alpn in [&[][..], &[&b"http/1.1"[..]]] {
+            let session = ClientConnection::new(client(&secured, version, alpn), localhost()).unwrap();
+            let socket = TcpStream::connect(address(&secured)).unwrap();
+            socket.set_read_timeout(Some(DEADLINE)).unwrap();
+            let mut connection = Connection::over(StreamOwned::new(session, socket));
+            for _ in 0..2 {
+                let answer = connection.ask("GET", PATH, GOOD);
+                assert_eq!(
+                    (answer.status_line.as_str(), answer.body.as_str()),
+                    ("HTTP/1.1 200 OK", r#"{"online":true}"#)
+                );
+            }
+            assert_eq!(secured.world.looked_up(), ["a/b", "a/b"]);
+        }
+    }
+}
+
+#[test]
+fn tls_carries_http_2() {
+    let secured = start();
+    let config = client(&secured, &rustls::version::TLS13, &[b"h2"]);
+    let address = address(&secured);
+    let asking = async {
+        let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let stream = tokio_rustls::TlsConnector::from(config).connect(localhost(), socket).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+        let asking = async {
+            for (method, status, body) in [("GET", 200, r#"{"online":true}"#), ("HEAD", 200, ""), ("PUT", 405, "")] {
+                let request = http::Request::builder()
+                    .method(method)
+                    .uri(format!("https://localhost{PATH}"))
+                    .header("authorization", "Basic dXNlcjA6c2VjcmV0MA==")
+                    .body(())
+                    .unwrap();
+                let (response, _) = sender.send_request(request, true).unwrap();
+                let response = response.await.unwrap();
+                assert_eq!(response.status(), status, "{method}");
+                let mut stream = response.into_body();
+                let mut received = Vec::new();
+                while let Some(chunk) = stream.data().await {
+                    received.extend_from_slice(&chunk.unwrap());
+                }
+                if status == 200 {
+                    assert_eq!(received, body.as_bytes(), "{method}");
+                }
+            }
+        };
+        tokio::select! {
+            () = asking => {}
+            ended = connection => panic!("the connection ended: {ended:?}"),
+        }
+    };
+    secured.runtime.block_on(async { tokio::time::timeout(DEADLINE, asking).await.unwrap() });
+    assert_eq!(secured.world.looked_up(), ["a/b", "a/b"]);
+}
+
+#[test]
+fn a_certificate_that_does_not_fit_is_an_error_that_says_so() {
+    let one = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = one.cert.pem().into_bytes();
+    let keys = [other.signing_key.serialize_pem().into_bytes(), b"no key".to_vec(), Vec::new()];
+    let mut pairs: Vec<_> = keys.into_iter().map(|key| (certificate.clone(), key)).collect();
+    pairs.push((Vec::new(), one.signing_key.serialize_pem().into_bytes()));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for (certificates_pem, key_pem) in pairs {
+        let listen = Listen::Address(([127, 0, 0, 1], 0).into());
+        let https = Some((listen, Tls { certificates_pem, key_pem }));
+        let config = GatewayConfig { https, ..GatewayConfig::default() };
+        let started = Gateway::start(config, parts(&World::new(), &runtime));
+        assert!(matches!(started, Err(GatewayError::Tls(_))), "{:?}", started.err());
+    }
+}
