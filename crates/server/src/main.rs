@@ -1,2 +1,55 @@
-//! Placeholder.
-fn main() {}
+//! The program `rollcall`: reads the command line, does one thing, and ends with 0 (done), 1 (failed) or 2 (wrong
+//! usage). What a node is lives in `rollcall-node`; here are only the ways in.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod cli;
+mod completions;
+mod configuration;
+mod demo;
+mod failure;
+mod http;
+mod mqtt;
+mod open_files;
+mod output;
+mod process_usage;
+mod serve;
+mod signals;
+mod status;
+mod telemetry;
+
+#[cfg(test)]
+mod in_test_server;
+
+use clap::Parser;
+use cli::{BenchCommand, Cli, Command, ConfigCommand};
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A wrong command line ends here, with code 2.
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for sentence in failure.sentences() {
+                output::complain(sentence);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Server(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Bench(BenchCommand::Status(arguments)) => bench::status::run(&arguments),
+        Command::Bench(BenchCommand::Connect(arguments)) => bench::connect::run(&arguments),
+        Command::Config(ConfigCommand::Check(arguments)) => configuration::check(&arguments),
+        Command::Config(ConfigCommand::Show(arguments)) => configuration::show(&arguments),
+        Command::Completions(arguments) => completions::print(arguments.shell),
+    }
+}
