@@ -31,16 +31,24 @@ pub fn ids_in(text: &str) -> BTreeSet<String> {
     ids
 }
 
-/// Which files carry which case.
+/// Which files carry which case in their tests.
 #[must_use]
 pub fn files_by_case(files: &[SourceFile]) -> BTreeMap<String, BTreeSet<String>> {
     let mut cases: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in files {
-        for id in ids_in(&file.text) {
+        for id in ids_in(tests_of(file)) {
             cases.entry(id).or_default().insert(file.path.clone());
         }
     }
     cases
+}
+
+/// The part of the file that is tests: all of a file of tests, else what follows `#[cfg(test)]`. A comment in other code
+/// says why it is so, but covers nothing.
+fn tests_of(file: &SourceFile) -> &str {
+    let in_tests = file.path.starts_with("tests/") || file.path.contains("/tests/") || file.path.ends_with("tests.rs");
+    let start = if in_tests { Some(0) } else { file.text.find("#[cfg(test)]") };
+    start.and_then(|start| file.text.get(start..)).unwrap_or("")
 }
 
 /// The sentences of the page's table, by id.
@@ -99,7 +107,7 @@ mod tests {
     }
 
     fn cases_of(text: &str) -> BTreeMap<String, BTreeSet<String>> {
-        files_by_case(&[SourceFile { path: "crates/x/src/y.rs".to_owned(), text: text.to_owned() }])
+        files_by_case(&[SourceFile { path: "crates/x/tests/y.rs".to_owned(), text: text.to_owned() }])
     }
 
     #[test]
@@ -108,6 +116,13 @@ mod tests {
         assert_eq!(ids_in(&text), [id("062"), id("067"), id("078")].into());
         let others = format!("AB-123 {}4 sub_{}_x 8-bit B-12 B-1234", id("567"), "123");
         assert_eq!(ids_in(&others), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_comment_in_code_covers_nothing() {
+        let text = format!("// {}\nfn f() {{}}\n#[cfg(test)]\nmod tests {{ // {}\n}}", id("062"), id("078"));
+        let found = files_by_case(&[SourceFile { path: "crates/x/src/y.rs".to_owned(), text }]);
+        assert_eq!(found.keys().collect::<Vec<_>>(), [&id("078")]);
     }
 
     #[test]

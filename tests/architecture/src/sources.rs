@@ -8,7 +8,7 @@ pub const LINES_MAX: usize = 700;
 /// Above this many lines a file is a question whether two things live in it.
 pub const LINES_AIM: usize = 400;
 /// A head says what a file is for in no fewer characters than this.
-pub const HEAD_CHARACTERS_MIN: usize = 20;
+pub const HEAD_CHARACTERS_MIN: usize = 15;
 
 /// One source file: its path from the root, and its text.
 #[derive(Clone, PartialEq, Eq, Debug)]

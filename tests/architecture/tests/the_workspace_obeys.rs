@@ -18,10 +18,10 @@ fn load(path: &Path) -> SourceFile {
     SourceFile { path: from_root(path), text: workspace::read(path).unwrap() }
 }
 
-fn sources_under(folders: &[&str]) -> Vec<SourceFile> {
+fn sources_under(folders: &[&str], endings: &[&str]) -> Vec<SourceFile> {
     let files: Vec<SourceFile> = folders
         .iter()
-        .flat_map(|folder| workspace::files_under(&root().join(folder), &["rs"]).unwrap())
+        .flat_map(|folder| workspace::files_under(&root().join(folder), endings).unwrap())
         .map(|path| load(&path))
         .collect();
     assert!(files.len() > 20, "the sources were not found");
@@ -58,13 +58,15 @@ fn every_crate_forbids_unsafe_code() {
 
 #[test]
 fn every_file_opens_with_what_it_is_for() {
-    assert_none(sources::breaches_of_heads(&sources_under(&["crates", "tests"])));
+    assert_none(sources::breaches_of_heads(&sources_under(&["crates", "tests"], &["rs"])));
 }
 
 #[test]
 fn no_code_file_is_longer_than_one_can_hold_in_mind() {
-    let code: Vec<SourceFile> =
-        sources_under(&["crates", "tests"]).into_iter().filter(|file| !file.path.contains("/tests/")).collect();
+    let code: Vec<SourceFile> = sources_under(&["crates", "tests"], &["rs"])
+        .into_iter()
+        .filter(|file| !file.path.contains("/tests/"))
+        .collect();
     assert_none(sources::breaches_of_size(&code));
 }
 
@@ -117,7 +119,7 @@ fn the_project_names_no_machine() {
 
 #[test]
 fn every_case_that_a_test_carries_stands_in_the_table_with_its_files() {
-    let cases = cases::files_by_case(&sources_under(&["crates", "tests"]));
+    let cases = cases::files_by_case(&sources_under(&["crates", "tests"], &["rs", "txt"]));
     let path = root().join(cases::PAGE);
     let page = workspace::read(&path).unwrap();
     if std::env::var_os("UPDATE_GENERATED").is_some() {
