@@ -1,7 +1,7 @@
 //! `rollcall server`: one node, from its configuration to its drain.
 
 use crate::{cli::ServerArguments, configuration, failure::Failure, open_files, signals::StopRequests, telemetry};
-use rollcall_node::config::Config;
+use rollcall_node::{Node, StartError, config::Config};
 use std::future::Future;
 use tokio::sync::oneshot;
 
@@ -48,7 +48,8 @@ async fn serve(config: Config, stop_with_stdin: bool) -> Result<(), Failure> {
 }
 
 /// The one place where the program starts a node.
-async fn run_node(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), Failure> {
-    let _ = (config, shutdown);
-    Err(Failure::new("this build has no node in it"))
+async fn run_node(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Failure> {
+    let failed = |error: StartError| Failure::new(error.to_string());
+    let node = Node::start(config).await.map_err(failed)?;
+    node.run_until_stopped(shutdown).await.map_err(failed)
 }

@@ -14,7 +14,6 @@ mod environment;
 mod error;
 mod file;
 mod keys;
-mod limits;
 mod listeners;
 mod nearest;
 mod secret;
@@ -29,8 +28,8 @@ pub use auth::{AuthConfig, Authenticator, BootstrapPolicy, BootstrapUser, Policy
 pub use cluster::{ClusterConfig, MeshTls};
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, Kind};
-pub use limits::{LimitsConfig, Preset};
 pub use listeners::{ListenerTls, ListenersConfig};
+pub use rollcall_quota::{Limits, Preset};
 pub use secret::Secret;
 pub use show::Entry;
 pub use telemetry::{LogFormat, TelemetryConfig};
@@ -55,8 +54,8 @@ pub struct Config {
     pub cluster: ClusterConfig,
     /// Where it listens.
     pub listeners: ListenersConfig,
-    /// What it bounds.
-    pub limits: LimitsConfig,
+    /// What it bounds. What each limit means and how the preset fills them in is the business of `rollcall-quota`.
+    pub limits: Limits,
     /// Who may do what.
     pub auth: AuthConfig,
     /// What it tells about itself.

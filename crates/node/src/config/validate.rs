@@ -2,9 +2,7 @@
 //!
 //! Everything is checked before anything is reported, so that a configuration is put right in one go.
 
-use super::{
-    BootstrapPolicy, BootstrapUser, ClusterConfig, Config, ConfigError, LimitsConfig, PolicyAction, Preset, Profile,
-};
+use super::{BootstrapPolicy, BootstrapUser, ClusterConfig, Config, ConfigError, Limits, PolicyAction, Profile};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
@@ -22,14 +20,12 @@ const REPLICAS_MAX: u32 = 7;
 const LEASE_MS: (u64, u64) = (1_000, 600_000);
 /// Shortest deadline of a status query: one round between nodes needs about this.
 const STATUS_DEADLINE_MS_MIN: u64 = 10;
-/// Largest MQTT packet: fixed header and the largest remaining length (MQTT 5.0, 2.1.4).
-const PACKET_BYTES: (u32, u32) = (128, 268_435_460);
+/// Smallest bound on MQTT packets that still lets a plain CONNECT in.
+const PACKET_BYTES_MIN: u32 = 128;
 /// A server accepts client ids of 1 to 23 bytes (MQTT-3.1.3-5).
-const CLIENT_ID_BYTES: (u32, u32) = (23, 65_535);
-/// Most a second may go above the quota, in percent.
-const BURST_PERCENT_MAX: u32 = 1_000;
-/// Shortest and longest wait for a CONNECT.
-const CONNECT_TIMEOUT_MS: (u64, u64) = (100, 600_000);
+const CLIENT_ID_BYTES_MIN: u32 = 23;
+/// Shortest wait for a CONNECT; none at all would keep silent connections for ever.
+const CONNECT_TIMEOUT_MS_MIN: u32 = 100;
 
 impl Config {
     /// Checks the relations between settings.
@@ -43,7 +39,7 @@ impl Config {
         findings.mesh(self);
         findings.listeners(self);
         findings.strangers(self);
-        findings.limits(&self.limits);
+        findings.limits(&self.limits, self.cluster.expect_nodes);
         findings.users(&self.auth.bootstrap_users);
         findings.policies(&self.auth.bootstrap_policies);
         findings.telemetry(self);
@@ -228,22 +224,16 @@ impl Findings {
         }
     }
 
-    fn limits(&mut self, limits: &LimitsConfig) {
-        self.within("limits.burst_percent", limits.burst_percent, (0, BURST_PERCENT_MAX));
-        self.within("limits.packet_bytes_max", limits.packet_bytes_max, PACKET_BYTES);
-        self.within("limits.topic_bytes_max", limits.topic_bytes_max, (1, u32::from(u16::MAX)));
-        self.within("limits.topic_levels_max", limits.topic_levels_max, (1, u32::from(u16::MAX)));
-        self.within("limits.client_id_bytes_max", limits.client_id_bytes_max, CLIENT_ID_BYTES);
-        self.within("limits.connect_timeout_ms", limits.connect_timeout_ms, CONNECT_TIMEOUT_MS);
-        if limits.payload_bytes_max > limits.packet_bytes_max {
-            self.refuse(format!(
-                "limits.payload_bytes_max ({}) must not be larger than limits.packet_bytes_max ({})",
-                limits.payload_bytes_max, limits.packet_bytes_max
-            ));
+    /// Beside what the limits say of themselves: sizes of which 0 would leave nothing.
+    fn limits(&mut self, limits: &Limits, nodes: u32) {
+        if let Err(error) = limits.validate_for(nodes.max(1)) {
+            self.refuse(format!("limits: {error}"));
         }
-        if limits.preset == Preset::Tdmq && limits.connections == 0 {
-            self.refuse("limits.preset = \"tdmq\" derives its numbers from limits.connections; set it");
-        }
+        self.at_least("limits.packet_bytes_max", limits.packet_bytes_max, PACKET_BYTES_MIN);
+        self.at_least("limits.topic_bytes_max", limits.topic_bytes_max, 1);
+        self.at_least("limits.topic_levels_max", limits.topic_levels_max, 1);
+        self.at_least("limits.client_id_bytes_max", limits.client_id_bytes_max, CLIENT_ID_BYTES_MIN);
+        self.at_least("limits.connect_timeout_ms", limits.connect_timeout_ms, CONNECT_TIMEOUT_MS_MIN);
     }
 
     fn users(&mut self, users: &[BootstrapUser]) {
@@ -311,6 +301,12 @@ impl Findings {
             self.refuse(format!(
                 "{key} must be 1 to {NAME_BYTES_MAX} of A-Z a-z 0-9 . _ - and start with a letter or digit, not {name:?}"
             ));
+        }
+    }
+
+    fn at_least(&mut self, key: &str, number: u32, least: u32) {
+        if number < least {
+            self.refuse(format!("{key} must be at least {least}, not {number}"));
         }
     }
 
