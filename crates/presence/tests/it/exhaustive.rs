@@ -209,7 +209,10 @@ impl Moment {
                     Outcome::Refused(Refusal::Fenced) => self.state.is_fenced(*by),
                     Outcome::Refused(Refusal::Gap { expected }) => number == behind_gap && expected.0 == number - 1,
                     Outcome::NotCurrent => matches!(operation, Operation::Release { .. }),
-                    Outcome::Claimed { .. } => is_true(&outcome, *by, &operation, &self.state, &state),
+                    Outcome::Claimed { .. } => {
+                        is_true(&outcome, *by, &operation, &self.state, &state)
+                            && self.holds_claim_numbered(*by, number, &operation)
+                    }
                     Outcome::ClaimedAndGone => !self.holds_claim_numbered(*by, number, &operation),
                     Outcome::Ended { .. } | Outcome::Refused(Refusal::OtherAccount) => false,
                 };
