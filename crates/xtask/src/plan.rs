@@ -45,6 +45,22 @@ pub(crate) fn verify() -> Vec<Step> {
     ]
 }
 
+/// The tests that write pages instead of comparing them, in the crates whose facts the pages tell.
+const GENERATED_PAGES: [&str; 12] = [
+    "test",
+    "--workspace",
+    "--lib",
+    "--test",
+    "cli",
+    "--test",
+    "the_workspace_obeys",
+    "--",
+    "config::tests::reference",
+    "the_page_about_the_program",
+    "every_case_that_a_test_carries",
+    "--quiet",
+];
+
 /// What can be repaired by rote.
 pub(crate) fn fix() -> Vec<Step> {
     vec![
@@ -56,15 +72,15 @@ pub(crate) fn fix() -> Vec<Step> {
         step("format", &["fmt", "--all"], "mend what the formatter names"),
         Step {
             environment: vec![("UPDATE_TRANSCRIPTS", "1")],
-            ..step("transcripts", &["test", "--workspace", "transcript"], "see what the test says, and read `git diff`")
+            ..step(
+                "transcripts",
+                &["test", "--workspace", "--test", "it", "transcripts"],
+                "see what the test says, and read `git diff`",
+            )
         },
         Step {
-            environment: vec![("UPDATE_GENERATED", "1")],
-            ..step(
-                "generated pages",
-                &["test", "--workspace", "--test", "the_workspace_obeys", "every_case"],
-                "add the sentence that the message asks for to docs/reference/cases.md",
-            )
+            environment: vec![("ROLLCALL_TEST_REWRITE", "1")],
+            ..step("generated pages", &GENERATED_PAGES, "add what the message asks for to the page that it names")
         },
     ]
 }

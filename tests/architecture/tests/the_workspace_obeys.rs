@@ -1,4 +1,4 @@
-//! The real workspace against every rule of this package. `UPDATE_GENERATED=1` rewrites the generated pages instead of
+//! The real workspace against every rule of this package. `ROLLCALL_TEST_REWRITE=1` rewrites the generated pages instead of
 //! comparing them; `cargo xtask fix` sets it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -122,7 +122,7 @@ fn every_case_that_a_test_carries_stands_in_the_table_with_its_files() {
     let cases = cases::files_by_case(&sources_under(&["crates", "tests"], &["rs", "txt"]));
     let path = root().join(cases::PAGE);
     let page = workspace::read(&path).unwrap();
-    if std::env::var_os("UPDATE_GENERATED").is_some() {
+    if std::env::var_os("ROLLCALL_TEST_REWRITE").is_some_and(|value| value == "1") {
         std::fs::write(&path, cases::rendered(&page, &cases)).unwrap();
     }
     assert_none(cases::breaches(&workspace::read(&path).unwrap(), &cases));
