@@ -98,13 +98,13 @@ password = "{forbidden_password}"
 role = "client"
 
 [[auth.bootstrap_policies]]
-name = "nobody connects"
+name = "nobody-connects"
 effect = "deny"
 actions = ["connect"]
 username = "{forbidden}"
 
 [[auth.bootstrap_policies]]
-name = "everybody else may do all"
+name = "all-others-may"
 effect = "allow"
 actions = ["connect", "pub", "sub"]
 resources = ["#"]
