@@ -7,7 +7,7 @@ use rollcall_cluster::{ClusterChange, LeaseTable, LeaseTerms};
 use rollcall_proto::{HeartbeatReply, HeartbeatRequest, heartbeat_reply};
 use rollcall_raft::{Ask, PointAnswer, Replication};
 use rollcall_types::{GroupId, Incarnation, NodeId, Owner};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// How long the quorum round behind a heartbeat may take.
@@ -27,16 +27,13 @@ pub struct LeaderDuties {
 struct Leading {
     term: Option<u64>,
     table: LeaseTable,
-    /// Incarnations given up in this term: a heartbeat that comes too late must not prolong them, since their
-    /// retirement may be in the log already.
-    given_up: BTreeMap<NodeId, Incarnation>,
 }
 
 impl LeaderDuties {
     /// Duties under leases of this length.
     #[must_use]
     pub fn new(replication: Arc<Replication>, terms: LeaseTerms) -> Self {
-        let leading = Leading { term: None, table: LeaseTable::new(terms), given_up: BTreeMap::new() };
+        let leading = Leading { term: None, table: LeaseTable::new(terms) };
         LeaderDuties { replication, table: Mutex::new(leading), terms }
     }
 
@@ -58,7 +55,8 @@ impl LeaderDuties {
             _ => return nothing,
         };
         let replica = self.replication.groups().cluster().replica();
-        let reached = tokio::time::timeout(QUORUM_ROUND, replica.watch().wait_for(|p| p.index >= index)).await;
+        let mut watch = replica.watch();
+        let reached = tokio::time::timeout(QUORUM_ROUND, watch.wait_for(|p| p.index >= index)).await;
         if !matches!(reached, Ok(Ok(_))) {
             return nothing;
         }
@@ -75,10 +73,9 @@ impl LeaderDuties {
         }
         let mut leading = self.table.lock();
         leading.lead(term);
-        if leading.given_up.get(&node).is_some_and(|given_up| incarnation <= *given_up) {
+        if !leading.table.heartbeat(node, incarnation, received_at) {
             return nothing;
         }
-        leading.table.heartbeat(node, incarnation, received_at);
         reply(heartbeat_reply::Answer::Acknowledged(true))
     }
 
@@ -112,9 +109,7 @@ impl LeaderDuties {
         let over = {
             let mut leading = self.table.lock();
             leading.lead(term);
-            let over = leading.table.tick(boot_time(), alive);
-            leading.given_up.extend(over.iter().copied());
-            over
+            leading.table.tick(boot_time(), alive)
         };
         for (node, up_to) in over {
             tracing::warn!(%node, incarnation = %up_to, "lease over, retiring the incarnation");
@@ -157,7 +152,6 @@ impl Leading {
     fn lead(&mut self, term: u64) {
         if self.term != Some(term) {
             self.term = Some(term);
-            self.given_up.clear();
             self.table.became_leader(boot_time());
         }
     }

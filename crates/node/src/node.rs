@@ -84,13 +84,13 @@ impl Node {
         let readiness = Arc::new(NodeReadiness::default());
         let publisher = Arc::new(Publisher::default());
         let admission = Arc::new(Admission::new(settings::admission(&config), accounts.clone()));
-        let broker = Arc::new(Broker::new(
+        let broker = Broker::new(
             settings::broker(&config),
             presence.clone(),
             gate.clone(),
             admission.clone(),
             publisher.clone(),
-        ));
+        );
         let gateway = Gateway::start(
             settings::gateway(&config)?,
             GatewayParts {
@@ -103,7 +103,7 @@ impl Node {
         )?;
         let greeting = Arc::new(Greeting::default());
         let calls = Arc::new(PeerCalls::default());
-        let mesh = Mesh::start(settings::mesh(&config)?, calls.clone(), greeting.clone()).await?;
+        let mesh = Mesh::start(settings::mesh(&config)?, calls.clone(), greeting.clone())?;
         mesh.set_snapshot_handler(calls.clone());
         let mesh = Arc::new(mesh);
         publisher.set_mesh(Arc::clone(&mesh));
@@ -202,7 +202,7 @@ impl Shell {
         self.presence.shutdown().await;
         self.publisher.shutdown().await;
         replication.shutdown().await;
-        store.close().await;
+        store.close();
         result
     }
 

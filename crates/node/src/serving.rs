@@ -7,9 +7,9 @@ use crate::{readiness::NodeReadiness, reconcile};
 use rollcall_broker::Broker;
 use rollcall_cluster::{ClusterChange, ClusterOutcome, ClusterRefusal, DirectoryId, LeaseTerms, NodeAddresses};
 use rollcall_controller::{LeaderDuties, LeaseEnd, NodeLeaseGate, keep_lease};
-use rollcall_mqtt_listener::{ListenerConfig, MqttListeners};
+use rollcall_mqtt_listener::{ListenerConfig, MqttListeners, StartError as ListenError};
 use rollcall_raft::Replication;
-use rollcall_types::{Incarnation, Owner};
+use rollcall_types::{DisconnectReason, Incarnation, Owner};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,11 @@ use tokio_util::sync::CancellationToken;
 const REGISTER_WITHIN: Duration = Duration::from_secs(2);
 /// Pause before a refused registration is tried again.
 const REGISTER_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause before listening sockets that did not open are tried again.
+const LISTEN_PAUSE: Duration = Duration::from_secs(1);
+/// Longest wait for the sockets of a lost lease to close.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a term needs.
 pub(crate) struct Serving {
@@ -37,16 +42,32 @@ pub(crate) struct Serving {
 impl Serving {
     /// Serves term after term until told to stop, then drains.
     pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut listeners = None;
         while !stop.is_cancelled() {
-            let Some(incarnation) = self.register(&stop).await else { return };
+            let Some(incarnation) = self.register(&stop).await else { break };
             let owner = Owner { node: self.replication.groups().me(), incarnation };
             tracing::info!(%incarnation, "a serving term begins");
-            let end = self.term(owner, &stop).await;
+            let end = self.term(owner, &mut listeners, &stop).await;
             self.readiness.serving(false);
             match end {
-                LeaseEnd::Stopped => return,
+                LeaseEnd::Stopped => break,
                 LeaseEnd::RanOut => tracing::warn!(%incarnation, "lease over, all clients were hung up"),
                 LeaseEnd::Retired => tracing::warn!(%incarnation, "retired by the cluster, all clients were hung up"),
+            }
+        }
+        if let Some(listeners) = listeners {
+            listeners.shutdown().await;
+        }
+    }
+
+    /// Opens the listening sockets; the workers behind them live as long as the process.
+    async fn open(&self, listeners: &mut Option<MqttListeners>) -> Result<(), ListenError> {
+        match listeners {
+            Some(listeners) => listeners.open().await.map(|_| ()),
+            None => {
+                let started = MqttListeners::start(self.listeners.clone(), Arc::clone(&self.broker)).await?;
+                *listeners = Some(started);
+                Ok(())
             }
         }
     }
@@ -85,7 +106,12 @@ impl Serving {
         }
     }
 
-    async fn term(&self, owner: Owner, stop: &CancellationToken) -> LeaseEnd {
+    async fn term(
+        &self,
+        owner: Owner,
+        listeners: &mut Option<MqttListeners>,
+        stop: &CancellationToken,
+    ) -> LeaseEnd {
         self.gate.begin(owner.incarnation);
         self.replication.presence().begin(owner);
         let (held, mut first) = watch::channel(false);
@@ -111,16 +137,13 @@ impl Serving {
             self.replication.presence().end().await;
             return end;
         }
-        let mut listeners = match MqttListeners::start(self.listeners.clone(), Arc::clone(&self.broker)) {
-            Ok(listeners) => listeners,
-            Err(error) => {
-                tracing::error!(%error, "the mqtt listeners do not open; trying again in a new term");
-                self.gate.end(owner.incarnation);
-                self.replication.presence().end().await;
-                tokio::time::sleep(REGISTER_PAUSE).await;
-                return LeaseEnd::RanOut;
-            }
-        };
+        if let Err(error) = self.open(listeners).await {
+            tracing::error!(%error, "the mqtt listeners do not open; trying again in a new term");
+            self.gate.end(owner.incarnation);
+            self.replication.presence().end().await;
+            tokio::time::sleep(LISTEN_PAUSE).await;
+            return LeaseEnd::RanOut;
+        }
         self.readiness.serving(true);
         let reconciling = reconcile::run(
             Arc::clone(&self.replication),
@@ -139,7 +162,7 @@ impl Serving {
         self.readiness.serving(false);
         if end == LeaseEnd::Stopped {
             // The lease is kept while the clients are asked to leave, so that what they still send counts.
-            let drain = self.drain(owner, &mut listeners);
+            let drain = self.drain(owner, listeners);
             tokio::pin!(drain);
             let mut renewing = true;
             loop {
@@ -151,8 +174,11 @@ impl Serving {
             }
         } else {
             // Sockets first: the gate lets nothing through any more, and the close must come before the fence.
-            self.broker.close_all();
-            listeners.stop().await;
+            self.broker.close_all(DisconnectReason::NodeLost);
+            close(listeners).await;
+            if !self.broker.all_closed(CLOSE_WITHIN).await {
+                tracing::warn!("some sockets are still closing");
+            }
         }
         self.gate.end(owner.incarnation);
         self.replication.presence().end().await;
@@ -161,18 +187,22 @@ impl Serving {
 
     /// A planned stop: no new clients, those here are asked to leave, their claims are released, and the incarnation
     /// is retired in the log before the node leaves.
-    async fn drain(&self, owner: Owner, listeners: &mut MqttListeners) {
-        listeners.stop_accepting().await;
-        self.broker.drain(self.drain_budget).await;
-        let presence: &dyn rollcall_contracts::PresenceStore = self.replication.presence().as_ref();
-        if !presence.released(self.drain_budget).await {
-            tracing::warn!("not every claim was released in time; the retirement ends them");
+    async fn drain(&self, owner: Owner, listeners: &mut Option<MqttListeners>) {
+        close(listeners).await;
+        let report = self.broker.drain(self.drain_budget).await;
+        if report.left > 0 || !report.released {
+            tracing::warn!(?report, "not every client left in time; the retirement ends their claims");
         }
         self.gate.end(owner.incarnation);
         let change = ClusterChange::Retire { node: owner.node, up_to: owner.incarnation };
         if let Err(error) = self.replication.cluster().change(&change, REGISTER_WITHIN).await {
             tracing::warn!(%error, "the incarnation was not retired; its lease ends it");
         }
-        listeners.stop().await;
+    }
+}
+
+async fn close(listeners: &Option<MqttListeners>) {
+    if let Some(listeners) = listeners {
+        listeners.close().await;
     }
 }

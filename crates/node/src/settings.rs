@@ -5,14 +5,20 @@ use crate::{
     errors::StartError,
 };
 use rollcall_admission::{AdmissionConfig, hash_password};
+use rollcall_broker::BrokerConfig;
 use rollcall_cluster::{
     Action, DirectoryId, Effect, Hello, LeaseTerms, NodeAddresses, Policy, RetainCondition, User,
 };
 use rollcall_http_gateway::{GatewayConfig, Tls};
 use rollcall_mesh::{MeshConfig, MeshTls};
+use rollcall_mqtt_listener::ListenerConfig;
+use rollcall_session::Limits;
 use rollcall_storage::StoreConfig;
 use rollcall_types::NodeName;
-use std::{fs, net::SocketAddr, path::Path};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc};
+
+/// The keep-alive that outside suites expect the server to ask for.
+const CONFORMANCE_KEEP_ALIVE_S: u16 = 60;
 
 /// The lease and what follows from it.
 pub(crate) fn lease_terms(config: &Config) -> Result<LeaseTerms, StartError> {
@@ -30,7 +36,6 @@ pub(crate) fn admission(config: &Config) -> AdmissionConfig {
     AdmissionConfig {
         anonymous: config.auth.anonymous || config.node.profile == Profile::Conformance,
         conformance: config.node.profile == Profile::Conformance,
-        allow_by_default: allow_by_default(config),
         messages_per_second: rollcall_quota::node_share(config.limits.messages_per_second, nodes),
         burst_percent: config.limits.burst_percent,
         connects_per_second: rollcall_quota::node_share(config.limits.connects_per_second, nodes),
@@ -69,6 +74,44 @@ pub(crate) fn mesh(config: &Config) -> Result<MeshConfig, StartError> {
         None => None,
     };
     Ok(mesh)
+}
+
+pub(crate) fn broker(config: &Config) -> BrokerConfig {
+    BrokerConfig {
+        client_queue_messages: config.limits.client_queue_messages as usize,
+        client_filters: config.limits.client_filters as usize,
+        client_connects_per_minute: config.limits.client_connects_per_minute,
+        ..BrokerConfig::default()
+    }
+}
+
+fn client_limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    let conformance = config.node.profile == Profile::Conformance;
+    Limits {
+        connect_timeout_ms: u64::from(limits.connect_timeout_ms),
+        keep_alive_max_s: if conformance {
+            CONFORMANCE_KEEP_ALIVE_S
+        } else {
+            u16::try_from(limits.keep_alive_max_s).unwrap_or(u16::MAX)
+        },
+        session_expiry_max_s: limits.session_expiry_max_s,
+        packet_bytes_max: limits.packet_bytes_max,
+        payload_bytes_max: limits.payload_bytes_max,
+        topic_bytes_max: limits.topic_bytes_max as usize,
+        topic_levels_max: limits.topic_levels_max as usize,
+        client_id_bytes_max: limits.client_id_bytes_max as usize,
+        ..Limits::default()
+    }
+}
+
+pub(crate) fn listeners(config: &Config) -> ListenerConfig {
+    ListenerConfig {
+        mqtt: config.listeners.mqtt,
+        ws: config.listeners.ws,
+        limits: Arc::new(client_limits(config)),
+        ..ListenerConfig::default()
+    }
 }
 
 pub(crate) fn store(_config: &Config) -> StoreConfig {

@@ -13,7 +13,7 @@ use rollcall_types::{GroupId, NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -39,6 +39,7 @@ pub struct GroupHandle {
     pub(crate) raft: Raft<TypeConfig, Machine>,
     pub(crate) log: LogStore,
     pub(crate) commit_sent: Arc<CommitSent>,
+    violation: OnceLock<String>,
 }
 
 /// A group with its state.
@@ -83,7 +84,7 @@ impl<S: Replicated> Group<S> {
         let raft = Raft::new(me.0, Arc::new(raft_config(config)?), network, log.clone(), machine)
             .await
             .map_err(|e| storage(e.to_string()))?;
-        let handle = Arc::new(GroupHandle { id, me, raft, log, commit_sent });
+        let handle = Arc::new(GroupHandle { id, me, raft, log, commit_sent, violation: OnceLock::new() });
         Ok(Group { handle, replica })
     }
 
@@ -212,12 +213,17 @@ impl GroupHandle {
         (metrics.last_applied.as_ref().map_or(0, |l| l.index), metrics.last_log.as_ref().map_or(0, |l| l.index))
     }
 
-    /// A failure that ended the group on this node, if there was one.
+    /// Notes an invariant that was seen not to hold: the node is not ready from then on.
+    pub(crate) fn violated(&self, what: &str) {
+        let _ = self.violation.set(what.to_owned());
+    }
+
+    /// A failure that ended the group on this node, or an invariant that does not hold, if there was one.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        metrics.running_state.as_ref().err().map(ToString::to_string)
+        metrics.running_state.as_ref().err().map(ToString::to_string).or_else(|| self.violation.get().cloned())
     }
 }
 

@@ -10,7 +10,10 @@ use crate::{
     metrics::{APPLIED_INDEX, Metrics, RAFT_LEADER},
     proposer::{ProposeAnswer, Proposer},
 };
-use rollcall_presence::{Housekeeping, PartitionState};
+use rollcall_presence::{
+    Housekeeping, PartitionState,
+    invariants::{InvariantWatch, check_cheap},
+};
 use rollcall_types::{ClusterTime, GroupId, PartitionId};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +32,7 @@ pub(crate) async fn run(
     let applied_gauge = metrics::gauge!(APPLIED_INDEX, "group" => label);
     let mut cluster = groups.cluster().replica.watch();
     let mut clock = LeaderClock::default();
+    let mut invariants = InvariantWatch::new(&group.replica.read().state);
     loop {
         // A change of the cluster state may be a death: look at once.
         tokio::select! {
@@ -41,6 +45,11 @@ pub(crate) async fn run(
         leader_gauge.set(if term.is_some() { 1.0 } else { 0.0 });
         #[allow(clippy::cast_precision_loss)]
         applied_gauge.set(group.replica.position().index as f64);
+        if let Err(violation) = check_cheap(&mut invariants, &group.replica.read().state) {
+            metrics.violations.increment(1);
+            group.handle.violated(&violation.to_string());
+            tracing::error!(group = %group.handle.id, %violation, "an invariant does not hold");
+        }
         let Some(term) = term else { continue };
         let steps = {
             let applied = group.replica.read();

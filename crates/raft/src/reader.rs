@@ -54,13 +54,25 @@ impl Reader {
         Reader { inner: Arc::new(Inner { groups, points, lanes: RwLock::default(), tasks, stop, metrics }) }
     }
 
+    /// Waits until the replica here stands at a read point taken after this call: what it shows then is linearizable.
+    /// `false` when no quorum confirmed one in time, or there is no replica here.
+    pub(crate) async fn caught_up(&self, partition: PartitionId) -> bool {
+        // Any question will do; only its read point counts.
+        let Ok(client_id) = ClientId::new("-") else { return false };
+        self.inner.groups.hosted().contains_key(&partition) && self.ask(partition, client_id).await.is_ok()
+    }
+
     /// Asks; answers within the status deadline, or says that it cannot.
     ///
     /// # Errors
     /// See [`StatusError`]; never a guess.
     pub(crate) async fn status(&self, client_id: ClientId) -> Result<StatusAnswer, StatusError> {
-        let until = Instant::now() + self.inner.groups.config().status_deadline;
         let partition = self.inner.groups.partition_of(&client_id);
+        self.ask(partition, client_id).await
+    }
+
+    async fn ask(&self, partition: PartitionId, client_id: ClientId) -> Result<StatusAnswer, StatusError> {
+        let until = Instant::now() + self.inner.groups.config().status_deadline;
         let (reply, answer) = oneshot::channel();
         self.inner.dispatch(Question { partition, client_id, until, reply });
         match tokio::time::timeout_at(until, answer).await {

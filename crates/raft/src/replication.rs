@@ -115,6 +115,12 @@ impl Replication {
         &self.points
     }
 
+    /// Waits until the replica of a partition here stands at a read point taken after this call. `false` when no
+    /// quorum confirmed one in time, or there is no replica here.
+    pub async fn caught_up(&self, partition: PartitionId) -> bool {
+        self.reader.caught_up(partition).await
+    }
+
     /// Follows every partition's feed into `sink` until shutdown.
     pub fn follow_feeds(&self, sink: &Arc<dyn FeedSink>) {
         for p in 0..self.groups.topology().partitions {

@@ -54,7 +54,7 @@ impl TestNode {
     pub async fn stop(&self) {
         self.mesh.shutdown().await;
         self.replication.shutdown().await;
-        self.store.close().await;
+        self.store.close();
     }
 }
 
@@ -135,7 +135,7 @@ async fn node(
     let calls = Arc::new(Calls::default());
     let name = topology.names[&me].clone();
     let config = MeshConfig::new(listener, addresses[&me].clone(), "test".to_owned(), name);
-    let mesh = Arc::new(Mesh::start(config, calls.clone(), Arc::new(NoHello)).await.unwrap());
+    let mesh = Arc::new(Mesh::start(config, calls.clone(), Arc::new(NoHello)).unwrap());
     mesh.identify(me, "test-cluster".to_owned());
     let mut peers = addresses.clone();
     peers.remove(&me);
