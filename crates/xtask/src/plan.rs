@@ -19,7 +19,7 @@ pub(crate) fn verify() -> Vec<Step> {
             needs: Some("cargo-deny"),
             ..step(
                 "dependencies",
-                &["deny", "--offline", "--all-features", "check", "bans", "licenses", "sources"],
+                &["deny", "--all-features", "check", "bans", "licenses", "sources"],
                 "take the library out again, or allow it with a reason in deny.toml",
             )
         },
