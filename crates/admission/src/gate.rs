@@ -8,7 +8,7 @@ use crate::{
     metrics::AdmissionMetrics,
     rate::{Rate, Share},
     verification::Verification,
-    verified_cache::{CacheKey, Verified, VerifiedCache},
+    verified_cache::{CacheKey, Remembered, Verified, VerifiedCache},
 };
 use async_trait::async_trait;
 use rollcall_cluster::{Action, Request};
@@ -71,11 +71,12 @@ impl Admission {
     /// The account of credentials verified before. When users or policies changed since, the user must still be there
     /// with the very password hash that was verified; then the entry holds for the present version too.
     fn remembered(&self, key: &CacheKey) -> Option<Arc<Account>> {
-        let entry = self.cache.get(key)?;
         let version = self.users.version();
-        if entry.version == version {
-            return Some(entry.account);
-        }
+        let entry = match self.cache.get(key, version) {
+            Remembered::Nothing => return None,
+            Remembered::Current(account) => return Some(account),
+            Remembered::Old(entry) => entry,
+        };
         match self.users.user(&entry.account.username) {
             Some(user) if *user.password_hash == *entry.password_hash => {
                 let role = contract_role(user.role);

@@ -44,6 +44,16 @@ pub(crate) struct Verified {
     pub(crate) password_hash: Arc<str>,
 }
 
+/// What is known of a credential.
+pub(crate) enum Remembered {
+    /// It was never verified, or forgotten.
+    Nothing,
+    /// It was verified, and users and policies have not changed since.
+    Current(Arc<Account>),
+    /// It was verified under another version of the accounts.
+    Old(Verified),
+}
+
 struct Entry {
     verified: Verified,
     used: AtomicBool,
@@ -90,13 +100,17 @@ impl VerifiedCache {
         CacheKey(hash.finalize().into())
     }
 
-    pub(crate) fn get(&self, key: &CacheKey) -> Option<Verified> {
+    /// Looks a credential up. What is current costs one reference count beside the lock.
+    pub(crate) fn get(&self, key: &CacheKey, version: u64) -> Remembered {
         let shard = self.shard(key).read();
-        let entry = shard.entries.get(key)?;
+        let Some(entry) = shard.entries.get(key) else { return Remembered::Nothing };
         if !entry.used.load(Ordering::Relaxed) {
             entry.used.store(true, Ordering::Relaxed);
         }
-        Some(entry.verified.clone())
+        if entry.verified.version == version {
+            return Remembered::Current(Arc::clone(&entry.verified.account));
+        }
+        Remembered::Old(entry.verified.clone())
     }
 
     pub(crate) fn insert(&self, key: CacheKey, verified: Verified) {
