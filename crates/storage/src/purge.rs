@@ -7,7 +7,6 @@
 
 use crate::{
     group::Group,
-    metrics::Metrics,
     record::{entry_key, parse_entry_key},
     writer::disk,
 };
@@ -44,15 +43,16 @@ impl Purger {
         self.credit += entries * VALUES_PER_ENTRY;
     }
 
-    /// One step if the store is idle, else as many as were paid for.
-    pub(crate) fn work(&mut self, idle: bool, metrics: &Metrics) -> io::Result<()> {
+    /// One step if the store is idle, else as many as were paid for. Returns how many values were deleted.
+    pub(crate) fn work(&mut self, idle: bool) -> io::Result<u64> {
+        let mut deleted = 0;
         let step = PURGE_STEP as u64;
         if idle && self.credit < step {
             self.credit = step;
         }
         while self.credit >= step && self.has_work() {
             self.credit -= step;
-            self.step(metrics)?;
+            deleted += self.step()?;
             if idle {
                 break;
             }
@@ -60,14 +60,13 @@ impl Purger {
         if !self.has_work() {
             self.credit = 0;
         }
-        Ok(())
+        Ok(deleted)
     }
 
-    fn step(&mut self, metrics: &Metrics) -> io::Result<()> {
-        let Some(group) = self.groups.pop_front() else { return Ok(()) };
-        let Some(leftover) = group.written().leftover.clone() else { return Ok(()) };
+    fn step(&mut self) -> io::Result<u64> {
+        let Some(group) = self.groups.pop_front() else { return Ok(0) };
+        let Some(leftover) = group.written().leftover.clone() else { return Ok(0) };
         let tree = group.tree().ok_or_else(|| io::Error::other("the store is closed"))?;
-        let mut batch = sled::Batch::default();
         let mut removed = 0;
         let mut next = None;
         for key in tree.range(entry_key(leftover.start, 0)..entry_key(leftover.end, 0)).keys() {
@@ -76,17 +75,14 @@ impl Purger {
                 next = parse_entry_key(&key).map(|(index, _)| index);
                 break;
             }
-            batch.remove(key);
+            // One by one: nobody minds which of them a crash leaves, and an atomic step has its price.
+            tree.remove(&key).map_err(|error| disk("deleting removed entries", &error))?;
             removed += 1;
-        }
-        if removed > 0 {
-            tree.apply_batch(batch).map_err(|error| disk("deleting removed entries", &error))?;
-            metrics.purged.increment(removed as u64);
         }
         group.written().leftover = next.map(|next| next..leftover.end);
         if next.is_some() {
             self.groups.push_back(group);
         }
-        Ok(())
+        Ok(removed as u64)
     }
 }

@@ -35,10 +35,20 @@ pub(crate) enum OpKind {
         truncations: u64,
         done: IOFlushed<TypeConfig>,
     },
-    Vote { vote: Vote, done: Done },
-    Truncate { after: Option<LogId>, done: Done },
-    Purge { upto: LogId },
-    Committed { committed: Option<LogId> },
+    Vote {
+        vote: Vote,
+        done: Done,
+    },
+    Truncate {
+        after: Option<LogId>,
+        done: Done,
+    },
+    Purge {
+        upto: LogId,
+    },
+    Committed {
+        committed: Option<LogId>,
+    },
 }
 
 /// Tells a waiting caller how its write ended.

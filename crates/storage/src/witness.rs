@@ -82,7 +82,7 @@ impl Witness {
     pub(crate) fn create(path: &Path, directory: DirectoryId) -> Result<Witness, StoreError> {
         let io = |source: io::Error| StoreError::Io { path: path.to_owned(), source };
         let statement = Statement::default();
-        let slot = encode(&statement, directory).map_err(|error| io(error))?;
+        let slot = encode(&statement, directory).map_err(io)?;
         atomic_file::replace(path, &[&slot, &slot]).map_err(io)?;
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;
         Ok(Witness { file, directory, statement, slot: 0, unsynced: false })
@@ -137,7 +137,8 @@ fn encode(statement: &Statement, directory: DirectoryId) -> io::Result<Vec<u8>> 
 
 fn decode(slot: &[u8], directory: DirectoryId) -> Result<Statement, String> {
     let (length, rest) = slot.split_first_chunk::<2>().ok_or_else(|| EnvelopeError::Short.to_string())?;
-    let sealed = rest.get(..usize::from(u16::from_le_bytes(*length))).ok_or_else(|| EnvelopeError::Short.to_string())?;
+    let sealed =
+        rest.get(..usize::from(u16::from_le_bytes(*length))).ok_or_else(|| EnvelopeError::Short.to_string())?;
     let body = place(&directory).open(sealed).map_err(|error| error.to_string())?;
     postcard::from_bytes(body).map_err(|error| error.to_string())
 }

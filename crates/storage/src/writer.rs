@@ -17,8 +17,13 @@ use crate::{
 };
 use openraft::storage::IOFlushed;
 use rollcall_types::GroupId;
+use sled::{
+    Transactional as _,
+    transaction::{TransactionError, TransactionResult},
+};
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -30,7 +35,7 @@ use std::{
 use tokio::sync::OwnedSemaphorePermit;
 
 /// How long a committed position or a purge may wait for a commit that others wait for before it gets its own.
-pub(crate) const UNAWAITED_DELAY: Duration = Duration::from_millis(20);
+pub(crate) const UNAWAITED_DELAY: Duration = Duration::from_millis(50);
 
 /// Makes what sled flushed durable. A function, so that tests can let it fail.
 pub(crate) type SyncDatabase = Box<dyn FnMut() -> io::Result<()> + Send>;
@@ -41,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) commits: AtomicU64,
+    pub(crate) purged_values: AtomicU64,
     pub(crate) config: StoreConfig,
 }
 
@@ -82,6 +88,15 @@ enum Waiting {
 }
 
 impl Waiting {
+    /// Who waits for a write that will not be carried out.
+    fn of(kind: OpKind) -> Option<Waiting> {
+        match kind {
+            OpKind::Append { done, .. } => Some(Waiting::Append(done)),
+            OpKind::Vote { done, .. } | OpKind::Truncate { done, .. } => Some(Waiting::Other(done)),
+            OpKind::Purge { .. } | OpKind::Committed { .. } => None,
+        }
+    }
+
     fn complete(self, result: io::Result<()>) {
         match self {
             Waiting::Append(done) => done.io_completed(result),
@@ -109,12 +124,8 @@ impl Writer {
         }
         loop {
             let taken = shared.queue.take(None);
-            for op in taken.ops {
-                match op.kind {
-                    OpKind::Append { done, .. } => done.io_completed(Err(error())),
-                    OpKind::Vote { done, .. } | OpKind::Truncate { done, .. } => drop(done.send(Err(error()))),
-                    OpKind::Purge { .. } | OpKind::Committed { .. } => {}
-                }
+            for waiting in taken.ops.into_iter().filter_map(|op| Waiting::of(op.kind)) {
+                waiting.complete(Err(error()));
             }
             if taken.closed {
                 return;
@@ -128,7 +139,9 @@ impl Writer {
             let taken = self.shared.queue.take(self.wake_at(staged, witness_due));
             let idle = taken.ops.is_empty();
             let step = self.step(taken.ops, taken.closed, staged).and_then(|()| {
-                self.purger.work(idle && !taken.closed, &self.shared.metrics)?;
+                let deleted = self.purger.work(idle && !taken.closed)?;
+                self.shared.purged_values.fetch_add(deleted, Ordering::Relaxed);
+                self.shared.metrics.purged.increment(deleted);
                 self.sync_witness(taken.closed, &mut witness_due)
             });
             if let Err(error) = step {
@@ -154,8 +167,13 @@ impl Writer {
     }
 
     fn step(&mut self, ops: Vec<Op>, closing: bool, staged: &mut Staged) -> io::Result<()> {
-        for op in ops {
-            self.stage(op, staged)?;
+        let mut ops = ops.into_iter();
+        for op in ops.by_ref() {
+            if let Err(error) = self.stage(op, staged) {
+                // They hear of the failure together with everybody else.
+                staged.waiting.extend(ops.filter_map(|op| Waiting::of(op.kind)));
+                return Err(error);
+            }
         }
         let overdue = staged.unawaited_since.is_some_and(|since| since.elapsed() >= UNAWAITED_DELAY);
         if staged.awaited || overdue || (closing && !staged.groups.is_empty()) {
@@ -202,9 +220,9 @@ impl Writer {
                 staged.waiting.push(Waiting::Other(done));
             }
             OpKind::Truncate { after, done } => {
+                staged.waiting.push(Waiting::Other(done));
                 mark.extent.truncate_after(after);
                 target.remove_from(mark.extent.end())?;
-                staged.waiting.push(Waiting::Other(done));
             }
             OpKind::Purge { upto } => {
                 target.purge_from.get_or_insert(mark.extent.first);
@@ -218,13 +236,7 @@ impl Writer {
     /// Makes everything staged durable, then tells. On an error nothing was acknowledged.
     fn commit(&mut self, staged: &mut Staged) -> io::Result<()> {
         let begun = Instant::now();
-        let mut revisions = Vec::with_capacity(staged.groups.len());
-        for target in staged.groups.values_mut() {
-            revisions.push((target.group.id, target.apply()?));
-            if target.purge_from.is_some() {
-                self.purger.add(&target.group);
-            }
-        }
+        let revisions = self.apply(staged)?;
         self.database.flush().map_err(|error| disk("flushing the database", &error))?;
         (self.sync_database)().map_err(|error| disk("syncing the database", &error))?;
         self.witness.write(revisions).map_err(|error| disk("writing the witness", &error))?;
@@ -246,6 +258,40 @@ impl Writer {
         }
         self.purger.pay(staged.entries);
         Ok(())
+    }
+
+    /// Writes everything staged in one atomic step over all groups. Returns their new revisions.
+    fn apply(&mut self, staged: &mut Staged) -> io::Result<Vec<(GroupId, u64)>> {
+        let mut trees = Vec::with_capacity(staged.groups.len());
+        let mut batches = Vec::with_capacity(staged.groups.len());
+        let mut revisions = Vec::with_capacity(staged.groups.len());
+        for target in staged.groups.values_mut() {
+            let (batch, revision) = target.batch()?;
+            trees.push(target.tree()?);
+            batches.push(batch);
+            revisions.push((target.group.id, revision));
+        }
+        // One transaction, not a batch per tree: each atomic step costs sled two writes of its own.
+        let applied: TransactionResult<(), Infallible> = trees.as_slice().transaction(|trees| {
+            for (tree, batch) in trees.iter().zip(&batches) {
+                tree.apply_batch(batch)?;
+            }
+            Ok(())
+        });
+        match applied {
+            Ok(()) => {}
+            Err(TransactionError::Storage(error)) => return Err(disk("writing to the database", &error)),
+            Err(TransactionError::Abort(never)) => match never {},
+        }
+        for target in staged.groups.values() {
+            if let Some(from) = target.purge_from {
+                let mut written = target.group.written();
+                let extent = written.mark.extent;
+                written.purge(from, extent);
+                self.purger.add(&target.group);
+            }
+        }
+        Ok(revisions)
     }
 
     /// Syncs the witness when it is due, outside of what anybody waits for.
@@ -281,12 +327,13 @@ impl StagedGroup {
         Ok(())
     }
 
-    /// Applies the group's batch with its mark. Returns the batch's revision.
-    fn apply(&mut self) -> io::Result<u64> {
-        let mut written = self.group.written();
-        written.mark.revision += 1;
-        let mark = written.mark;
-        drop(written);
+    /// The group's batch with its mark, and the batch's revision.
+    fn batch(&mut self) -> io::Result<(sled::Batch, u64)> {
+        let mark = {
+            let mut written = self.group.written();
+            written.mark.revision += 1;
+            written.mark
+        };
         let mut batch = sled::Batch::default();
         for (key, value) in std::mem::take(&mut self.values) {
             match value {
@@ -295,11 +342,7 @@ impl StagedGroup {
             }
         }
         batch.insert(&MARK_KEY, mark.encode(self.group.id).map_err(io::Error::other)?);
-        self.tree()?.apply_batch(batch).map_err(|error| disk("writing to the database", &error))?;
-        if let Some(from) = self.purge_from {
-            self.group.written().purge(from, mark.extent);
-        }
-        Ok(mark.revision)
+        Ok((batch, mark.revision))
     }
 
     /// Lets readers know what is durable.
@@ -325,4 +368,3 @@ impl StagedGroup {
 pub(crate) fn disk(doing: &str, error: &dyn std::error::Error) -> io::Error {
     io::Error::other(format!("{doing} failed: {error}"))
 }
-
