@@ -35,7 +35,7 @@ impl Role {
 }
 
 /// One account.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct User {
     /// Unique name.
     pub username: String,

@@ -148,14 +148,14 @@ pub fn node_ids_are_never_reused(before: &ClusterState, after: &ClusterState) ->
     returned.chain(lost).map(|node| violation("node_ids_are_never_reused", format!("node {node}"))).collect()
 }
 
-/// A node's lease, and the time it has to close its sockets, end before its incarnation is retired. Both times are
-/// readings of one ideal clock, in milliseconds.
+/// A node's lease, and the time it has to close its sockets, end before its incarnation is retired. All three are
+/// readings of one ideal clock, in one unit.
 #[must_use]
-pub fn lease_ends_before_retirement(lease_end: BootTime, closing_ms: u64, retired_at: BootTime) -> Vec<Violation> {
-    if lease_end.plus_ms(closing_ms) <= retired_at {
+pub fn lease_ends_before_retirement(lease_end: BootTime, closing: u64, retired_at: BootTime) -> Vec<Violation> {
+    if lease_end.plus_ms(closing) <= retired_at {
         return Vec::new();
     }
-    let detail = format!("retired at {}, lease and closing until {}", retired_at.0, lease_end.plus_ms(closing_ms).0);
+    let detail = format!("retired at {}, lease and closing until {}", retired_at.0, lease_end.plus_ms(closing).0);
     vec![violation("lease_ends_before_retirement", detail)]
 }
 

@@ -46,7 +46,7 @@ pub struct NodeAddresses {
 }
 
 /// One member of the cluster.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Member {
     /// Stable, unique.
     pub name: NodeName,

@@ -18,7 +18,7 @@ pub const USERS_MAX: usize = 100_000;
 pub const POLICIES_MAX: usize = 1_000;
 
 /// What was fixed when the cluster was founded.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct ClusterFacts {
     /// 32 hexadecimal digits.
     pub cluster_id: String,
@@ -37,7 +37,7 @@ pub struct ClusterFacts {
 }
 
 /// Members, incarnations, placement, accounts and policies. The default is a cluster not formed yet.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct ClusterState {
     pub(crate) applied: LogIndex,
     pub(crate) time: ClusterTime,

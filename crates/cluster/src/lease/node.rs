@@ -39,11 +39,12 @@ impl NodeLease {
     /// before this call.
     pub fn acknowledged(&mut self, incarnation: Incarnation, sent_at: BootTime, now: BootTime) -> bool {
         self.observe(now);
-        if let Some(serving) = &mut self.serving {
-            if serving.incarnation == incarnation && !serving.expired {
-                let until = sent_at.plus_ms(self.terms.lease_ms());
-                serving.valid_until = Some(serving.valid_until.map_or(until, |known| known.max(until)));
-            }
+        if let Some(serving) = &mut self.serving
+            && serving.incarnation == incarnation
+            && !serving.expired
+        {
+            let until = sent_at.plus_ms(self.terms.lease_ms());
+            serving.valid_until = Some(serving.valid_until.map_or(until, |known| known.max(until)));
         }
         self.observe(now);
         self.may_serve(incarnation, now)

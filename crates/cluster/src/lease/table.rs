@@ -26,6 +26,8 @@ struct Leading {
 struct Heard {
     incarnation: Incarnation,
     at: BootTime,
+    /// It was once found over. It stays so, whatever is heard of it afterwards: its retirement may be under way.
+    over: bool,
 }
 
 impl LeaseTable {
@@ -47,17 +49,21 @@ impl LeaseTable {
         self.leading = None;
     }
 
-    /// A heartbeat arrived. Record it before acknowledging it, and whether or not it will be acknowledged. Late and
-    /// repeated ones do no harm.
-    pub fn heartbeat(&mut self, node: NodeId, incarnation: Incarnation, received_at: BootTime) {
-        let Some(leading) = &mut self.leading else { return };
-        let heard = Heard { incarnation, at: received_at };
+    /// A heartbeat arrived. Call this before the quorum round that precedes the acknowledgement; late and repeated
+    /// heartbeats do no harm. Only where this returns `true` may it be acknowledged: not by a node that does not lead,
+    /// and not once [`LeaseTable::tick`] has found the incarnation over.
+    #[must_use]
+    pub fn heartbeat(&mut self, node: NodeId, incarnation: Incarnation, received_at: BootTime) -> bool {
+        let Some(leading) = &mut self.leading else { return false };
+        let heard = Heard { incarnation, at: received_at, over: false };
         let known = leading.heard.entry(node).or_insert(heard);
         if incarnation > known.incarnation {
             *known = heard;
-        } else if incarnation == known.incarnation {
-            known.at = known.at.max(received_at);
+        } else if incarnation < known.incarnation || known.over {
+            return false;
         }
+        known.at = known.at.max(received_at);
+        true
     }
 
     /// Looks at all incarnations that are registered and not retired ([`crate::ClusterState::alive_incarnations`]) and
@@ -79,14 +85,17 @@ impl LeaseTable {
         let mut heard = BTreeMap::new();
         let mut over = Vec::new();
         for (node, incarnation) in alive {
-            let unheard = Heard { incarnation, at: now };
-            let known = leading.heard.get(&node).copied().filter(|h| h.incarnation >= incarnation).unwrap_or(unheard);
-            heard.insert(node, known);
-            // A later incarnation than the state shows has been heard of: the state lags, and shows it soon.
-            let current = known.incarnation == incarnation;
-            if current && now >= leading.patient_until && now >= known.at.plus_ms(self.terms.retire_after_ms()) {
-                over.push((node, incarnation));
+            let unheard = Heard { incarnation, at: now, over: false };
+            let known = leading.heard.get(&node).filter(|known| known.incarnation >= incarnation);
+            let mut known = known.copied().unwrap_or(unheard);
+            // Where a later incarnation has been heard of than the state shows, the state lags and shows it soon.
+            if known.incarnation == incarnation {
+                known.over |= now >= leading.patient_until && now >= known.at.plus_ms(self.terms.retire_after_ms());
+                if known.over {
+                    over.push((node, incarnation));
+                }
             }
+            heard.insert(node, known);
         }
         leading.heard = heard;
         over

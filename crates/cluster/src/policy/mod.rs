@@ -22,7 +22,7 @@ const PATTERN_BYTES_MAX: usize = 1_024;
 const RESOURCES_MAX: usize = 100;
 
 /// One rule, as in `[[auth.bootstrap_policies]]` and in the management API.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Policy {
     /// Unique name.
     pub name: String,

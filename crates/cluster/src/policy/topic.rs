@@ -27,15 +27,20 @@ impl TopicPattern {
     }
 
     /// Whether every topic that this topic or filter stands for matches. What begins with `$` is covered only by a
-    /// pattern that spells out its beginning: neither by a wildcard nor by a value that a client chose.
+    /// pattern that spells out its beginning: neither by a wildcard nor by a value that a client chose. Of a pattern
+    /// with a `+` behind a `*` the answer may be no where yes would be right too.
     pub(super) fn covers(&self, filter: &str, values: Values<'_>) -> bool {
         if filter.starts_with('$') && matches!(self.parts.first(), Some(Part::Star | Part::Level | Part::Variable(_))) {
             return false;
         }
         let matches = |text: &str| pattern::matches(&self.parts, self.below, text, values, Syntax::Topic);
-        // A filter `a/#` also stands for the topic `a`.
-        let above = filter.strip_suffix("/#").filter(|above| !above.is_empty());
-        matches(filter) && above.is_none_or(matches)
+        match filter {
+            // Every topic has a first level, if only an empty one.
+            "#" => matches("+") && matches("+/#"),
+            "/#" => matches("/+") && matches("/+/#"),
+            // A filter `a/#` also stands for the topic `a`.
+            _ => matches(filter) && filter.strip_suffix("/#").is_none_or(matches),
+        }
     }
 
     /// Whether a topic exists that both this pattern and the topic or filter stand for.

@@ -1,0 +1,14 @@
+//! The rules of the cluster group as their users meet them: transcripts to read, properties, a small model.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod clock;
+mod encoding;
+mod exhaustive;
+mod formation;
+mod leases;
+mod notation;
+mod planner;
+mod policies;
+mod topics;
+mod transcripts;
