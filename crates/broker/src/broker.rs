@@ -151,7 +151,9 @@ impl Broker {
         self.metrics.sessions_online.set(self.registry.online() as f64);
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
+    /// A drain has begun: no CONNECT is let in any more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
     }
 }

@@ -94,12 +94,19 @@ impl Connection {
         self.lease.may_serve(self.incarnation)
     }
 
-    /// The next thing to do. Only the connection's own task may call it.
-    pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<ToConnection> {
-        Poll::Ready(match ready!(self.mailbox.poll_take(cx)) {
+    /// The next thing to do: an order at any time, a message only when the caller has room for it. Only the
+    /// connection's own task may call it.
+    pub fn poll_next(&self, cx: &mut Context<'_>, has_room: bool) -> Poll<ToConnection> {
+        Poll::Ready(match ready!(self.mailbox.poll_take(cx, has_room)) {
             Taken::Order(order) => ToConnection::End(order),
             Taken::Delivery(delivery) => ToConnection::Deliver(delivery),
         })
+    }
+
+    /// The order to end, if one was given.
+    #[must_use]
+    pub fn ordered(&self) -> Option<Order> {
+        self.mailbox.ordered()
     }
 
     pub(crate) fn deliver(&self, delivery: Delivery) -> Result<(), NotQueued> {

@@ -52,7 +52,7 @@ mod tests {
     fn b_130_one_id_is_damped_and_others_are_not() {
         let damping = Damping::default();
         let (a, b) = (ClientId::new("a").unwrap(), ClientId::new("b").unwrap());
-        let at = |ms| BootTime(1_000_000 + ms);
+        let at = |ms: u64| BootTime(1_000_000 + ms);
         assert!(damping.admit(&a, 2, at(0)) && damping.admit(&a, 2, at(1)));
         assert!(!damping.admit(&a, 2, at(2)));
         assert!(damping.admit(&b, 2, at(2)));

@@ -87,13 +87,19 @@ impl Mailbox {
         self.ended.load(Ordering::SeqCst)
     }
 
-    /// The order first, then messages in order. The order stays in place, so that it cannot be missed.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Taken> {
+    /// The order to end, if one was given.
+    pub(crate) fn ordered(&self) -> Option<Order> {
+        self.inner.lock().order
+    }
+
+    /// The order first, then messages in order, if the caller has room. The order stays in place, so that it cannot be
+    /// missed.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, has_room: bool) -> Poll<Taken> {
         let mut inner = self.inner.lock();
         if let Some(order) = inner.order {
             return Poll::Ready(Taken::Order(order));
         }
-        if let Some(delivery) = inner.queue.pop_front() {
+        if has_room && let Some(delivery) = inner.queue.pop_front() {
             if inner.queue.is_empty() && inner.queue.capacity() > KEPT_CAPACITY {
                 inner.queue = VecDeque::new();
             }
@@ -143,7 +149,7 @@ mod tests {
     }
 
     fn take(mailbox: &Mailbox) -> Poll<Taken> {
-        mailbox.poll_take(&mut Context::from_waker(Waker::noop()))
+        mailbox.poll_take(&mut Context::from_waker(Waker::noop()), true)
     }
 
     #[test]

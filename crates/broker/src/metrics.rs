@@ -50,6 +50,8 @@ pub(crate) enum DropReason {
     OverQuota,
     /// The publisher may not.
     NotAuthorized,
+    /// Larger than the client's Maximum Packet Size, or than MQTT can carry.
+    TooLarge,
 }
 
 /// Handles of everything that is counted often.
@@ -65,6 +67,7 @@ pub(crate) struct Metrics {
     queue_full: Counter,
     over_quota: Counter,
     not_authorized: Counter,
+    too_large: Counter,
 }
 
 impl Metrics {
@@ -81,6 +84,7 @@ impl Metrics {
             queue_full: counter!(DROPPED, "reason" => "queue_full"),
             over_quota: counter!(DROPPED, "reason" => "over_quota"),
             not_authorized: counter!(DROPPED, "reason" => "not_authorized"),
+            too_large: counter!(DROPPED, "reason" => "packet_too_large"),
         }
     }
 
@@ -110,6 +114,7 @@ impl Metrics {
             DropReason::QueueFull => self.queue_full.increment(1),
             DropReason::OverQuota => self.over_quota.increment(1),
             DropReason::NotAuthorized => self.not_authorized.increment(1),
+            DropReason::TooLarge => self.too_large.increment(1),
         }
     }
 }

@@ -37,6 +37,11 @@ impl Broker {
         self.metrics.dropped(DropReason::OverQuota);
     }
 
+    /// A delivery did not fit what its client can take.
+    pub fn dropped_too_large(&self) {
+        self.metrics.dropped(DropReason::TooLarge);
+    }
+
     pub(crate) fn may_publish(&self, account: &Account, client_id: &str, topic: &str, source: IpAddr) -> bool {
         !is_reserved(topic) && self.admission.may_publish(account, client_id, topic, source)
     }

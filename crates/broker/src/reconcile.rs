@@ -35,6 +35,12 @@ pub struct Reconciled {
 }
 
 impl Broker {
+    /// The client ids held by connections of this node, with their epochs.
+    #[must_use]
+    pub fn held(&self) -> Vec<(ClientId, Epoch)> {
+        self.registry.connections().into_iter().map(|c| (c.client_id.clone(), c.epoch)).collect()
+    }
+
     /// Compares the claims of the serving incarnation, as this node's replicas or their leaders know them, with the
     /// sockets. To be called every second or so.
     pub fn reconcile(&self, claims: impl IntoIterator<Item = (ClientId, Epoch)>) -> Reconciled {

@@ -16,14 +16,16 @@ use rollcall_proto::{
     snapshot_reply,
 };
 use rollcall_types::NodeId;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
 /// Takes a snapshot that a peer has sent whole.
 #[async_trait::async_trait]
 pub trait SnapshotHandler: Send + Sync + 'static {
     /// Installs it. `head` and the answer are the Raft shell's; an `Err` text reaches the sender as
-    /// [`CallError::Refused`]. The future is dropped when the sender gives up.
+    /// [`CallError::Refused`]. Runs on a thread of its own and may keep it busy; the future is dropped when the sender
+    /// gives up.
     async fn install_snapshot(&self, from: NodeId, group: u32, head: Bytes, data: Bytes) -> Result<Bytes, String>;
 }
 
@@ -94,7 +96,7 @@ pub(crate) async fn receive(
     let Some(handler) = local.snapshots.get() else {
         return refused("this node does not take snapshots yet".to_owned());
     };
-    let Ok(_room) = local.snapshot_room.try_acquire() else {
+    let Ok(room) = Arc::clone(&local.snapshot_room).try_acquire_owned() else {
         local.metrics.snapshots_full.increment(1);
         return refused("this node receives as many snapshots as it can".to_owned());
     };
@@ -122,11 +124,37 @@ pub(crate) async fn receive(
         return Err(Status::invalid_argument("the snapshot goes on beyond its announced size"));
     }
     local.metrics.snapshot_received.increment(head.data_bytes);
-    match handler.install_snapshot(from, head.group, head.head, Bytes::from(data)).await {
+    match install(local, Arc::clone(handler), room, (from, head.group, head.head, Bytes::from(data))).await? {
         Ok(payload) => Ok(SnapshotReply { result: Some(snapshot_reply::Result::Payload(payload)) }),
         Err(mut sentence) => {
             sentence.truncate(sentence.floor_char_boundary(REFUSAL_BYTES_MAX));
             refused(sentence)
+        }
+    }
+}
+
+/// Runs the handler on a thread of its own. Installing may keep a thread busy for seconds, and on a thread of the runtime
+/// it would hold up the connection's own task, whose silence the sender takes for death.
+async fn install(
+    local: &Local,
+    handler: Arc<dyn SnapshotHandler>,
+    room: OwnedSemaphorePermit,
+    (from, group, head, data): (NodeId, u32, Bytes, Bytes),
+) -> Result<Result<Bytes, String>, Status> {
+    // Given up with the connection, or with the mesh.
+    let given_up = local.ended.child_token();
+    let _guard = given_up.clone().drop_guard();
+    let runtime = tokio::runtime::Handle::current();
+    let installing = local.tasks.spawn_blocking(move || {
+        let _room = room;
+        runtime.block_on(given_up.run_until_cancelled(handler.install_snapshot(from, group, head, data)))
+    });
+    match installing.await {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => Err(Status::unavailable("this node's mesh has ended")),
+        Err(error) => {
+            tracing::error!(peer = %from, %error, "the handler of a snapshot has failed");
+            Err(Status::internal("the handler of a snapshot has failed on this node"))
         }
     }
 }

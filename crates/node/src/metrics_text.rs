@@ -2,7 +2,10 @@
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use rollcall_http_gateway::RenderMetrics;
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// Bounds of every histogram in seconds: 50 us to 10 s.
 const SECONDS: &[f64] = &[
@@ -12,6 +15,16 @@ const SECONDS: &[f64] = &[
 const COUNTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 5000.0];
 
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+/// How often samples are drained into the histograms: they are kept until then.
+pub(crate) const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Drains the samples taken since the last call.
+pub(crate) fn upkeep() {
+    if let Some(Some(handle)) = RECORDER.get() {
+        handle.run_upkeep();
+    }
+}
 
 /// Installs the recorder, once a process, and returns what renders it.
 pub(crate) fn renderer() -> RenderMetrics {

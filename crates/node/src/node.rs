@@ -50,6 +50,7 @@ pub struct Node {
     mesh: Arc<Mesh>,
     stop: CancellationToken,
     run: tokio::task::JoinHandle<Result<(), StartError>>,
+    upkeep: tokio::task::JoinHandle<()>,
 }
 
 /// What the parts share before the node knows who it is.
@@ -76,6 +77,7 @@ impl Node {
     /// When the configuration contradicts itself, the directory cannot be used, or a listener cannot be opened.
     pub async fn start(config: Config) -> Result<Node, StartError> {
         config.validate()?;
+        let metrics = metrics_text::renderer();
         let terms = settings::lease_terms(&config)?;
         let directory = DataDirectory::open(&config.node.data_dir)?;
         let presence = Arc::new(LatePresence::default());
@@ -97,7 +99,7 @@ impl Node {
                 presence: presence.clone(),
                 admission,
                 readiness: readiness.clone(),
-                metrics: metrics_text::renderer(),
+                metrics,
                 runtime: tokio::runtime::Handle::current(),
             },
         )?;
@@ -123,7 +125,13 @@ impl Node {
             broker,
         };
         let run = tokio::spawn(shell.run(stop.clone()));
-        Ok(Node { gateway, mesh, stop, run })
+        let upkeep = tokio::spawn(async {
+            loop {
+                tokio::time::sleep(metrics_text::UPKEEP_EVERY).await;
+                metrics_text::upkeep();
+            }
+        });
+        Ok(Node { gateway, mesh, stop, run, upkeep })
     }
 
     /// Where the HTTP listeners are.
@@ -146,6 +154,7 @@ impl Node {
         };
         self.gateway.stop().await;
         self.mesh.shutdown().await;
+        self.upkeep.abort();
         match result {
             Ok(Err(StartError::Stopped)) => Ok(()),
             Ok(result) => result,

@@ -1,0 +1,11 @@
+//! The broker against fake mechanisms: claims, takeovers, endings, messages.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod connecting;
+mod counting;
+mod draining;
+mod fakes;
+mod messages;
+mod reconciling;
+mod taking_over;
+mod world;

@@ -1,0 +1,116 @@
+//! A broker among fakes, and short words for what tests do with it.
+
+use crate::fakes::{FakeAdmission, FakeLease, FakePeers, FakeStore};
+use rollcall_broker::{Broker, BrokerConfig, Connection, HeldClaim, ToConnection};
+use rollcall_session::{ConnectRefusal, ConnectRequest, RequestedSubscription, RetainHandling};
+use rollcall_types::{ClientId, Message, MessageProperties, Protocol, QoS};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+pub(crate) struct World {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) store: Arc<FakeStore>,
+    pub(crate) lease: Arc<FakeLease>,
+    pub(crate) admission: Arc<FakeAdmission>,
+    pub(crate) peers: Arc<FakePeers>,
+}
+
+pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<HeldClaim, ConnectRefusal>> + Send>>;
+
+impl World {
+    pub(crate) fn new(config: BrokerConfig) -> Self {
+        let store = Arc::new(FakeStore::default());
+        let lease = Arc::new(FakeLease::default());
+        let admission = Arc::new(FakeAdmission::default());
+        let peers = Arc::new(FakePeers::default());
+        let broker = Broker::new(config, store.clone(), lease.clone(), admission.clone(), peers.clone());
+        World { broker, store, lease, admission, peers }
+    }
+
+    /// A CONNECT that nobody has polled yet.
+    pub(crate) fn connecting(&self, client: &str) -> Connecting {
+        let broker = self.broker.clone();
+        let request = request(client);
+        Box::pin(async move { broker.connect(request, peer()).await })
+    }
+
+    pub(crate) async fn connect(&self, client: &str) -> HeldClaim {
+        self.connecting(client).await.unwrap()
+    }
+
+    pub(crate) async fn refused(&self, client: &str) -> ConnectRefusal {
+        self.connecting(client).await.unwrap_err()
+    }
+
+    pub(crate) fn subscribe(&self, held: &HeldClaim, filter: &str) {
+        let requested = requested(filter);
+        let answers = self.broker.subscribe(held.connection(), None, vec![(requested, None)]);
+        assert_eq!(answers, vec![rollcall_session::SubscribeAnswer::Granted]);
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        World::new(BrokerConfig::default())
+    }
+}
+
+pub(crate) fn id(client: &str) -> ClientId {
+    ClientId::new(client).unwrap()
+}
+
+pub(crate) fn peer() -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], 4711))
+}
+
+pub(crate) fn request(client: &str) -> ConnectRequest {
+    ConnectRequest {
+        client_id: id(client),
+        assigned: false,
+        protocol: Protocol::V5,
+        username: Some("user0".into()),
+        password: None,
+        clean_start: true,
+        keep_alive_s: 60,
+        session_expiry_s: 0,
+        will: None,
+    }
+}
+
+pub(crate) fn requested(filter: &str) -> RequestedSubscription {
+    RequestedSubscription {
+        filter: filter.into(),
+        qos: QoS::AtMostOnce,
+        no_local: false,
+        retain_as_published: false,
+        retain_handling: RetainHandling::AtSubscribe,
+    }
+}
+
+pub(crate) fn message(topic: &str) -> Arc<Message> {
+    Arc::new(Message {
+        topic: topic.into(),
+        payload: b"p".to_vec(),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        properties: MessageProperties::default(),
+    })
+}
+
+/// One poll without waiting.
+pub(crate) fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// What waits for a connection now.
+pub(crate) fn next(connection: &Connection) -> Option<ToConnection> {
+    match connection.poll_next(&mut Context::from_waker(Waker::noop()), true) {
+        Poll::Ready(next) => Some(next),
+        Poll::Pending => None,
+    }
+}

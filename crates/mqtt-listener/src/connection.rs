@@ -1,0 +1,337 @@
+//! The engine of one connection: feeds the pure machine with what happens and carries out what it says.
+
+use crate::{
+    metrics::{Unanswered, unanswered},
+    outbound::{NotSent, Outbound},
+    socket::SocketClosed,
+    timer::Timer,
+};
+use ntex::io::{IoBoxed, IoStatusUpdate, RecvError};
+use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, ToConnection};
+use rollcall_session::{
+    Connection, Effect, Ending, Event, Farewell, Order, Outgoing, PublishVerdict, Receipt,
+};
+use rollcall_types::{BootTime, DisconnectReason, Message};
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::{Sleep, sleep};
+
+/// How long a farewell may take to be flushed before the socket is dropped.
+const CLOSE_LIMIT: Duration = Duration::from_millis(1500);
+
+/// One connection with all that belongs to it. Dropped in this order: the socket before the claim, the count last.
+pub(crate) struct Engine {
+    outbound: Outbound,
+    closed: SocketClosed,
+    session: Connection,
+    timer: Timer,
+    slowed: Option<Box<Slowed>>,
+    held: Option<HeldClaim>,
+    socket: OpenSocket,
+    closing: ClosingSignal,
+    peer: SocketAddr,
+    broker: Arc<Broker>,
+}
+
+/// An MQTT 3 client over quota: its message waits, and nothing is read from it meanwhile.
+struct Slowed {
+    message: Arc<Message>,
+    receipt: Receipt,
+    until: Pin<Box<Sleep>>,
+}
+
+/// What an open connection waits for.
+enum Happened {
+    Event(Event),
+    /// A slowed client may try again.
+    Retry,
+    /// The write buffer has room again.
+    Flushed,
+}
+
+/// What a connection is made of.
+pub(crate) struct Parts {
+    pub(crate) outbound: Outbound,
+    pub(crate) closed: SocketClosed,
+    pub(crate) session: Connection,
+    pub(crate) socket: OpenSocket,
+    pub(crate) closing: ClosingSignal,
+    pub(crate) peer: SocketAddr,
+    pub(crate) broker: Arc<Broker>,
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Engine {
+            outbound: parts.outbound,
+            closed: parts.closed,
+            session: parts.session,
+            timer: Timer::default(),
+            slowed: None,
+            held: None,
+            socket: parts.socket,
+            closing: parts.closing,
+            peer: parts.peer,
+            broker: parts.broker,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(crate) async fn run(mut self) {
+        self.rearm();
+        let mut event = self.before_connect().await;
+        loop {
+            if let Some(ending) = self.step(event).await {
+                return self.finish(ending).await;
+            }
+            event = self.next_event().await;
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        loop {
+            self.rearm();
+            match poll_fn(|cx| self.poll_happened(cx)).await {
+                Happened::Event(event) => return event,
+                Happened::Retry => {
+                    if let Some(event) = self.retry() {
+                        return event;
+                    }
+                }
+                Happened::Flushed => {}
+            }
+        }
+    }
+
+    fn now(&self) -> BootTime {
+        self.broker.lease().now()
+    }
+
+    fn rearm(&mut self) {
+        if let Some(deadline) = self.session.next_deadline()
+            && self.timer.is_later_than(deadline)
+        {
+            self.timer.arm(deadline, self.now());
+        }
+    }
+
+    async fn before_connect(&mut self) -> Event {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.closing.closing() => return Event::Order(self.closing_order()),
+                received = self.outbound.io.recv(&self.outbound.wire) => return match received {
+                    Ok(Some(packet)) => Event::Packet(packet),
+                    Ok(None) | Err(ntex::util::Either::Right(_)) => Event::PeerGone,
+                    Err(ntex::util::Either::Left(fault)) => Event::Undecodable(fault),
+                },
+                () = self.timer.passed() => return Event::Tick,
+            }
+        }
+    }
+
+    fn closing_order(&self) -> Order {
+        if self.broker.is_draining() { Order::Shutdown } else { Order::NodeLost }
+    }
+
+    /// Orders first, then the client's packets, the clock last: a packet that is there counts before a deadline.
+    fn poll_happened(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
+        let io = &self.outbound.io;
+        if let Some(connection) = self.outbound.connection()
+            && let Poll::Ready(next) = connection.poll_next(cx, !io.is_wr_backpressure())
+        {
+            return Poll::Ready(Happened::Event(match next {
+                ToConnection::End(order) => Event::Order(order),
+                ToConnection::Deliver(delivery) => Event::Deliver(delivery),
+            }));
+        }
+        if let Some(slowed) = &mut self.slowed {
+            if slowed.until.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Happened::Retry);
+            }
+            return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
+        }
+        if let Poll::Ready(happened) = self.poll_read(cx) {
+            return Poll::Ready(happened);
+        }
+        self.timer.poll_passed(cx).map(|()| Happened::Event(Event::Tick))
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Happened> {
+        let io = &self.outbound.io;
+        loop {
+            let event = match std::task::ready!(io.poll_recv(&self.outbound.wire, cx)) {
+                Ok(packet) => Event::Packet(packet),
+                Err(RecvError::Decoder(fault)) => Event::Undecodable(fault),
+                Err(RecvError::PeerGone(_)) => Event::PeerGone,
+                // ntex's own keep-alive is not used.
+                Err(RecvError::KeepAlive) => continue,
+                Err(RecvError::WriteBackpressure) => match std::task::ready!(io.poll_flush(cx, false)) {
+                    Ok(()) => return Poll::Ready(Happened::Flushed),
+                    Err(_) => Event::PeerGone,
+                },
+            };
+            return Poll::Ready(Happened::Event(event));
+        }
+    }
+
+    /// One event and all that follows from it. The ending, when it ends.
+    async fn step(&mut self, event: Event) -> Option<Ending> {
+        let now = self.now();
+        let mut effects = VecDeque::from(self.session.handle(event, now));
+        while let Some(effect) = effects.pop_front() {
+            let next = match effect {
+                Effect::End(ending) => return Some(ending),
+                Effect::Send(outgoing) => self.send(outgoing),
+                Effect::Publish { message, receipt } => self.publish(&Arc::new(message), receipt),
+                Effect::Admit(request) => {
+                    let broker = self.broker.clone();
+                    let peer = self.peer;
+                    let connecting = Box::pin(async move { broker.connect(*request, peer).await });
+                    Some(self.admit(connecting).await)
+                }
+                Effect::Subscribe { packet_id, subscription_id, filters } => {
+                    self.outbound.connection().map(|connection| Event::Subscribed {
+                        packet_id,
+                        answers: self.broker.subscribe(connection, subscription_id, filters),
+                    })
+                }
+                Effect::Unsubscribe { packet_id, filters } => {
+                    self.outbound.connection().map(|connection| Event::Unsubscribed {
+                        packet_id,
+                        existed: self.broker.unsubscribe(connection, &filters),
+                    })
+                }
+            };
+            if let Some(event) = next {
+                let now = self.now();
+                for effect in self.session.handle(event, now).into_iter().rev() {
+                    effects.push_front(effect);
+                }
+            }
+        }
+        None
+    }
+
+    /// Waits for the claim, while the socket is open and the node does not close. Giving up drops the claim's future,
+    /// and the store releases what may come of it.
+    async fn admit<F>(&mut self, mut connecting: Pin<Box<F>>) -> Event
+    where
+        F: Future<Output = Result<HeldClaim, rollcall_session::ConnectRefusal>>,
+    {
+        let io = &self.outbound.io;
+        let result = tokio::select! {
+            biased;
+            result = &mut connecting => result,
+            () = self.closing.closing() => return Event::Order(self.closing_order()),
+            () = poll_fn(|cx| poll_gone(io, cx)) => return Event::PeerGone,
+        };
+        match result {
+            Err(refusal) => Event::Refused(refusal),
+            Ok(held) => {
+                self.outbound.gate.guard(held.connection().clone());
+                let may_send = held.connection().may_send();
+                self.held = Some(held);
+                if self.outbound.io.is_closed() {
+                    Event::PeerGone
+                } else if may_send {
+                    Event::Admitted
+                } else {
+                    self.shut()
+                }
+            }
+        }
+    }
+
+    /// Why the gate is shut: an order to end, or else the lease.
+    fn shut(&self) -> Event {
+        let ordered = self.outbound.connection().and_then(|connection| connection.ordered());
+        Event::Order(ordered.unwrap_or(Order::NodeLost))
+    }
+
+    fn send(&mut self, outgoing: Outgoing) -> Option<Event> {
+        let is_connack = matches!(outgoing, Outgoing::ConnAck(_));
+        match self.outbound.send(outgoing) {
+            Ok(()) => {
+                if is_connack {
+                    self.socket.admitted();
+                }
+                None
+            }
+            Err(NotSent::Closed) => Some(Event::PeerGone),
+            Err(NotSent::Shut) => Some(self.shut()),
+            // A client that cannot take its CONNACK cannot be served.
+            Err(NotSent::TooLarge) if is_connack => Some(Event::PeerGone),
+            Err(NotSent::TooLarge) => {
+                self.broker.dropped_too_large();
+                None
+            }
+        }
+    }
+
+    fn publish(&mut self, message: &Arc<Message>, receipt: Option<Receipt>) -> Option<Event> {
+        let verdict = self.broker.publish(self.outbound.connection()?, message);
+        if let PublishVerdict::OverQuota { retry_after_s } = verdict {
+            match receipt {
+                Some(receipt) if self.session.is_slowed_by_not_reading() => {
+                    let until = Box::pin(sleep(Duration::from_secs(u64::from(retry_after_s))));
+                    self.slowed = Some(Box::new(Slowed { message: message.clone(), receipt, until }));
+                    return None;
+                }
+                _ => self.broker.dropped_over_quota(),
+            }
+        }
+        receipt.map(|receipt| Event::Published { receipt, verdict })
+    }
+
+    fn retry(&mut self) -> Option<Event> {
+        let slowed = self.slowed.take()?;
+        self.publish(&slowed.message, Some(slowed.receipt))
+    }
+
+    /// Farewell, close, then release; never the reverse.
+    async fn finish(mut self, ending: Ending) {
+        let was_open = !self.outbound.io.is_closed();
+        let farewell_waits = self.outbound.farewell(ending.farewell);
+        self.outbound.gate.close();
+        if farewell_waits || ending.reason == DisconnectReason::ServerShutdown {
+            self.outbound.io.close();
+        } else {
+            self.outbound.io.terminate();
+        }
+        if !self.closed.wait(CLOSE_LIMIT).await {
+            self.outbound.io.terminate();
+            if !self.closed.wait(CLOSE_LIMIT).await {
+                tracing::error!("a socket did not close");
+            }
+        }
+        match self.held.take() {
+            Some(held) => held.release(ending.reason),
+            None => unanswered(cause(&ending, was_open)),
+        }
+    }
+}
+
+fn cause(ending: &Ending, was_open: bool) -> Unanswered {
+    match (ending.reason, ending.farewell) {
+        (DisconnectReason::NodeLost | DisconnectReason::ServerShutdown, _) => Unanswered::Closing,
+        (DisconnectReason::ProtocolError, _) => Unanswered::Invalid,
+        (DisconnectReason::ConnectionLost, Farewell::Silent) if was_open => Unanswered::ConnectTimeout,
+        (DisconnectReason::ConnectionLost, Farewell::Silent) => Unanswered::PeerGone,
+        _ => Unanswered::Refused,
+    }
+}
+
+fn poll_gone(io: &IoBoxed, cx: &mut Context<'_>) -> Poll<()> {
+    match io.poll_status_update(cx) {
+        Poll::Ready(IoStatusUpdate::PeerGone(_)) => Poll::Ready(()),
+        Poll::Ready(IoStatusUpdate::KeepAlive | IoStatusUpdate::WriteBackpressure) | Poll::Pending => Poll::Pending,
+    }
+}

@@ -1,0 +1,30 @@
+//! Between the codecs' packets and the neutral ones of `session`.
+
+pub(crate) mod v3;
+pub(crate) mod v5;
+
+use rollcall_session::{Connect, Packet};
+use rollcall_types::{Protocol, QoS};
+
+/// A CONNECT that is out of order; what it says does not matter any more.
+pub(crate) fn second_connect(protocol: Protocol) -> Packet {
+    Packet::Connect(Box::new(Connect {
+        protocol,
+        client_id: String::new(),
+        clean_start: false,
+        keep_alive_s: 0,
+        username: None,
+        password: None,
+        will: None,
+        session_expiry_s: 0,
+        authentication_method: None,
+    }))
+}
+
+fn qos(qos: ntex_mqtt::QoS) -> QoS {
+    match qos {
+        ntex_mqtt::QoS::AtMostOnce => QoS::AtMostOnce,
+        ntex_mqtt::QoS::AtLeastOnce => QoS::AtLeastOnce,
+        ntex_mqtt::QoS::ExactlyOnce => QoS::ExactlyOnce,
+    }
+}

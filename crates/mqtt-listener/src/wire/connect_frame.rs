@@ -1,0 +1,110 @@
+//! The version of a CONNECT, and what the codecs let pass in it (MQTT 5.0, 3.1; MQTT 3.1.1, 3.1; MQTT 3.1, 3.1).
+
+use super::cursor::{Cursor, Short};
+use rollcall_session::DecodeFault;
+use rollcall_types::Protocol;
+
+const RESERVED: u8 = 0x01;
+const CLEAN: u8 = 0x02;
+const WILL: u8 = 0x04;
+const WILL_QOS: u8 = 0x18;
+const WILL_RETAIN: u8 = 0x20;
+const PASSWORD: u8 = 0x40;
+const USERNAME: u8 = 0x80;
+
+/// Protocol name of MQTT 3.1.
+const NAME_31: &[u8] = b"MQIsdp";
+/// Protocol name since MQTT 3.1.1.
+const NAME: &[u8] = b"MQTT";
+
+/// What matters of a CONNECT before it is decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ConnectFrame {
+    pub(crate) protocol: Protocol,
+}
+
+impl ConnectFrame {
+    /// Looks at the body of a CONNECT.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, DecodeFault> {
+        let mut cursor = Cursor::new(body);
+        let protocol = version(&mut cursor)?;
+        let malformed = |_: Short| DecodeFault::Malformed(Some(protocol));
+        let flags = cursor.byte().map_err(malformed)?;
+        if !flags_are_valid(flags, protocol) {
+            return Err(DecodeFault::Malformed(Some(protocol)));
+        }
+        let has_id = walk(&mut cursor, flags, protocol).map_err(malformed)?;
+        if !cursor.is_empty() {
+            return Err(DecodeFault::Malformed(Some(protocol)));
+        }
+        if !has_id && flags & CLEAN == 0 && protocol != Protocol::V5 {
+            return Err(DecodeFault::EmptyClientId(protocol)); // the codec would refuse it without saying why
+        }
+        Ok(ConnectFrame { protocol })
+    }
+}
+
+fn version(cursor: &mut Cursor<'_>) -> Result<Protocol, DecodeFault> {
+    let name = cursor.binary().map_err(|_| DecodeFault::NotMqtt)?;
+    if name != NAME && name != NAME_31 {
+        return Err(DecodeFault::NotMqtt); // MQTT-3.1.2-1: may close without an answer
+    }
+    match (name, cursor.byte().map_err(|_| DecodeFault::NotMqtt)?) {
+        (NAME_31, 3) => Ok(Protocol::V31),
+        (NAME, 4) => Ok(Protocol::V311),
+        (NAME, 5) => Ok(Protocol::V5),
+        (_, level) => Err(DecodeFault::UnsupportedLevel(level)),
+    }
+}
+
+fn flags_are_valid(flags: u8, protocol: Protocol) -> bool {
+    let has_will = flags & WILL != 0;
+    let will_fits = has_will || flags & (WILL_QOS | WILL_RETAIN) == 0; // MQTT-3.1.2-11, -13
+    let qos_fits = flags & WILL_QOS != WILL_QOS; // MQTT-3.1.2-12
+    let password_fits = flags & PASSWORD == 0 || flags & USERNAME != 0 || protocol == Protocol::V5; // 3.1.1: 3.1.2-22
+    flags & RESERVED == 0 && will_fits && qos_fits && password_fits // MQTT-3.1.2-3
+}
+
+/// Walks to the end of the packet. True when the client id is not empty.
+fn walk(cursor: &mut Cursor<'_>, flags: u8, protocol: Protocol) -> Result<bool, Short> {
+    cursor.two_bytes()?; // keep-alive
+    if protocol == Protocol::V5 {
+        cursor.properties()?;
+    }
+    let has_id = !cursor.binary()?.is_empty();
+    if flags & WILL != 0 {
+        if protocol == Protocol::V5 {
+            cursor.properties()?;
+        }
+        cursor.binary()?; // topic
+        cursor.binary()?; // payload
+    }
+    if flags & USERNAME != 0 {
+        cursor.binary()?;
+    }
+    if flags & PASSWORD != 0 {
+        cursor.binary()?;
+    }
+    Ok(has_id)
+}
+
+/// A CONNECT of MQTT 3.1 as one of 3.1.1: another name and level, two bytes shorter, the rest as it is.
+pub(crate) fn as_311(body_of_31: &[u8]) -> Vec<u8> {
+    let rest = body_of_31.get(2 + NAME_31.len() + 1..).unwrap_or_default();
+    let mut body = Vec::with_capacity(body_of_31.len() + 5);
+    body.push(super::frame::CONNECT);
+    let mut len = 2 + NAME.len() + 1 + rest.len();
+    loop {
+        let low = u8::try_from(len & 0x7F).unwrap_or(0);
+        len >>= 7;
+        body.push(if len > 0 { low | 0x80 } else { low });
+        if len == 0 {
+            break;
+        }
+    }
+    body.extend_from_slice(&[0, 4]);
+    body.extend_from_slice(NAME);
+    body.push(4);
+    body.extend_from_slice(rest);
+    body
+}

@@ -1,0 +1,63 @@
+//! Walks over the fields of a packet without decoding them.
+
+/// What is left of a packet's body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor<'a>(&'a [u8]);
+
+/// The packet ends inside a field, or a length is not well formed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Short;
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(body: &'a [u8]) -> Self {
+        Cursor(body)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Short> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(Short)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, Short> {
+        let (byte, rest) = self.0.split_first().ok_or(Short)?;
+        self.0 = rest;
+        Ok(*byte)
+    }
+
+    pub(crate) fn two_bytes(&mut self) -> Result<u16, Short> {
+        match self.take(2)? {
+            [high, low] => Ok(u16::from_be_bytes([*high, *low])),
+            _ => Err(Short),
+        }
+    }
+
+    /// Binary data or a string: two bytes of length, then the bytes.
+    pub(crate) fn binary(&mut self) -> Result<&'a [u8], Short> {
+        let len = self.two_bytes()?;
+        self.take(usize::from(len))
+    }
+
+    /// A variable byte integer (MQTT 5.0, 1.5.5).
+    pub(crate) fn variable(&mut self) -> Result<usize, Short> {
+        let mut value = 0;
+        for place in 0..4 {
+            let byte = self.byte()?;
+            value |= usize::from(byte & 0x7F) << (7 * place);
+            if byte & 0x80 == 0 {
+                return if place > 0 && byte == 0 { Err(Short) } else { Ok(value) };
+            }
+        }
+        Err(Short)
+    }
+
+    /// Properties: a variable byte integer of length, then the bytes.
+    pub(crate) fn properties(&mut self) -> Result<&'a [u8], Short> {
+        let len = self.variable()?;
+        self.take(len)
+    }
+}

@@ -1,0 +1,135 @@
+//! Bytes to packets. ntex-mqtt's codecs do the decoding; before it each frame is complete and is checked for what they
+//! let pass, so that a publish is never in pieces and no length inside a frame reaches beyond it.
+
+mod connect_frame;
+mod cursor;
+mod frame;
+mod strict;
+
+use connect_frame::ConnectFrame;
+use frame::Frame;
+use ntex::codec::Decoder;
+use ntex::util::BytesMut;
+use ntex_mqtt::{v3, v5};
+use rollcall_session::{DecodeFault, Packet};
+use rollcall_types::Protocol;
+use std::cell::Cell;
+
+use crate::translate;
+
+/// The decoder of one connection. It learns the version from CONNECT, which it looks at without consuming it.
+pub(crate) struct Wire {
+    protocol: Cell<Option<Protocol>>,
+    packet_bytes_max: u32,
+    pub(crate) v3: v3::codec::Codec,
+    pub(crate) v5: v5::codec::Codec,
+}
+
+impl Wire {
+    pub(crate) fn new(packet_bytes_max: u32) -> Self {
+        Wire {
+            protocol: Cell::new(None),
+            packet_bytes_max,
+            v3: v3::codec::Codec::new(),
+            v5: v5::codec::Codec::new(),
+        }
+    }
+
+    /// The version, once CONNECT named it.
+    pub(crate) fn protocol(&self) -> Option<Protocol> {
+        self.protocol.get()
+    }
+
+    fn malformed(&self) -> DecodeFault {
+        DecodeFault::Malformed(self.protocol.get())
+    }
+
+    /// CONNECT: the version decides the codec, and MQTT 3.1 is dressed as 3.1.1, which differs in nothing else.
+    fn decode_connect(&self, frame: &Frame, src: &mut BytesMut) -> Result<Option<Packet>, DecodeFault> {
+        if !frame.is_connect() {
+            return Err(DecodeFault::NotMqtt);
+        }
+        let connect = ConnectFrame::parse(frame.body(src))?;
+        self.protocol.set(Some(connect.protocol));
+        match connect.protocol {
+            Protocol::V5 => self.decode_v5(frame, src),
+            Protocol::V311 => self.decode_v3(frame, src, Protocol::V311),
+            Protocol::V31 => {
+                let mut dressed = BytesMut::copy_from_slice(connect_frame::as_311(frame.body(src)));
+                src.advance_to(frame.len());
+                let Some(inner) = frame::peek(&dressed, self.packet_bytes_max).map_err(|_| self.malformed())? else {
+                    return Err(self.malformed());
+                };
+                self.decode_v3(&inner, &mut dressed, Protocol::V31)
+            }
+        }
+    }
+
+    fn decode_v3(
+        &self,
+        frame: &Frame,
+        src: &mut BytesMut,
+        protocol: Protocol,
+    ) -> Result<Option<Packet>, DecodeFault> {
+        let rest = src.len() - frame.len();
+        let decoded = self.v3.decode(src).map_err(|_| self.malformed())?.ok_or_else(|| self.malformed())?;
+        if src.len() != rest {
+            return Err(self.malformed());
+        }
+        translate::v3::packet(decoded, protocol).ok_or_else(|| self.malformed()).map(Some)
+    }
+
+    fn decode_v5(&self, frame: &Frame, src: &mut BytesMut) -> Result<Option<Packet>, DecodeFault> {
+        let rest = src.len() - frame.len();
+        let decoded = self.v5.decode(src).map_err(|_| self.malformed())?.ok_or_else(|| self.malformed())?;
+        if src.len() != rest {
+            return Err(self.malformed());
+        }
+        if let v5::codec::Decoded::Packet(v5::codec::Packet::Connect(connect), _) = &decoded
+            && let Some(most) = connect.max_packet_size
+        {
+            self.v5.set_max_outbound_size(most.get());
+        }
+        translate::v5::packet(decoded).ok_or_else(|| self.malformed()).map(Some)
+    }
+}
+
+impl Decoder for Wire {
+    type Item = Packet;
+    type Error = DecodeFault;
+
+    fn decode(&self, src: &mut BytesMut) -> Result<Option<Packet>, DecodeFault> {
+        let protocol = self.protocol.get();
+        if protocol.is_none() && src.first().is_some_and(|first| *first != frame::CONNECT) {
+            return Err(DecodeFault::NotMqtt); // without waiting for the rest of whatever it is
+        }
+        let frame = match frame::peek(src, self.packet_bytes_max) {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Ok(None),
+            Err(frame::FrameFault::Malformed) => return Err(self.malformed()),
+            Err(frame::FrameFault::TooLarge) => return Err(DecodeFault::TooLarge(protocol)),
+        };
+        if src.len() < frame.len() {
+            return Ok(None);
+        }
+        let Some(protocol) = protocol else {
+            return self.decode_connect(&frame, src);
+        };
+        if frame.is_connect() {
+            // A second CONNECT is out of order whatever it says, and its codec might be another's.
+            src.advance_to(frame.len());
+            return Ok(Some(translate::second_connect(protocol)));
+        }
+        if protocol == Protocol::V31 {
+            frame::clear_dup_of_31(src);
+        }
+        strict::check(src.first().copied().unwrap_or(0), frame.body(src), protocol)?;
+        match protocol {
+            Protocol::V5 => self.decode_v5(&frame, src),
+            Protocol::V31 | Protocol::V311 => self.decode_v3(&frame, src, protocol),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! The listeners over real sockets, with raw bytes, against a broker among fakes.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod closing;
+mod connecting;
+#[path = "../../../broker/tests/it/fakes.rs"]
+mod fakes;
+mod malformed;
+mod messages;
+mod raw;
+mod timing;
+mod web_socket;
+mod world;

@@ -1,0 +1,185 @@
+//! Messages between clients of all versions, and their acknowledgements.
+
+use crate::{
+    raw::{packet, publish_v3, publish_v5, subscribe_v3, subscribe_v5, text, v5, v5_with, v31, v311},
+    world::{World, until},
+};
+use std::{sync::atomic::Ordering, time::Duration};
+
+#[tokio::test]
+async fn clients_of_all_versions_talk_to_each_other() {
+    let world = World::new().await;
+    let mut five = world.connect(&v5("five", 60)).await;
+    let mut three = world.connect(&v311("three", 60)).await;
+    let mut old = world.connect(&v31("old", 60)).await;
+    five.send(&subscribe_v5("t/#")).await;
+    assert_eq!(five.packet().await, b"\x90\x04\x00\x01\x00\x00", "QoS 0 is granted");
+    for raw in [&mut three, &mut old] {
+        raw.send(&subscribe_v3("t/#")).await;
+        assert_eq!(raw.packet().await, b"\x90\x03\x00\x01\x00");
+    }
+    for number in 0..3 {
+        let topic = format!("t/{number}");
+        let sender = [&mut five, &mut three, &mut old].into_iter().nth(number).unwrap();
+        sender.send(&if number == 0 { publish_v5(&topic, b"hello") } else { publish_v3(&topic, b"hello") }).await;
+        assert_eq!(five.packet().await, publish_v5(&topic, b"hello"));
+        assert_eq!(three.packet().await, publish_v3(&topic, b"hello"));
+        assert_eq!(old.packet().await, publish_v3(&topic, b"hello"));
+    }
+    three.send(&packet(0xA2, &[b"\x00\x02", &text("t/#")[..]].concat())).await;
+    assert_eq!(three.packet().await, b"\xb0\x02\x00\x02");
+    five.send(&packet(0xA2, &[b"\x00\x03\x00", &text("t/#")[..], &text("none")].concat())).await;
+    assert_eq!(five.packet().await, b"\xb0\x05\x00\x03\x00\x00\x11");
+    old.send(&publish_v3("t/x", b"")).await;
+    assert_eq!(old.packet().await, publish_v3("t/x", b""));
+    three.is_alive().await;
+    five.is_alive().await;
+}
+
+#[tokio::test]
+async fn properties_of_mqtt_5_travel_with_the_message_and_stay_behind_for_mqtt_3() {
+    let world = World::new().await;
+    let mut five = world.connect(&v5("five", 60)).await;
+    let mut three = world.connect(&v311("three", 60)).await;
+    // Subscription identifier 5.
+    five.send(&packet(0x82, &[b"\x00\x01\x02\x0b\x05", &text("t")[..], b"\x00"].concat())).await;
+    five.packet().await;
+    three.send(&subscribe_v3("t")).await;
+    three.packet().await;
+    // UTF-8 payload, expiry 60, content type, response topic, correlation data, user property.
+    let properties = [
+        b"\x01\x01\x02\x00\x00\x00\x3c\x03",
+        &text("json")[..],
+        b"\x08",
+        &text("answer"),
+        b"\x09\x00\x02\x01\x02\x26",
+        &text("k"),
+        &text("v"),
+    ]
+    .concat();
+    let len = [u8::try_from(properties.len()).unwrap()];
+    five.send(&packet(0x30, &[&text("t")[..], &len, &properties, b"{}"].concat())).await;
+    let got = five.packet().await;
+    for part in [&b"\x01\x01"[..], b"\x02\x00\x00\x00\x3c", b"\x03\x00\x04json", b"\x08\x00\x06answer", b"\x0b\x05"] {
+        assert!(got.windows(part.len()).any(|window| window == part), "{part:02x?} in {got:02x?}");
+    }
+    assert!(got.ends_with(b"{}"));
+    assert_eq!(three.packet().await, publish_v3("t", b"{}"));
+}
+
+#[tokio::test]
+async fn qos_1_and_2_are_acknowledged_and_delivered_once_at_qos_0() {
+    let world = World::new().await;
+    let mut reader = world.connect(&v311("reader", 60)).await;
+    reader.send(&subscribe_v3("t")).await;
+    reader.packet().await;
+    for connect in [v311("w", 60), v5("w", 60)] {
+        let none = if connect[8] == 5 { &b"\x00"[..] } else { b"" };
+        let mut writer = world.connect(&connect).await;
+        writer.send(&packet(0x32, &[&text("t")[..], b"\x00\x07", none, b"one"].concat())).await;
+        assert_eq!(writer.packet().await[..4], *b"\x40\x02\x00\x07");
+        let twice = packet(0x34, &[&text("t")[..], b"\x00\x08", none, b"two"].concat());
+        writer.send(&twice).await;
+        writer.send(&[&[twice[0] | 8], &twice[1..]].concat()).await;
+        for _ in 0..2 {
+            assert_eq!(writer.packet().await[..4], *b"\x50\x02\x00\x08");
+        }
+        writer.send(b"\x62\x02\x00\x08").await;
+        assert_eq!(writer.packet().await[..4], *b"\x70\x02\x00\x08");
+        assert_eq!(reader.packet().await, publish_v3("t", b"one"));
+        assert_eq!(reader.packet().await, publish_v3("t", b"two"));
+        reader.is_alive().await;
+    }
+}
+
+#[tokio::test]
+async fn large_payloads_pass_whole_in_both_directions() {
+    let world = World::new().await;
+    let mut raw = world.connect(&v311("a", 60)).await;
+    raw.send(&subscribe_v3("t")).await;
+    raw.packet().await;
+    let payload: Vec<u8> = (0..1_000_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    raw.send(&publish_v3("t", &payload)).await;
+    assert_eq!(raw.packet().await, publish_v3("t", &payload));
+}
+
+#[tokio::test]
+async fn a_message_larger_than_the_client_takes_is_not_sent_to_it() {
+    // MQTT-3.1.2-25
+    let world = World::new().await;
+    let mut small = world.connect(&v5_with("small", 60, b"\x27\x00\x00\x00\x40")).await;
+    small.send(&subscribe_v5("t")).await;
+    small.packet().await;
+    let mut writer = world.connect(&v311("w", 60)).await;
+    writer.send(&publish_v3("t", &[0; 100])).await;
+    writer.send(&publish_v3("t", b"fits")).await;
+    assert_eq!(small.packet().await, publish_v5("t", b"fits"));
+}
+
+#[tokio::test]
+async fn over_quota_mqtt_5_is_told_qos_0_is_dropped_and_mqtt_3_waits() {
+    let world = World::new().await;
+    let mut five = world.connect(&v5("five", 60)).await;
+    let mut three = world.connect(&v311("three", 1)).await;
+    world.admission.over_quota.store(true, Ordering::SeqCst);
+    five.send(&publish_v5("t", b"")).await;
+    five.send(&packet(0x32, &[&text("t")[..], b"\x00\x07\x00"].concat())).await;
+    assert_eq!(five.packet().await, b"\x40\x03\x00\x07\x97");
+    five.send(&packet(0x34, &[&text("t")[..], b"\x00\x08\x00"].concat())).await;
+    assert_eq!(five.packet().await, b"\x50\x03\x00\x08\x97");
+    // Its pings wait behind the message, and it is not cut off for that although its keep-alive is a second.
+    three.send(&packet(0x32, &[&text("t")[..], b"\x00\x09"].concat())).await;
+    three.send(b"\xc0\x00").await;
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_millis(2500), three.0.peek(&mut byte)).await;
+    assert!(early.is_err(), "neither acknowledged nor closed");
+    world.admission.over_quota.store(false, Ordering::SeqCst);
+    assert_eq!(three.packet().await, b"\x40\x02\x00\x09");
+    assert_eq!(three.exactly(2).await, b"\xd0\x00");
+}
+
+#[tokio::test]
+async fn shared_subscriptions_are_refused_and_said_to_be_unavailable() {
+    let world = World::new().await;
+    let mut five = world.connect(&v5("five", 60)).await;
+    five.send(&subscribe_v5("$share/g/t")).await;
+    assert_eq!(five.packet().await, b"\x90\x04\x00\x01\x00\x9e");
+    let mut three = world.connect(&v311("three", 60)).await;
+    three.send(&subscribe_v3("$share/g/t")).await;
+    assert_eq!(three.packet().await, b"\x90\x03\x00\x01\x80");
+}
+
+#[tokio::test]
+async fn a_slow_reader_loses_messages_and_keeps_its_connection_and_others_lose_nothing() {
+    let world = World::new().await;
+    let mut slow = world.connect(&v311("slow", 0)).await;
+    let mut quick = world.connect(&v311("quick", 0)).await;
+    for raw in [&mut slow, &mut quick] {
+        raw.send(&subscribe_v3("t")).await;
+        raw.packet().await;
+    }
+    let mut writer = world.connect(&v311("w", 0)).await;
+    let payload = vec![1; 20_000];
+    let mut got = 0;
+    for _ in 0..150 {
+        for _ in 0..20 {
+            writer.send(&publish_v3("t", &payload)).await;
+        }
+        for _ in 0..20 {
+            assert_eq!(quick.packet().await.len(), 20_000 + 7);
+            got += 1;
+        }
+    }
+    assert_eq!(got, 3000);
+    slow.send(b"\xc0\x00").await;
+    let mut received = 0;
+    loop {
+        let packet = slow.packet().await;
+        if packet == b"\xd0\x00" {
+            break;
+        }
+        received += 1;
+    }
+    assert!((1000..3000).contains(&received), "{received}");
+    until("all to be there still", || world.broker.connections() == 3).await;
+}
