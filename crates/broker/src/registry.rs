@@ -184,10 +184,4 @@ impl Registry {
         }
         all
     }
-
-    /// Slots in use; for tests of leaks.
-    #[cfg(test)]
-    pub(crate) fn slots(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
-    }
 }

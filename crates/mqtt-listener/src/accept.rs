@@ -3,17 +3,20 @@
 use crate::metrics::accept_failed;
 use std::{
     io,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     time::Duration,
 };
-use tokio::{io::unix::AsyncFd, net::TcpSocket, time::sleep};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    time::sleep,
+};
 
 /// Rest after a failure to accept, so that a node without file descriptors does not spin.
 const FAILURE_REST: Duration = Duration::from_millis(50);
 
 /// One listening socket.
 pub(crate) struct Listener {
-    socket: AsyncFd<TcpListener>,
+    socket: TcpListener,
     pub(crate) address: SocketAddr,
 }
 
@@ -23,12 +26,12 @@ impl Listener {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        let listener = socket.listen(backlog)?.into_std()?;
-        let address = listener.local_addr()?;
-        Ok(Listener { socket: AsyncFd::new(listener)?, address })
+        let socket = socket.listen(backlog)?;
+        let address = socket.local_addr()?;
+        Ok(Listener { socket, address })
     }
 
-    /// The next socket, ready to be served. May be dropped at any time without losing one.
+    /// The next socket, free to go to another thread. May be dropped at any time without losing one.
     pub(crate) async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.try_accept().await {
@@ -45,14 +48,8 @@ impl Listener {
     }
 
     async fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        loop {
-            let mut ready = self.socket.readable().await?;
-            if let Ok(accepted) = ready.try_io(|listener| listener.get_ref().accept()) {
-                let (tcp, peer) = accepted?;
-                tcp.set_nonblocking(true)?;
-                tcp.set_nodelay(true)?;
-                return Ok((tcp, peer));
-            }
-        }
+        let (tcp, peer) = self.socket.accept().await?;
+        tcp.set_nodelay(true)?;
+        Ok((tcp.into_std()?, peer))
     }
 }

@@ -26,6 +26,11 @@ use tokio::time::{Sleep, sleep};
 /// How long a farewell may take to be flushed before the socket is dropped.
 const CLOSE_LIMIT: Duration = Duration::from_millis(1500);
 
+/// Bytes that may wait to be written while packets of the client are still answered. Beyond the high mark of ntex's
+/// buffer no message is taken for the client, and beyond this nothing is read from it: a client that sends without
+/// reading cannot make its answers pile up, and one that reads slowly still gets its pings through.
+const ANSWERS_WAITING_BYTES: usize = 64 * 1024;
+
 /// One connection with all that belongs to it. Dropped in this order: the socket before the claim, the count last.
 pub(crate) struct Engine {
     outbound: Outbound,
@@ -166,6 +171,9 @@ impl Engine {
 
     fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Happened> {
         let io = &self.outbound.io;
+        if io.is_wr_backpressure() && waiting_bytes(io) > ANSWERS_WAITING_BYTES {
+            return self.poll_flush(cx);
+        }
         loop {
             let event = match std::task::ready!(io.poll_recv(&self.outbound.wire, cx)) {
                 Ok(packet) => Event::Packet(packet),
@@ -173,13 +181,17 @@ impl Engine {
                 Err(RecvError::PeerGone(_)) => Event::PeerGone,
                 // ntex's own keep-alive is not used.
                 Err(RecvError::KeepAlive) => continue,
-                Err(RecvError::WriteBackpressure) => match std::task::ready!(io.poll_flush(cx, false)) {
-                    Ok(()) => return Poll::Ready(Happened::Flushed),
-                    Err(_) => Event::PeerGone,
-                },
+                Err(RecvError::WriteBackpressure) => return self.poll_flush(cx),
             };
             return Poll::Ready(Happened::Event(event));
         }
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Happened> {
+        self.outbound.io.poll_flush(cx, false).map(|flushed| match flushed {
+            Ok(()) => Happened::Flushed,
+            Err(_) => Happened::Event(Event::PeerGone),
+        })
     }
 
     /// One event and all that follows from it. The ending, when it ends.
@@ -327,6 +339,12 @@ fn cause(ending: &Ending, was_open: bool) -> Unanswered {
         (DisconnectReason::ConnectionLost, Farewell::Silent) => Unanswered::PeerGone,
         _ => Unanswered::Refused,
     }
+}
+
+/// Bytes in front of the filters and behind them; the same bytes twice where there is no filter.
+fn waiting_bytes(io: &IoBoxed) -> usize {
+    let behind = io.with_write_dst_buf(|pages| pages.len());
+    behind + io.with_write_buf(|pages| pages.len()).unwrap_or(0)
 }
 
 fn poll_gone(io: &IoBoxed, cx: &mut Context<'_>) -> Poll<()> {

@@ -3,6 +3,7 @@
 
 mod closing;
 mod connecting;
+#[allow(dead_code)] // shared with the tests of the broker, which use more of it
 #[path = "../../../broker/tests/it/fakes.rs"]
 mod fakes;
 mod malformed;
