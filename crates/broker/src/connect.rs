@@ -101,13 +101,14 @@ impl Broker {
 
     async fn authorize(&self, request: &ConnectRequest, peer: SocketAddr) -> Result<Arc<Account>, ConnectRefusal> {
         let password = request.password.as_ref().map(|password| password.0.as_slice());
-        let account = self.admission.authenticate_mqtt(request.username.as_deref(), password, peer.ip()).await.map_err(
-            |error| match error {
-                AuthError::Rejected => ConnectRefusal::BadCredentials,
-                AuthError::TooManyFailures { .. } => ConnectRefusal::TooManyFailures,
-                AuthError::Unavailable => ConnectRefusal::AccountsUnavailable,
-            },
-        )?;
+        let account =
+            self.admission.authenticate_mqtt(request.username.as_deref(), password, peer.ip()).await.map_err(
+                |error| match error {
+                    AuthError::Rejected => ConnectRefusal::BadCredentials,
+                    AuthError::TooManyFailures { .. } => ConnectRefusal::TooManyFailures,
+                    AuthError::Unavailable => ConnectRefusal::AccountsUnavailable,
+                },
+            )?;
         let client_id = request.client_id.as_str();
         let permission = self.admission.may_connect(&account, Some(client_id), peer.ip());
         if permission != ConnectPermission::Allowed {

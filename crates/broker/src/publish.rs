@@ -55,11 +55,8 @@ impl Broker {
                 self.metrics.dropped(DropReason::OverQuota);
                 continue;
             }
-            let delivery = Delivery {
-                message: message.clone(),
-                retain: message.retain && retain_as_published,
-                subscription_ids,
-            };
+            let delivery =
+                Delivery { message: message.clone(), retain: message.retain && retain_as_published, subscription_ids };
             match connection.deliver(delivery) {
                 Ok(()) => self.metrics.sent(),
                 Err(NotQueued::Full) => self.metrics.dropped(DropReason::QueueFull),

@@ -89,10 +89,8 @@ impl Broker {
         let claims_now: BTreeMap<_, _> =
             lone_claims.iter().map(|lone| (lone.clone(), claims.get(lone).copied().unwrap_or(now))).collect();
         let key = |connection: &Connection| (connection.client_id.clone(), connection.epoch);
-        let sockets_now: BTreeMap<_, _> = lone_sockets
-            .iter()
-            .map(|lone| (key(lone), sockets.get(&key(lone)).copied().unwrap_or(now)))
-            .collect();
+        let sockets_now: BTreeMap<_, _> =
+            lone_sockets.iter().map(|lone| (key(lone), sockets.get(&key(lone)).copied().unwrap_or(now))).collect();
         let is_over = |since: &BootTime| now.since(*since) >= grace_ms;
         let overdue_claims = claims_now.iter().filter(|(_, since)| is_over(since)).map(|(lone, _)| lone.clone());
         let overdue_claims = overdue_claims.collect();

@@ -6,10 +6,13 @@ use crate::{
     socket::SocketClosed,
     timer::Timer,
 };
-use ntex::io::{IoBoxed, IoStatusUpdate, RecvError};
+use ntex::{
+    io::{IoBoxed, IoStatusUpdate, RecvError},
+    util::Either,
+};
 use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, ToConnection};
 use rollcall_session::{
-    Connection, Effect, Ending, Event, Farewell, Order, Outgoing, PublishVerdict, Receipt,
+    ConnectRequest, Connection, Effect, Ending, Event, Farewell, Order, Outgoing, PublishVerdict, Receipt,
 };
 use rollcall_types::{BootTime, DisconnectReason, Message};
 use std::{
@@ -61,6 +64,16 @@ enum Happened {
     Flushed,
 }
 
+/// What follows from an event, once all that needs no waiting is done.
+enum Step {
+    /// Wait for the next event.
+    Wait,
+    /// Ask to be let in; the answer is the next event.
+    Admit(Box<ConnectRequest>),
+    /// End.
+    End(Ending),
+}
+
 /// What a connection is made of.
 pub(crate) struct Parts {
     pub(crate) outbound: Outbound,
@@ -88,15 +101,17 @@ impl Engine {
         }
     }
 
-    /// Serves the connection to its end.
+    /// Serves the connection to its end. What is awaited once in a connection's life is boxed, so that an idle one is
+    /// small: the task keeps room for the largest thing it ever waits for in place.
     pub(crate) async fn run(mut self) {
         self.rearm();
-        let mut event = self.before_connect().await;
+        let mut event = Box::pin(self.before_connect()).await;
         loop {
-            if let Some(ending) = self.step(event).await {
-                return self.finish(ending).await;
-            }
-            event = self.next_event().await;
+            event = match self.step(event) {
+                Step::Wait => self.next_event().await,
+                Step::Admit(request) => Box::pin(self.admit(request)).await,
+                Step::End(ending) => return Box::pin(self.finish(ending)).await,
+            };
         }
     }
 
@@ -128,17 +143,15 @@ impl Engine {
     }
 
     async fn before_connect(&mut self) -> Event {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.closing.closing() => return Event::Order(self.closing_order()),
-                received = self.outbound.io.recv(&self.outbound.wire) => return match received {
-                    Ok(Some(packet)) => Event::Packet(packet),
-                    Ok(None) | Err(ntex::util::Either::Right(_)) => Event::PeerGone,
-                    Err(ntex::util::Either::Left(fault)) => Event::Undecodable(fault),
-                },
-                () = self.timer.passed() => return Event::Tick,
-            }
+        tokio::select! {
+            biased;
+            () = self.closing.closing() => Event::Order(self.closing_order()),
+            received = self.outbound.io.recv(&self.outbound.wire) => match received {
+                Ok(Some(packet)) => Event::Packet(packet),
+                Ok(None) | Err(Either::Right(_)) => Event::PeerGone,
+                Err(Either::Left(fault)) => Event::Undecodable(fault),
+            },
+            () = self.timer.passed() => Event::Tick,
         }
     }
 
@@ -194,54 +207,43 @@ impl Engine {
         })
     }
 
-    /// One event and all that follows from it. The ending, when it ends.
-    async fn step(&mut self, event: Event) -> Option<Ending> {
+    /// One event and all that follows from it.
+    fn step(&mut self, event: Event) -> Step {
         let now = self.now();
         let mut effects = VecDeque::from(self.session.handle(event, now));
         while let Some(effect) = effects.pop_front() {
             let next = match effect {
-                Effect::End(ending) => return Some(ending),
+                Effect::End(ending) => return Step::End(ending),
+                // The machine asks for nothing beside it.
+                Effect::Admit(request) => return Step::Admit(request),
                 Effect::Send(outgoing) => self.send(outgoing),
                 Effect::Publish { message, receipt } => self.publish(&Arc::new(message), receipt),
-                Effect::Admit(request) => {
-                    let broker = self.broker.clone();
-                    let peer = self.peer;
-                    let connecting = Box::pin(async move { broker.connect(*request, peer).await });
-                    Some(self.admit(connecting).await)
-                }
                 Effect::Subscribe { packet_id, subscription_id, filters } => {
                     self.outbound.connection().map(|connection| Event::Subscribed {
                         packet_id,
                         answers: self.broker.subscribe(connection, subscription_id, filters),
                     })
                 }
-                Effect::Unsubscribe { packet_id, filters } => {
-                    self.outbound.connection().map(|connection| Event::Unsubscribed {
-                        packet_id,
-                        existed: self.broker.unsubscribe(connection, &filters),
-                    })
-                }
+                Effect::Unsubscribe { packet_id, filters } => self.outbound.connection().map(|connection| {
+                    Event::Unsubscribed { packet_id, existed: self.broker.unsubscribe(connection, &filters) }
+                }),
             };
             if let Some(event) = next {
-                let now = self.now();
                 for effect in self.session.handle(event, now).into_iter().rev() {
                     effects.push_front(effect);
                 }
             }
         }
-        None
+        Step::Wait
     }
 
     /// Waits for the claim, while the socket is open and the node does not close. Giving up drops the claim's future,
     /// and the store releases what may come of it.
-    async fn admit<F>(&mut self, mut connecting: Pin<Box<F>>) -> Event
-    where
-        F: Future<Output = Result<HeldClaim, rollcall_session::ConnectRefusal>>,
-    {
+    async fn admit(&mut self, request: Box<ConnectRequest>) -> Event {
         let io = &self.outbound.io;
         let result = tokio::select! {
             biased;
-            result = &mut connecting => result,
+            result = self.broker.connect(*request, self.peer) => result,
             () = self.closing.closing() => return Event::Order(self.closing_order()),
             () = poll_fn(|cx| poll_gone(io, cx)) => return Event::PeerGone,
         };

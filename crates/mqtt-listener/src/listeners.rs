@@ -178,8 +178,8 @@ impl Attendant {
         let backlog = self.config.backlog;
         let open = |listener: &mut Option<Listener>, address: Option<SocketAddr>, transport| {
             if let (None, Some(address)) = (&listener, address) {
-                let opened = Listener::open(address, backlog)
-                    .map_err(|source| StartError::Listen { address, source })?;
+                let opened =
+                    Listener::open(address, backlog).map_err(|source| StartError::Listen { address, source })?;
                 tracing::info!(address = %opened.address, ?transport, "listening");
                 *listener = Some(opened);
             }

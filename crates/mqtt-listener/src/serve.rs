@@ -71,7 +71,7 @@ pub(crate) async fn serve(accepted: Accepted, shared: Shared) {
     // TLS will be a filter added here, before the WebSocket.
     let io = match transport {
         Transport::Tcp => Some(IoBoxed::from(io)),
-        Transport::WebSocket => web_socket(io, &shared.limits, &mut closing, &mut closed).await,
+        Transport::WebSocket => Box::pin(web_socket(io, &shared.limits, &mut closing, &mut closed)).await,
     };
     let Some(io) = io else { return };
     let engine = Engine::new(Parts {
@@ -83,7 +83,7 @@ pub(crate) async fn serve(accepted: Accepted, shared: Shared) {
         peer,
         broker: shared.broker,
     });
-    engine.run().await;
+    Box::pin(engine.run()).await;
 }
 
 /// Upgrades to WebSocket within the connect timeout; `None` when it was refused and the socket is closed.
@@ -93,8 +93,7 @@ async fn web_socket(
     closing: &mut ClosingSignal,
     closed: &mut SocketClosed,
 ) -> Option<IoBoxed> {
-    // Boxed, since most connections are of the other kind and all are idle most of their time.
-    let upgrading = Box::pin(websocket::upgrade(io, limits.packet_bytes_max));
+    let upgrading = websocket::upgrade(io, limits.packet_bytes_max);
     let limit = match limits.connect_timeout_ms {
         0 => Duration::MAX,
         limit_ms => Duration::from_millis(limit_ms),

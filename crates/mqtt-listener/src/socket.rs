@@ -125,7 +125,8 @@ async fn move_bytes(socket: Rc<Socket>, ctx: IoContext) {
     if let Done::Shutdown = done {
         socket.write(&ctx);
         socket.close_sending();
-        drop(timeout(LINGER, socket.read_to_the_end(&ctx)).await);
+        // Boxed, since it is the end of few and would make every idle socket larger.
+        let _ = Box::pin(timeout(LINGER, socket.read_to_the_end(&ctx))).await;
     }
     ctx.stop(None);
 }
@@ -146,7 +147,7 @@ impl Socket {
                 Ok(IoTaskStatus::Io) => {}
                 Ok(IoTaskStatus::Pause) => {
                     // Ask again: it registers for the moment reading goes on.
-                    if let Poll::Pending = ctx.poll_read_ready(cx) {
+                    if ctx.poll_read_ready(cx).is_pending() {
                         return Poll::Pending;
                     }
                 }

@@ -42,7 +42,10 @@ struct Upgrade {
 }
 
 /// Reads the request and answers 101, or answers why not. The stream is given back in both cases.
-pub(crate) async fn upgrade(io: Io, packet_bytes_max: u32) -> Result<Io<ntex::io::Layer<ws::WsTransport>>, (Io, Refused)> {
+pub(crate) async fn upgrade(
+    io: Io,
+    packet_bytes_max: u32,
+) -> Result<Io<ntex::io::Layer<ws::WsTransport>>, (Io, Refused)> {
     let head = match io.recv(&RequestHead).await {
         Ok(Some(head)) => head,
         Ok(None) | Err(Either::Right(_)) => return Err((io, Refused::Gone)),

@@ -73,9 +73,9 @@ fn keep_alive_in_force(protocol: Protocol, asked_s: u16, limits: &Limits) -> u16
 fn client_id(connect: &Connect, limits: &Limits, seed: u128) -> Result<(ClientId, bool), Fault> {
     if connect.client_id.is_empty() {
         let may_assign = match connect.protocol {
-            Protocol::V31 => false,                 // 3.1: 1 to 23 characters
-            Protocol::V311 => connect.clean_start,  // MQTT-3.1.3-8
-            Protocol::V5 => true,                   // MQTT-3.1.3-6
+            Protocol::V31 => false,                // 3.1: 1 to 23 characters
+            Protocol::V311 => connect.clean_start, // MQTT-3.1.3-8
+            Protocol::V5 => true,                  // MQTT-3.1.3-6
         };
         if !may_assign {
             return Err(Fault::ClientIdInvalid);

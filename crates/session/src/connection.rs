@@ -292,11 +292,7 @@ impl Connection {
             let refused = (!self.limits.topic_fits(&requested.filter)).then_some(ReasonCode::TopicFilterInvalid);
             filters.push((requested, refused));
         }
-        vec![Effect::Subscribe {
-            packet_id: subscribe.packet_id,
-            subscription_id: subscribe.subscription_id,
-            filters,
-        }]
+        vec![Effect::Subscribe { packet_id: subscribe.packet_id, subscription_id: subscribe.subscription_id, filters }]
     }
 
     fn unsubscribe(&mut self, packet_id: NonZeroU16, filters: Vec<String>) -> Vec<Effect> {

@@ -73,8 +73,7 @@ proptest! {
 #[tokio::test]
 async fn b_010_sockets_sockets_before_connack_and_sessions_are_counted_apart() {
     let world = World::default();
-    let counts =
-        || (world.broker.connections(), world.broker.connections_pending(), world.broker.sessions_online());
+    let counts = || (world.broker.connections(), world.broker.connections_pending(), world.broker.sessions_online());
     let mut a = world.broker.socket_opened();
     let b = world.broker.socket_opened();
     assert_eq!(counts(), (2, 2, 0));

@@ -251,6 +251,9 @@ fn fits(message: &Message) -> bool {
     let user_fits = properties.user.iter().all(|(key, value)| short(key.len()) && short(value.len()));
     let user: usize = properties.user.iter().map(|(key, value)| key.len() + value.len() + 5).sum();
     let all = message.topic.len() + message.payload.len() + texts[0] + texts[1] + correlation + user + OVERHEAD;
-    short(message.topic.len()) && texts.iter().all(|len| short(*len)) && short(correlation) && user_fits
+    short(message.topic.len())
+        && texts.iter().all(|len| short(*len))
+        && short(correlation)
+        && user_fits
         && all <= BODY_BYTES_MAX
 }

@@ -27,12 +27,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(packet_bytes_max: u32) -> Self {
-        Wire {
-            protocol: Cell::new(None),
-            packet_bytes_max,
-            v3: v3::codec::Codec::new(),
-            v5: v5::codec::Codec::new(),
-        }
+        Wire { protocol: Cell::new(None), packet_bytes_max, v3: v3::codec::Codec::new(), v5: v5::codec::Codec::new() }
     }
 
     /// The version, once CONNECT named it.
@@ -65,12 +60,7 @@ impl Wire {
         }
     }
 
-    fn decode_v3(
-        &self,
-        frame: &Frame,
-        src: &mut BytesMut,
-        protocol: Protocol,
-    ) -> Result<Option<Packet>, DecodeFault> {
+    fn decode_v3(&self, frame: &Frame, src: &mut BytesMut, protocol: Protocol) -> Result<Option<Packet>, DecodeFault> {
         let rest = src.len() - frame.len();
         let decoded = self.v3.decode(src).map_err(|_| self.malformed())?.ok_or_else(|| self.malformed())?;
         if src.len() != rest {

@@ -14,9 +14,7 @@ use std::{
 #[tokio::test]
 async fn b_062_b_081_the_loser_of_a_takeover_is_told_in_mqtt_5_and_closed_in_mqtt_3() {
     let world = World::new().await;
-    for (old, farewell) in
-        [(v5("a", 60), &b"\xe0\x02\x8e\x00"[..]), (v311("a", 60), b""), (v31("a", 60), b"")]
-    {
+    for (old, farewell) in [(v5("a", 60), &b"\xe0\x02\x8e\x00"[..]), (v311("a", 60), b""), (v31("a", 60), b"")] {
         let mut old = world.connect(&old).await;
         let mut new = world.connect(&v5("a", 60)).await;
         let rest = old.rest().await;

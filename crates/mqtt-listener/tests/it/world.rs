@@ -31,12 +31,8 @@ impl World {
 
     pub(crate) async fn with(limits: Limits) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let config = ListenerConfig {
-            mqtt: Some(free),
-            ws: Some(free),
-            limits: Arc::new(limits),
-            ..ListenerConfig::default()
-        };
+        let config =
+            ListenerConfig { mqtt: Some(free), ws: Some(free), limits: Arc::new(limits), ..ListenerConfig::default() };
         World::with_config(config).await
     }
 

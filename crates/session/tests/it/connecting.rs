@@ -58,8 +58,7 @@ fn an_assigned_client_id_comes_from_the_seed_alone() {
 #[test]
 fn mqtt_5_learns_its_assigned_id_and_the_values_in_force() {
     let limits = Limits { keep_alive_max_s: 60, session_expiry_max_s: 100, ..Limits::default() };
-    let asked =
-        Connect { client_id: String::new(), keep_alive_s: 120, session_expiry_s: 101, ..connect(Protocol::V5) };
+    let asked = Connect { client_id: String::new(), keep_alive_s: 120, session_expiry_s: 101, ..connect(Protocol::V5) };
     let mut connection = fresh(limits);
     let request = match &connection.handle(Event::Packet(Packet::Connect(Box::new(asked))), at(0))[..] {
         [Effect::Admit(request)] => (**request).clone(),
@@ -77,9 +76,13 @@ fn mqtt_5_learns_its_assigned_id_and_the_values_in_force() {
 #[test]
 fn the_keep_alive_of_mqtt_3_is_left_alone_since_it_cannot_learn_of_another() {
     let limits = || Limits { keep_alive_max_s: 60, ..Limits::default() };
-    for (protocol, asked_s, in_force_s) in
-        [(Protocol::V311, 120, 120), (Protocol::V311, 0, 0), (Protocol::V5, 120, 60), (Protocol::V5, 0, 60), (Protocol::V5, 30, 30)]
-    {
+    for (protocol, asked_s, in_force_s) in [
+        (Protocol::V311, 120, 120),
+        (Protocol::V311, 0, 0),
+        (Protocol::V5, 120, 60),
+        (Protocol::V5, 0, 60),
+        (Protocol::V5, 30, 30),
+    ] {
         let request = ask_with(limits(), Connect { keep_alive_s: asked_s, ..connect(protocol) }).unwrap();
         assert_eq!(request.keep_alive_s, in_force_s, "{protocol:?} {asked_s}");
     }

@@ -48,22 +48,10 @@ const OPEN_ENDINGS: &[(&str, Drive, Reason, Option<ReasonCode>, bool)] = &[
     ("wildcard topic", |p| published(p, "a/#"), Reason::ProtocolError, Some(ReasonCode::TopicNameInvalid), true),
     ("topic alias", topic_alias, Reason::ProtocolError, Some(ReasonCode::TopicAliasInvalid), true),
     ("payload", large_payload, Reason::ProtocolError, Some(ReasonCode::PacketTooLarge), true),
-    (
-        "takeover",
-        |p| event(p, Order::Takeover.into()),
-        Reason::Takeovered,
-        Some(ReasonCode::SessionTakenOver),
-        true,
-    ),
+    ("takeover", |p| event(p, Order::Takeover.into()), Reason::Takeovered, Some(ReasonCode::SessionTakenOver), true),
     ("kick", |p| event(p, Order::Kick.into()), Reason::Kicked, Some(ReasonCode::AdministrativeAction), true),
     ("node lost", |p| event(p, Order::NodeLost.into()), Reason::NodeLost, None, true),
-    (
-        "drain",
-        |p| event(p, Order::Shutdown.into()),
-        Reason::ServerShutdown,
-        Some(ReasonCode::ServerShuttingDown),
-        true,
-    ),
+    ("drain", |p| event(p, Order::Shutdown.into()), Reason::ServerShutdown, Some(ReasonCode::ServerShuttingDown), true),
     (
         "permission gone",
         |p| event(p, Order::NotAuthorized.into()),
@@ -78,13 +66,7 @@ const OPEN_ENDINGS: &[(&str, Drive, Reason, Option<ReasonCode>, bool)] = &[
         Some(ReasonCode::NotAuthorized),
         true,
     ),
-    (
-        "limit",
-        |p| event(p, Order::QuotaExceeded.into()),
-        Reason::QuotaExceeded,
-        Some(ReasonCode::QuotaExceeded),
-        true,
-    ),
+    ("limit", |p| event(p, Order::QuotaExceeded.into()), Reason::QuotaExceeded, Some(ReasonCode::QuotaExceeded), true),
 ];
 
 fn event(protocol: Protocol, event: Event) -> Vec<Effect> {
@@ -191,10 +173,7 @@ fn a_session_that_ends_with_its_connection_cannot_be_prolonged_by_disconnect() {
     let end = |connect_expiry_s, disconnect_expiry_s| {
         let asked = Connect { session_expiry_s: connect_expiry_s, ..connect(Protocol::V5) };
         let mut connection = open_with(Limits::default(), asked);
-        ended(&packet(
-            &mut connection,
-            Packet::Disconnect { reason: 0, session_expiry_s: Some(disconnect_expiry_s) },
-        ))
+        ended(&packet(&mut connection, Packet::Disconnect { reason: 0, session_expiry_s: Some(disconnect_expiry_s) }))
     };
     assert_eq!(end(0, 10).farewell, Farewell::Disconnect(ReasonCode::ProtocolError));
     assert!(end(0, 10).owes_will);
