@@ -1,4 +1,4 @@
-//! MQTT 3.1 and 3.1.1.
+//! Packets of MQTT 3.1 and 3.1.1, from and to what ntex-mqtt decodes and encodes.
 
 use super::qos;
 use ntex::util::{ByteString, Bytes};

@@ -1,4 +1,4 @@
-//! MQTT 5.
+//! Packets of MQTT 5, from and to what ntex-mqtt decodes and encodes.
 
 use super::qos;
 use ntex::util::{ByteString, Bytes};
