@@ -25,7 +25,7 @@ pub struct LeaderDuties {
 }
 
 struct Leading {
-    term: Option<u64>,
+    term: u64,
     table: LeaseTable,
 }
 
@@ -33,7 +33,7 @@ impl LeaderDuties {
     /// Duties under leases of this length.
     #[must_use]
     pub fn new(replication: Arc<Replication>, terms: LeaseTerms) -> Self {
-        let leading = Leading { term: None, table: LeaseTable::new(terms) };
+        let leading = Leading { term: 0, table: LeaseTable::new(terms) };
         LeaderDuties { replication, table: Mutex::new(leading), terms }
     }
 
@@ -72,8 +72,8 @@ impl LeaderDuties {
             }
         }
         let mut leading = self.table.lock();
-        leading.lead(term);
-        if !leading.table.heartbeat(node, incarnation, received_at) {
+        // An answer of an earlier term is late: it must not reset what the present term knows.
+        if !leading.lead(term) || !leading.table.heartbeat(node, incarnation, received_at) {
             return nothing;
         }
         reply(heartbeat_reply::Answer::Acknowledged(true))
@@ -101,14 +101,19 @@ impl LeaderDuties {
         let groups = self.replication.groups();
         let Some(term) = groups.cluster().handle().leading_term() else {
             let mut leading = self.table.lock();
-            leading.term = None;
-            leading.table.stepped_down();
+            // Looked at again under the lock: a heartbeat may have begun a term meanwhile. The term is remembered, so
+            // that nothing of it counts again.
+            if groups.cluster().handle().leading_term().is_none() {
+                leading.table.stepped_down();
+            }
             return;
         };
         let alive: Vec<_> = groups.cluster().replica().read().state.alive_incarnations().collect();
         let over = {
             let mut leading = self.table.lock();
-            leading.lead(term);
+            if !leading.lead(term) {
+                return;
+            }
             leading.table.tick(boot_time(), alive)
         };
         for (node, up_to) in over {
@@ -148,11 +153,12 @@ impl LeaderDuties {
 }
 
 impl Leading {
-    /// A new term of leadership starts every wait afresh.
-    fn lead(&mut self, term: u64) {
-        if self.term != Some(term) {
-            self.term = Some(term);
+    /// A new term of leadership starts every wait afresh. `false` for a term that is over.
+    fn lead(&mut self, term: u64) -> bool {
+        if term > self.term {
+            self.term = term;
             self.table.became_leader(boot_time());
         }
+        term == self.term
     }
 }

@@ -32,7 +32,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long other founders are left the first word on a group before this node makes it, too.
@@ -49,8 +49,8 @@ pub struct Node {
     gateway: Gateway,
     mesh: Arc<Mesh>,
     stop: CancellationToken,
-    run: tokio::task::JoinHandle<Result<(), StartError>>,
-    upkeep: tokio::task::JoinHandle<()>,
+    run: JoinSet<Result<(), StartError>>,
+    upkeep: JoinSet<()>,
 }
 
 /// What the parts share before the node knows who it is.
@@ -124,8 +124,10 @@ impl Node {
             publisher,
             broker,
         };
-        let run = tokio::spawn(shell.run(stop.clone()));
-        let upkeep = tokio::spawn(async {
+        let mut run = JoinSet::new();
+        run.spawn(shell.run(stop.clone()));
+        let mut upkeep = JoinSet::new();
+        upkeep.spawn(async {
             loop {
                 tokio::time::sleep(metrics_text::UPKEEP_EVERY).await;
                 metrics_text::upkeep();
@@ -148,17 +150,17 @@ impl Node {
         let result = tokio::select! {
             () = shutdown => {
                 self.stop.cancel();
-                (&mut self.run).await
+                self.run.join_next().await
             }
-            result = &mut self.run => result,
+            result = self.run.join_next() => result,
         };
         self.gateway.stop().await;
         self.mesh.shutdown().await;
-        self.upkeep.abort();
+        self.upkeep.shutdown().await;
         match result {
-            Ok(Err(StartError::Stopped)) => Ok(()),
-            Ok(result) => result,
-            Err(panicked) => Err(StartError::Internal(panicked.to_string())),
+            None | Some(Ok(Err(StartError::Stopped))) => Ok(()),
+            Some(Ok(result)) => result,
+            Some(Err(panicked)) => Err(StartError::Internal(panicked.to_string())),
         }
     }
 }
@@ -173,8 +175,7 @@ impl Shell {
         self.mesh.identify(me, founding.cluster_id.clone());
         self.connect_peers(me, peers);
         let config = self.groups_config(&founding);
-        let replication =
-            Replication::start(me, topology.clone(), &store, Arc::clone(&self.mesh), config).await?;
+        let replication = Replication::start(me, topology.clone(), &store, Arc::clone(&self.mesh), config).await?;
         let duties = Arc::new(LeaderDuties::new(Arc::clone(&replication), self.terms));
         self.calls.set(Parts {
             replication: Arc::clone(&replication),
@@ -189,11 +190,8 @@ impl Shell {
             gate: Arc::clone(&self.gate),
         });
         let reconcile = Arc::new(Notify::new());
-        let feeds: Arc<dyn FeedSink> = Arc::new(FeedReader {
-            me,
-            broker: Arc::clone(&self.broker),
-            reconcile: Arc::clone(&reconcile),
-        });
+        let feeds: Arc<dyn FeedSink> =
+            Arc::new(FeedReader { me, broker: Arc::clone(&self.broker), reconcile: Arc::clone(&reconcile) });
         replication.follow_feeds(&feeds);
 
         let background = CancellationToken::new();
@@ -202,7 +200,8 @@ impl Shell {
         let duty = Arc::clone(&duties);
         let ended = background.clone();
         tasks.spawn(async move { duty.run(ended).await });
-        let result = self.serve(me, &founding, &topology, &replication, duties, reconcile, &stop, &background, &tasks).await;
+        let result =
+            self.serve(me, &founding, &topology, &replication, duties, reconcile, &stop, &background, &tasks).await;
 
         background.cancel();
         tasks.close();
@@ -390,11 +389,7 @@ fn topology(founding: &Founding) -> Topology {
 }
 
 /// Compiles policies anew whenever the cluster state has changed.
-async fn follow_accounts(
-    replication: Arc<Replication>,
-    accounts: Arc<ReplicatedAccounts>,
-    stop: CancellationToken,
-) {
+async fn follow_accounts(replication: Arc<Replication>, accounts: Arc<ReplicatedAccounts>, stop: CancellationToken) {
     let mut watch = replication.groups().cluster().replica().watch();
     loop {
         accounts.refresh();

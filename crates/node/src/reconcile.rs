@@ -39,11 +39,7 @@ pub(crate) async fn run(
 }
 
 /// The claims of this incarnation at a read point taken after the call; `None` when that cannot be known now.
-async fn claims(
-    replication: &Replication,
-    owner: Owner,
-    held: &[(ClientId, Epoch)],
-) -> Option<Vec<(ClientId, Epoch)>> {
+async fn claims(replication: &Replication, owner: Owner, held: &[(ClientId, Epoch)]) -> Option<Vec<(ClientId, Epoch)>> {
     let groups = replication.groups();
     let mut claims = Vec::with_capacity(held.len());
     for (partition, group) in groups.hosted() {

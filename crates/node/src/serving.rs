@@ -106,25 +106,13 @@ impl Serving {
         }
     }
 
-    async fn term(
-        &self,
-        owner: Owner,
-        listeners: &mut Option<MqttListeners>,
-        stop: &CancellationToken,
-    ) -> LeaseEnd {
+    async fn term(&self, owner: Owner, listeners: &mut Option<MqttListeners>, stop: &CancellationToken) -> LeaseEnd {
         self.gate.begin(owner.incarnation);
         self.replication.presence().begin(owner);
         let (held, mut first) = watch::channel(false);
         let end_lease = CancellationToken::new();
-        let lease = keep_lease(
-            self.replication.groups(),
-            &self.duties,
-            &self.gate,
-            owner,
-            self.terms,
-            &held,
-            &end_lease,
-        );
+        let lease =
+            keep_lease(self.replication.groups(), &self.duties, &self.gate, owner, self.terms, &held, &end_lease);
         tokio::pin!(lease);
         let end = tokio::select! {
             biased;

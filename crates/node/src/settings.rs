@@ -6,9 +6,7 @@ use crate::{
 };
 use rollcall_admission::{AdmissionConfig, hash_password};
 use rollcall_broker::BrokerConfig;
-use rollcall_cluster::{
-    Action, DirectoryId, Effect, Hello, LeaseTerms, NodeAddresses, Policy, RetainCondition, User,
-};
+use rollcall_cluster::{Action, DirectoryId, Effect, Hello, LeaseTerms, NodeAddresses, Policy, RetainCondition, User};
 use rollcall_http_gateway::{GatewayConfig, Tls};
 use rollcall_mesh::{MeshConfig, MeshTls};
 use rollcall_mqtt_listener::ListenerConfig;
@@ -68,9 +66,7 @@ pub(crate) fn mesh(config: &Config) -> Result<MeshConfig, StartError> {
     mesh.seeds.clone_from(&config.cluster.seeds);
     mesh.secret = config.cluster.secret.as_ref().map(|s| s.reveal().to_owned());
     mesh.tls = match &config.cluster.tls {
-        Some(tls) => {
-            Some(MeshTls { ca: read(&tls.ca_file)?, cert: read(&tls.cert_file)?, key: read(&tls.key_file)? })
-        }
+        Some(tls) => Some(MeshTls { ca: read(&tls.ca_file)?, cert: read(&tls.cert_file)?, key: read(&tls.key_file)? }),
         None => None,
     };
     Ok(mesh)
@@ -203,9 +199,8 @@ fn role_of(role: rollcall_contracts::Role) -> rollcall_cluster::Role {
 }
 
 fn policy(policy: &crate::config::BootstrapPolicy) -> Result<Policy, StartError> {
-    let retain = RetainCondition::try_from(policy.retain).map_err(|e| {
-        StartError::Accounts(format!("policy {:?}: {e}", policy.name))
-    })?;
+    let retain = RetainCondition::try_from(policy.retain)
+        .map_err(|e| StartError::Accounts(format!("policy {:?}: {e}", policy.name)))?;
     let policy = Policy {
         name: policy.name.clone(),
         effect: match policy.effect {

@@ -3,12 +3,10 @@
 use crate::{
     config::{PROPOSE_TRY, RETRY_PAUSE},
     groups::Groups,
-    leader_clock::LeaderClock,
     payload,
     proposer::{ProposeAnswer, write, write_in_term},
 };
 use bytes::Bytes;
-use parking_lot::Mutex;
 use prost::Message as _;
 use rollcall_cluster::{ClusterChange, ClusterCommand, ClusterOutcome};
 use rollcall_proto::{Kind, ProposeReply, ProposeRequest, propose_reply};
@@ -19,7 +17,6 @@ use tokio::time::Instant;
 /// Proposes changes of the cluster state.
 pub struct ClusterClient {
     groups: Arc<Groups>,
-    clock: Mutex<LeaderClock>,
 }
 
 /// Why a change has no outcome.
@@ -39,7 +36,7 @@ enum Tried {
 
 impl ClusterClient {
     pub(crate) fn new(groups: Arc<Groups>) -> Self {
-        ClusterClient { groups, clock: Mutex::default() }
+        ClusterClient { groups }
     }
 
     /// Proposes a change and waits for its outcome. Every change is idempotent or harmless when repeated, so a try
@@ -77,7 +74,7 @@ impl ClusterClient {
         deadline: Duration,
     ) -> Result<ClusterOutcome, ChangeError> {
         let group = self.groups.cluster();
-        let at = self.clock.lock().at(term, group.replica.read().state.time());
+        let at = group.replica.now();
         let bytes = payload::encode(&ClusterCommand { at, change }).map_err(|_| ChangeError::Unavailable)?;
         let written = tokio::time::timeout(deadline, write_in_term(&group.handle, bytes, term)).await;
         let reply = written.ok().and_then(Result::ok).ok_or(ChangeError::Unavailable)?;
@@ -86,13 +83,13 @@ impl ClusterClient {
 
     async fn propose_here(&self, change: ClusterChange) -> Tried {
         let group = self.groups.cluster();
-        let Some(term) = group.handle.leading_term() else {
+        if group.handle.leading_term().is_none() {
             return match group.handle.leader() {
                 Some(leader) if leader != self.groups.me() => Tried::Elsewhere(leader),
                 _ => Tried::Unavailable,
             };
-        };
-        let at = self.clock.lock().at(term, group.replica.read().state.time());
+        }
+        let at = group.replica.now();
         let Ok(bytes) = payload::encode(&ClusterCommand { at, change }) else { return Tried::Unavailable };
         match tokio::time::timeout(PROPOSE_TRY, write(&group.handle, bytes)).await {
             Ok(Ok(reply)) => payload::decode(&reply).map_or(Tried::Unavailable, Tried::Outcome),

@@ -128,8 +128,8 @@ pub(crate) async fn answer_peer(
     partition: PartitionId,
     request: &ReadFeedRequest,
 ) -> Result<ReadFeedReply, String> {
-    let cursor = (!request.from_now)
-        .then_some(FeedPosition { index: LogIndex(request.index), ordinal: request.ordinal });
+    let cursor =
+        (!request.from_now).then_some(FeedPosition { index: LogIndex(request.index), ordinal: request.ordinal });
     let wait = Duration::from_millis(u64::from(request.wait_ms)).min(FEED_WAIT);
     let read = read_here(groups, partition, cursor, wait)
         .await

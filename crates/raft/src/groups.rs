@@ -61,8 +61,7 @@ impl Groups {
             if replicas.contains(&me) {
                 let limits = PartitionLimits { feed_entries_max: config.feed_entries_max };
                 let state = PartitionState::new(partition, limits);
-                let group =
-                    Group::start(GroupId::partition(partition), me, state, store, &mesh, &config).await?;
+                let group = Group::start(GroupId::partition(partition), me, state, store, &mesh, &config).await?;
                 hosted.insert(partition, group);
             }
         }

@@ -6,7 +6,6 @@
 use crate::{
     config::{HOUSEKEEPING_EVERY, HOUSEKEEPING_LIMIT},
     groups::Groups,
-    leader_clock::LeaderClock,
     metrics::{APPLIED_INDEX, Metrics, RAFT_LEADER},
     proposer::{ProposeAnswer, Proposer},
 };
@@ -31,7 +30,6 @@ pub(crate) async fn run(
     let leader_gauge = metrics::gauge!(RAFT_LEADER, "group" => label.clone());
     let applied_gauge = metrics::gauge!(APPLIED_INDEX, "group" => label);
     let mut cluster = groups.cluster().replica.watch();
-    let mut clock = LeaderClock::default();
     let mut invariants = InvariantWatch::new(&group.replica.read().state);
     loop {
         // A change of the cluster state may be a death: look at once.
@@ -50,12 +48,13 @@ pub(crate) async fn run(
             group.handle.violated(&violation.to_string());
             tracing::error!(group = %group.handle.id, %violation, "an invariant does not hold");
         }
-        let Some(term) = term else { continue };
+        if term.is_none() {
+            continue;
+        }
         let steps = {
             let applied = group.replica.read();
-            let now = clock.at(term, applied.state.time());
             let mut steps = missing_fences(&groups, &applied.state);
-            steps.extend(due(&applied.state, now, groups.config().offline_record_keep_ms));
+            steps.extend(due(&applied.state, group.replica.now(), groups.config().offline_record_keep_ms));
             steps
         };
         if steps.is_empty() {

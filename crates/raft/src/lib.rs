@@ -8,17 +8,18 @@
 
 #![forbid(unsafe_code)]
 
+mod clock;
 mod cluster_client;
 mod config;
 mod feed_follower;
 mod group;
 mod groups;
 mod housekeeping;
-mod leader_clock;
 mod machine;
 pub mod metrics;
 mod network;
 mod operations;
+mod pace;
 pub mod payload;
 mod presence_client;
 mod proposer;

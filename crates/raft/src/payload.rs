@@ -34,9 +34,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, PayloadError> {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PayloadError> {
     match bytes.split_first() {
         None => Err(PayloadError::Empty),
-        Some((&FORMAT_VERSION, rest)) => {
-            postcard::from_bytes(rest).map_err(|e| PayloadError::Malformed(e.to_string()))
-        }
+        Some((&FORMAT_VERSION, rest)) => postcard::from_bytes(rest).map_err(|e| PayloadError::Malformed(e.to_string())),
         Some((&version, _)) => Err(PayloadError::Newer(version)),
     }
 }

@@ -33,11 +33,7 @@ struct Serving {
 }
 
 impl PresenceClient {
-    pub(crate) fn new(
-        groups: Arc<Groups>,
-        reader: Arc<Reader>,
-        proposers: BTreeMap<PartitionId, Proposer>,
-    ) -> Self {
+    pub(crate) fn new(groups: Arc<Groups>, reader: Arc<Reader>, proposers: BTreeMap<PartitionId, Proposer>) -> Self {
         PresenceClient { groups, reader, proposers, serving: ArcSwapOption::empty() }
     }
 

@@ -6,7 +6,6 @@
 use crate::{
     config::{BATCHES_PER_ENTRY_MAX, BATCHES_WAITING_MAX, ENTRIES_UNDER_WAY_MAX},
     group::GroupHandle,
-    leader_clock::LeaderClock,
     metrics::Metrics,
     payload,
     replica::Replica,
@@ -58,7 +57,7 @@ impl Proposer {
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (batches, queue) = mpsc::channel(BATCHES_WAITING_MAX);
-        let run = Run { clock: LeaderClock::default(), group, replica, metrics };
+        let run = Run { group, replica, metrics };
         (Proposer { batches }, run.until(stop, queue))
     }
 
@@ -82,14 +81,13 @@ impl Proposer {
 }
 
 struct Run {
-    clock: LeaderClock,
     group: Arc<GroupHandle>,
     replica: Arc<Replica<PartitionState>>,
     metrics: Metrics,
 }
 
 impl Run {
-    async fn until(mut self, stop: CancellationToken, mut queue: mpsc::Receiver<Waiting>) {
+    async fn until(self, stop: CancellationToken, mut queue: mpsc::Receiver<Waiting>) {
         let mut under_way: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
         let mut waiting = Vec::with_capacity(BATCHES_PER_ENTRY_MAX);
         loop {
@@ -110,8 +108,8 @@ impl Run {
     }
 
     /// Makes one entry of all that waits, or turns the waiters away when this node does not lead.
-    fn entry(&mut self, waiting: &mut Vec<Waiting>) -> Option<BoxFuture<'static, ()>> {
-        let Some(term) = self.group.leading_term() else {
+    fn entry(&self, waiting: &mut Vec<Waiting>) -> Option<BoxFuture<'static, ()>> {
+        if self.group.leading_term().is_none() {
             let answer = match self.group.leader() {
                 Some(leader) if leader != self.group.me => ProposeAnswer::Elsewhere(leader),
                 _ => ProposeAnswer::Unavailable,
@@ -121,9 +119,8 @@ impl Run {
                 let _ = reply.send(answer.clone());
             }
             return None;
-        };
-        let at = self.clock.at(term, self.replica.read().state.time());
-        let mut command = PartitionCommand { at, batches: Vec::new(), housekeeping: Vec::new() };
+        }
+        let mut command = PartitionCommand { at: self.replica.now(), batches: Vec::new(), housekeeping: Vec::new() };
         let mut batch_replies = Vec::new();
         let mut other_replies = Vec::new();
         for w in waiting.drain(..) {

@@ -6,6 +6,7 @@ use crate::{
     config::{QUESTIONS_PER_ROUND_MAX, QUESTIONS_WAITING_MAX, READ_TRY, RETRY_PAUSE},
     groups::Groups,
     metrics::Metrics,
+    pace::Pace,
     read_point::{Ask, PointAnswer, ReadPoints},
     wire,
 };
@@ -34,6 +35,7 @@ struct Inner {
     tasks: TaskTracker,
     stop: CancellationToken,
     metrics: Metrics,
+    pace: Pace,
 }
 
 struct Question {
@@ -51,7 +53,17 @@ impl Reader {
         stop: CancellationToken,
         metrics: Metrics,
     ) -> Self {
-        Reader { inner: Arc::new(Inner { groups, points, lanes: RwLock::default(), tasks, stop, metrics }) }
+        Reader {
+            inner: Arc::new(Inner {
+                groups,
+                points,
+                lanes: RwLock::default(),
+                tasks,
+                stop,
+                metrics,
+                pace: Pace::default(),
+            }),
+        }
     }
 
     /// Waits until the replica here stands at a read point taken after this call: what it shows then is linearizable.
@@ -124,6 +136,12 @@ impl Inner {
                 () = self.stop.cancelled() => return,
                 n = queue.recv_many(&mut waiting, QUESTIONS_PER_ROUND_MAX) => if n == 0 { return },
             }
+            self.pace.turn().await;
+            while waiting.len() < QUESTIONS_PER_ROUND_MAX
+                && let Ok(more) = queue.try_recv()
+            {
+                waiting.push(more);
+            }
             let mut here: BTreeMap<PartitionId, Vec<Question>> = BTreeMap::new();
             let mut there: Vec<Question> = Vec::new();
             for question in waiting.drain(..) {
@@ -134,6 +152,7 @@ impl Inner {
                 }
             }
             tokio::join!(self.ask_point(target, here), self.ask_whole(target, there));
+            self.pace.ended();
         }
     }
 

@@ -2,11 +2,15 @@
 //!
 //! What does not belong here: Raft itself (`machine`), and any decision of the rules.
 
-use crate::payload;
+use crate::{
+    clock::{boot_time, wall_clock},
+    payload,
+};
 use openraft::entry::RaftEntry as _;
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use rollcall_cluster::ClusterClock;
 use rollcall_storage::{Entry, EntryPayload, LogId, StoredMembership};
-use rollcall_types::LogIndex;
+use rollcall_types::{ClusterTime, LogIndex};
 use serde::{Serialize, de::DeserializeOwned};
 use std::io;
 use tokio::sync::watch;
@@ -17,6 +21,8 @@ pub trait Replicated: Serialize + DeserializeOwned + Send + Sync + 'static {
     type Command: DeserializeOwned;
     /// What its proposer hears.
     type Outcome: Serialize;
+    /// Cluster time of the last command applied; 0 before the first.
+    fn time(&self) -> ClusterTime;
     /// Applies one command at its position. Never fails: every refusal is an outcome.
     fn apply(&mut self, index: LogIndex, command: Self::Command) -> Self::Outcome;
 }
@@ -25,6 +31,7 @@ pub trait Replicated: Serialize + DeserializeOwned + Send + Sync + 'static {
 pub struct Replica<S> {
     applied: RwLock<Applied<S>>,
     position: watch::Sender<Position>,
+    clock: Mutex<ClusterClock>,
 }
 
 /// The state and how far the log is applied to it.
@@ -55,7 +62,9 @@ pub struct Position {
 impl<S: Replicated> Replica<S> {
     /// A replica at the beginning of its log.
     pub fn new(state: S) -> Self {
+        let clock = ClusterClock::new(state.time(), boot_time(), wall_clock());
         Replica {
+            clock: Mutex::new(clock),
             applied: RwLock::new(Applied { state, last: None, membership: StoredMembership::default() }),
             position: watch::Sender::new(Position::default()),
         }
@@ -64,6 +73,12 @@ impl<S: Replicated> Replica<S> {
     /// The state, held still for the time of a look.
     pub fn read(&self) -> RwLockReadGuard<'_, Applied<S>> {
         self.applied.read()
+    }
+
+    /// Cluster time now, as this replica reckons it: what its leader puts into a command. Every replica keeps it up, so
+    /// that whoever leads next goes on from the same time.
+    pub fn now(&self) -> ClusterTime {
+        self.clock.lock().at(boot_time())
     }
 
     /// How far this replica has come.
@@ -104,7 +119,9 @@ impl<S: Replicated> AnyReplica for Replica<S> {
                 let mut applied = self.applied.write();
                 let outcome = applied.state.apply(LogIndex(log_id.index), command);
                 applied.last = Some(log_id);
+                let time = applied.state.time();
                 drop(applied);
+                self.clock.lock().applied(time, boot_time());
                 payload::encode(&outcome).map_err(io::Error::other)?
             }
             EntryPayload::Blank => {
@@ -135,6 +152,7 @@ impl<S: Replicated> AnyReplica for Replica<S> {
 
     fn restore(&self, last: Option<LogId>, membership: StoredMembership, bytes: &[u8]) -> io::Result<()> {
         let state = payload::decode::<S>(bytes).map_err(io::Error::other)?;
+        self.clock.lock().applied(state.time(), boot_time());
         {
             let mut applied = self.applied.write();
             applied.state = state;
@@ -149,6 +167,9 @@ impl<S: Replicated> AnyReplica for Replica<S> {
 impl Replicated for rollcall_presence::PartitionState {
     type Command = rollcall_presence::PartitionCommand;
     type Outcome = Vec<Vec<rollcall_presence::Outcome>>;
+    fn time(&self) -> ClusterTime {
+        rollcall_presence::PartitionState::time(self)
+    }
     fn apply(&mut self, index: LogIndex, command: Self::Command) -> Self::Outcome {
         rollcall_presence::PartitionState::apply(self, index, command)
     }
@@ -157,6 +178,9 @@ impl Replicated for rollcall_presence::PartitionState {
 impl Replicated for rollcall_cluster::ClusterState {
     type Command = rollcall_cluster::ClusterCommand;
     type Outcome = rollcall_cluster::ClusterOutcome;
+    fn time(&self) -> ClusterTime {
+        rollcall_cluster::ClusterState::time(self)
+    }
     fn apply(&mut self, index: LogIndex, command: Self::Command) -> Self::Outcome {
         rollcall_cluster::ClusterState::apply(self, index, command)
     }

@@ -85,8 +85,7 @@ impl Replication {
             ));
             proposers.insert(partition, proposer);
         }
-        let presence =
-            Arc::new(PresenceClient::new(Arc::clone(&groups), Arc::clone(&reader), proposers.clone()));
+        let presence = Arc::new(PresenceClient::new(Arc::clone(&groups), Arc::clone(&reader), proposers.clone()));
         let cluster = Arc::new(ClusterClient::new(Arc::clone(&groups)));
         Ok(Arc::new(Replication { groups, points, reader, presence, cluster, proposers, tasks, stop }))
     }
@@ -124,12 +123,8 @@ impl Replication {
     /// Follows every partition's feed into `sink` until shutdown.
     pub fn follow_feeds(&self, sink: &Arc<dyn FeedSink>) {
         for p in 0..self.groups.topology().partitions {
-            let follow = feed_follower::follow(
-                Arc::clone(&self.groups),
-                PartitionId(p),
-                Arc::clone(sink),
-                self.stop.clone(),
-            );
+            let follow =
+                feed_follower::follow(Arc::clone(&self.groups), PartitionId(p), Arc::clone(sink), self.stop.clone());
             self.tasks.spawn(follow);
         }
     }

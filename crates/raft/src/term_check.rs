@@ -10,6 +10,7 @@ use rollcall_types::{GroupId, NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -18,6 +19,9 @@ use tokio::{
 
 /// Most confirmations that wait for a round.
 const WAITING_MAX: usize = 16_384;
+
+/// A voter that has not answered after this is no longer waited for alone.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// The way into the term check.
 #[derive(Clone)]
@@ -67,7 +71,7 @@ async fn run(groups: Arc<Groups>, mut queue: mpsc::Receiver<Waiting>) {
     }
 }
 
-/// One round: ends as soon as every waiter is answered, or every peer has answered or failed.
+/// One round: ends as soon as every waiter is answered, or every voter has answered or failed.
 async fn round(groups: &Groups, mut waiting: Vec<Waiting>) {
     let now = Instant::now();
     waiting.retain(|w| w.until > now && !w.reply.is_closed());
@@ -79,43 +83,57 @@ async fn round(groups: &Groups, mut waiting: Vec<Waiting>) {
             }
         }
     }
-    let mut calls: FuturesUnordered<_> = asks
-        .into_iter()
-        .map(|(peer, terms)| async move {
-            let asks = terms.iter().map(|(g, t)| TermOf { group: g.0, term: *t }).collect();
-            let request = Bytes::from(ConfirmTermRequest { asks }.encode_to_vec());
-            let reply = groups.mesh().call(peer, Kind::ConfirmTerm as u32, 0, 0, request, READ_TRY).await;
-            (peer, reply.ok().and_then(|bytes| ConfirmTermReply::decode(bytes).ok()))
-        })
-        .collect();
+    // Usually one voter is enough; the next is asked when it fails or takes its time.
+    let mut peers: Vec<_> = asks.iter().collect();
+    peers.sort_by_key(|(peer, _)| !groups.mesh().is_connected(**peer));
+    let mut peers = peers.into_iter();
+    let mut calls = FuturesUnordered::new();
+    calls.extend(peers.next().map(|(peer, terms)| ask(groups, *peer, terms)));
     while !waiting.is_empty() {
-        let Some((peer, reply)) = calls.next().await else { break };
-        let Some(reply) = reply else { continue };
-        let saved: BTreeMap<u32, u64> = reply.saved.iter().map(|s| (s.group, s.term)).collect();
-        let mut still = Vec::with_capacity(waiting.len());
-        for mut w in waiting {
-            match saved.get(&w.group.0) {
-                Some(&term) if term <= w.term => {
-                    w.confirmed.insert(peer);
-                    if is_quorum(&w.voters, &w.confirmed) {
-                        let _ = w.reply.send(true);
-                        continue;
-                    }
-                }
-                // That voter has moved on: this leader may be deposed, and must not answer.
-                Some(_) => {
-                    let _ = w.reply.send(false);
-                    continue;
-                }
-                None => {}
-            }
-            still.push(w);
+        if let Ok(Some((peer, Some(reply)))) = tokio::time::timeout(PATIENCE, calls.next()).await {
+            waiting = settle(waiting, peer, &reply);
         }
-        waiting = still;
+        match peers.next() {
+            Some((peer, terms)) if !waiting.is_empty() => calls.push(ask(groups, *peer, terms)),
+            None if calls.is_empty() => break,
+            _ => {}
+        }
     }
     for w in waiting {
         let _ = w.reply.send(false);
     }
+}
+
+async fn ask(groups: &Groups, peer: NodeId, terms: &BTreeMap<GroupId, u64>) -> (NodeId, Option<ConfirmTermReply>) {
+    let asks = terms.iter().map(|(g, t)| TermOf { group: g.0, term: *t }).collect();
+    let request = Bytes::from(ConfirmTermRequest { asks }.encode_to_vec());
+    let reply = groups.mesh().call(peer, Kind::ConfirmTerm as u32, 0, 0, request, READ_TRY).await;
+    (peer, reply.ok().and_then(|bytes| ConfirmTermReply::decode(bytes).ok()))
+}
+
+/// Counts a voter's reply; returns those who still wait.
+fn settle(waiting: Vec<Waiting>, peer: NodeId, reply: &ConfirmTermReply) -> Vec<Waiting> {
+    let saved: BTreeMap<u32, u64> = reply.saved.iter().map(|s| (s.group, s.term)).collect();
+    let mut still = Vec::with_capacity(waiting.len());
+    for mut w in waiting {
+        match saved.get(&w.group.0) {
+            Some(&term) if term <= w.term => {
+                w.confirmed.insert(peer);
+                if is_quorum(&w.voters, &w.confirmed) {
+                    let _ = w.reply.send(true);
+                    continue;
+                }
+            }
+            // That voter has moved on: this leader may be deposed, and must not answer.
+            Some(_) => {
+                let _ = w.reply.send(false);
+                continue;
+            }
+            None => {}
+        }
+        still.push(w);
+    }
+    still
 }
 
 /// Answers a peer's term check: this node's saved term of each group it has a replica of.

@@ -19,7 +19,7 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 
 /// Longest wait for anything that must come true.
-pub const WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const WITHIN: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 struct Calls(OnceLock<Arc<Replication>>);
@@ -42,16 +42,16 @@ impl HelloSource for NoHello {
 }
 
 /// One node.
-pub struct TestNode {
-    pub replication: Arc<Replication>,
-    pub mesh: Arc<Mesh>,
+pub(crate) struct TestNode {
+    pub(crate) replication: Arc<Replication>,
+    pub(crate) mesh: Arc<Mesh>,
     store: Arc<Store>,
     _folder: tempfile::TempDir,
 }
 
 impl TestNode {
     /// Ends the node as a crash would look to the others.
-    pub async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         self.mesh.shutdown().await;
         self.replication.shutdown().await;
         self.store.close();
@@ -59,13 +59,13 @@ impl TestNode {
 }
 
 /// The nodes, by id.
-pub struct Cluster {
-    pub nodes: BTreeMap<NodeId, TestNode>,
-    pub topology: Topology,
+pub(crate) struct Cluster {
+    pub(crate) nodes: BTreeMap<NodeId, TestNode>,
+    pub(crate) topology: Topology,
 }
 
 impl Cluster {
-    pub async fn start(count: u64, partitions: u16, replicas: u8) -> Cluster {
+    pub(crate) async fn start(count: u64, partitions: u16, replicas: u8) -> Cluster {
         let ids: Vec<NodeId> = (1..=count).map(NodeId).collect();
         let topology = Topology {
             partitions,
@@ -111,12 +111,12 @@ impl Cluster {
         }
     }
 
-    pub fn node(&self, id: u64) -> &TestNode {
+    pub(crate) fn node(&self, id: u64) -> &TestNode {
         &self.nodes[&NodeId(id)]
     }
 
     /// Begins a serving term on every node.
-    pub fn serve(&self) {
+    pub(crate) fn serve(&self) {
         for (id, node) in &self.nodes {
             node.replication.presence().begin(Owner { node: *id, incarnation: Incarnation(1) });
         }
@@ -141,14 +141,13 @@ async fn node(
     peers.remove(&me);
     mesh.set_peers(peers);
     let config = GroupsConfig::default();
-    let replication =
-        Replication::start(me, topology.clone(), &store, Arc::clone(&mesh), config).await.unwrap();
+    let replication = Replication::start(me, topology.clone(), &store, Arc::clone(&mesh), config).await.unwrap();
     let _ = calls.0.set(Arc::clone(&replication));
     TestNode { replication, mesh, store, _folder: folder }
 }
 
 /// Waits for a condition.
-pub async fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {
             sleep(Duration::from_millis(5)).await;
@@ -157,11 +156,11 @@ pub async fn eventually(what: &str, condition: impl Fn() -> bool) {
     timeout(WITHIN, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-pub fn id(text: &str) -> ClientId {
+pub(crate) fn id(text: &str) -> ClientId {
     ClientId::new(text).unwrap()
 }
 
-pub fn claim(text: &str) -> ClaimDetails {
+pub(crate) fn claim(text: &str) -> ClaimDetails {
     ClaimDetails {
         client_id: id(text),
         username: "user0".to_owned(),
@@ -176,7 +175,7 @@ pub fn claim(text: &str) -> ClaimDetails {
 }
 
 /// Asks until there is an answer; refusals are allowed only for a while.
-pub async fn answered(node: &TestNode, text: &str) -> rollcall_contracts::StatusAnswer {
+pub(crate) async fn answered(node: &TestNode, text: &str) -> rollcall_contracts::StatusAnswer {
     let until = Instant::now() + WITHIN;
     loop {
         match node.replication.presence().status(id(text)).await {

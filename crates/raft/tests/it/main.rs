@@ -119,7 +119,9 @@ async fn a_node_without_a_replica_answers_and_claims() {
             let (_, node) = cluster
                 .nodes
                 .iter()
-                .find(|(_, n)| n.replication.groups().hosted().get(&PartitionId(p)).is_some_and(|g| g.handle().is_leader()))
+                .find(|(_, n)| {
+                    n.replication.groups().hosted().get(&PartitionId(p)).is_some_and(|g| g.handle().is_leader())
+                })
                 .unwrap();
             node.replication.groups().me()
         })

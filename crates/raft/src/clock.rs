@@ -1,0 +1,18 @@
+//! The clocks that cluster time is reckoned with; the rule itself is `cluster::ClusterClock`.
+
+use rollcall_types::{BootTime, ClusterTime};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Now, in milliseconds of the clock that counts suspended time, too.
+pub(crate) fn boot_time() -> BootTime {
+    let now = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    BootTime(seconds.saturating_mul(1000).saturating_add(u64::try_from(now.tv_nsec / 1_000_000).unwrap_or(0)))
+}
+
+/// A hint for the first entry of a new log, and for nothing else.
+pub(crate) fn wall_clock() -> ClusterTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    ClusterTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
