@@ -123,5 +123,5 @@ mod tests {
         }
     }
 
-    const KNOWN: [u16; 4] = [0, 0, 0, 0];
+    const KNOWN: [u16; 4] = [1, 5, 5, 0];
 }

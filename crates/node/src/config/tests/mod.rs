@@ -1,3 +1,5 @@
+//! Tests of the configuration: loading, overriding, refusing, and the generated example and reference.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod loading;
