@@ -82,6 +82,10 @@ fn pids(lines: &[String]) -> Vec<u32> {
     lines.iter().filter_map(|line| line.split(", process ").nth(1)?.parse().ok()).collect()
 }
 
+fn folder(lines: &[String]) -> &str {
+    lines[0].split("data under ").nth(1).and_then(|rest| rest.split(',').next()).unwrap()
+}
+
 fn is_running(pid: u32) -> bool {
     // A process that has ended but was not waited for is not running.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -122,17 +126,20 @@ fn the_demo_shows_what_it_promises_although_its_favourite_port_is_taken() {
         [["online (n3)"; 3], ["online (n3)"; 3], ["offline", "offline", "(down)"], ["online (n3)"; 3],],
         "{text}"
     );
-    let folder = lines[0].split("data under ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    let folder = folder(&lines);
     assert!(!Path::new(folder).exists(), "{folder} is left over");
 }
 
 #[test]
 fn the_nodes_end_when_the_demo_is_killed() {
     let mut demo = Demo::start(&[]);
-    let pids = pids(&demo.lines_until("n3: mqtt"));
+    let lines = demo.lines_until("n3: mqtt");
+    let pids = pids(&lines);
     assert_eq!(pids.len(), 3);
     assert!(pids.iter().all(|pid| is_running(*pid)));
     demo.child.kill().unwrap();
     demo.child.wait().unwrap();
     wait_until_ended(&pids);
+    // Nobody is left who could have done it.
+    std::fs::remove_dir_all(folder(&lines)).unwrap();
 }

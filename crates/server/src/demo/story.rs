@@ -76,8 +76,9 @@ impl Story {
             Duration::from_millis(LEASE_MS).as_secs_f64()
         ))?;
 
-        output::line(format_args!("\n{victim} starts again and its devices come back."))?;
         self.nodes[VICTIM].start()?;
+        let pid = self.nodes[VICTIM].pid_text();
+        output::line(format_args!("\n{victim} starts again (process {pid}) and its devices come back."))?;
         asking::wait_until_all_answer(&mut self.nodes, RETURN_MAX).await?;
         for id in &lost {
             self.arrive(id, VICTIM).await?;
