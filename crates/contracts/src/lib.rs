@@ -14,6 +14,6 @@ pub use access::{Account, Admission, AuthError, ConnectPermission, QueryRefusal,
 pub use health::{LeaseGate, Readiness, ReadinessReport};
 pub use mesh::{CallError, PeerCall, PeerHandler};
 pub use presence_store::{
-    ClaimError, ClaimGranted, ConnectionEnding, EndingKind, PresenceStore, StatusAnswer, StatusError,
+    ClaimError, ClaimGranted, ConnectionEnding, EndingKind, PresenceStore, StatusAnswer, StatusError, StatusInbox,
 };
 pub use publish::{DeliveryTarget, PeerPublisher};

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use rollcall_presence::{ClaimDetails, Displaced};
 use rollcall_types::{ClientId, DisconnectReason, Epoch, LogIndex, NodeName, PartitionId};
+use std::{sync::Arc, time::Instant};
 
 /// Claims, releases and linearizable questions, from any node.
 #[async_trait]
@@ -20,8 +21,21 @@ pub trait PresenceStore: Send + Sync + 'static {
     /// Is this client online? Linearizable, within `status_deadline_ms`, or an error; never a guess.
     async fn status(&self, client_id: ClientId) -> Result<StatusAnswer, StatusError>;
 
+    /// Asks like [`Self::status`], for an asker that has many questions under way: the answer goes to `inbox` under
+    /// `ticket`, together with others, so that one wake-up serves many. Returns when the asker may give up: an answer
+    /// that comes later counts no more. `None` when the store only answers one by one.
+    fn ask(&self, _client_id: &ClientId, _ticket: u64, _inbox: &Arc<dyn StatusInbox>) -> Option<Instant> {
+        None
+    }
+
     /// Waits until every release queued so far was applied, or the deadline passes. `true` when all were.
     async fn released(&self, deadline: std::time::Duration) -> bool;
+}
+
+/// Where answers to [`PresenceStore::ask`] go.
+pub trait StatusInbox: Send + Sync + 'static {
+    /// Answers with their tickets. Never blocks.
+    fn answers(&self, answers: Vec<(u64, Result<StatusAnswer, StatusError>)>);
 }
 
 /// A committed claim.

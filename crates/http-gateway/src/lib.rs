@@ -11,6 +11,7 @@
 mod admin;
 mod client_id_path;
 mod config;
+mod desk;
 mod error;
 mod error_response;
 mod gateway;

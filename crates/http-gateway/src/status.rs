@@ -6,6 +6,7 @@
 use crate::{
     client_id_path::{decode_segment, query_client_id, raw_segment},
     config::GatewayParts,
+    desk::Desk,
     error_response::{Problem, STATUS_METHODS, options},
     in_runtime::InRuntime,
     metrics::StatusMetrics,
@@ -56,6 +57,7 @@ impl ServiceFactory<Request> for StatusFactory {
             parts: self.parts.clone(),
             client_id_bytes_max: self.client_id_bytes_max,
             metrics: StatusMetrics::new(),
+            desk: Desk::open(Arc::clone(&self.parts.presence)),
         }))))
     }
 }
@@ -67,6 +69,7 @@ struct Worker {
     parts: GatewayParts,
     client_id_bytes_max: usize,
     metrics: StatusMetrics,
+    desk: Desk,
 }
 
 impl Service<Request> for StatusService {
@@ -126,7 +129,7 @@ impl Worker {
             return Err(Problem::FORBIDDEN);
         }
         admission.charge(1)?;
-        Ok(self.parts.presence.status(client_id).await?)
+        Ok(self.desk.status(client_id).await?)
     }
 
     async fn authenticate(

@@ -4,14 +4,14 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
-use rollcall_contracts::{ClaimError, ClaimGranted, EndingKind, PresenceStore, StatusAnswer, StatusError};
+use rollcall_contracts::{ClaimError, ClaimGranted, EndingKind, PresenceStore, StatusAnswer, StatusError, StatusInbox};
 use rollcall_presence::ClaimDetails;
 use rollcall_proto::{ClaimEnded, Kind};
 use rollcall_raft::Replication;
 use rollcall_types::{ClientId, DisconnectReason, Epoch, NodeId};
 use std::{
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio_util::task::TaskTracker;
 
@@ -103,6 +103,10 @@ impl PresenceStore for LatePresence {
 
     async fn status(&self, client_id: ClientId) -> Result<StatusAnswer, StatusError> {
         self.replication.get().ok_or(StatusError::NotReady)?.presence().status(client_id).await
+    }
+
+    fn ask(&self, client_id: &ClientId, ticket: u64, inbox: &Arc<dyn StatusInbox>) -> Option<Instant> {
+        self.replication.get()?.presence().ask(client_id, ticket, inbox)
     }
 
     async fn released(&self, deadline: Duration) -> bool {

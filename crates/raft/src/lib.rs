@@ -28,6 +28,7 @@ mod reader;
 mod receiver;
 mod replica;
 mod replication;
+mod reply;
 mod term_check;
 mod wire;
 

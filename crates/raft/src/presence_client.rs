@@ -9,10 +9,14 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use rollcall_contracts::{ClaimError, ClaimGranted, PresenceStore, StatusAnswer, StatusError};
+use rollcall_contracts::{ClaimError, ClaimGranted, PresenceStore, StatusAnswer, StatusError, StatusInbox};
 use rollcall_presence::ClaimDetails;
 use rollcall_types::{ClientId, DisconnectReason, Epoch, Owner, PartitionId};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -122,6 +126,10 @@ impl PresenceStore for PresenceClient {
 
     async fn status(&self, client_id: ClientId) -> Result<StatusAnswer, StatusError> {
         self.reader.status(client_id).await
+    }
+
+    fn ask(&self, client_id: &ClientId, ticket: u64, inbox: &Arc<dyn StatusInbox>) -> Option<Instant> {
+        Some(self.reader.ask_into(client_id, ticket, inbox).into_std())
     }
 
     async fn released(&self, deadline: Duration) -> bool {

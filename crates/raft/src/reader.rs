@@ -8,12 +8,13 @@ use crate::{
     metrics::Metrics,
     pace::Pace,
     read_point::{Ask, PointAnswer, ReadPoints},
+    reply::{Outbox, Reply},
     wire,
 };
 use bytes::Bytes;
 use parking_lot::RwLock;
 use prost::Message as _;
-use rollcall_contracts::{StatusAnswer, StatusError};
+use rollcall_contracts::{StatusAnswer, StatusError, StatusInbox};
 use rollcall_proto::{Kind, ReadPointReply, StatusReply, StatusRequest};
 use rollcall_types::{ClientId, GroupId, LogIndex, NodeId, PartitionId};
 use std::{collections::BTreeMap, sync::Arc};
@@ -42,7 +43,7 @@ struct Question {
     partition: PartitionId,
     client_id: ClientId,
     until: Instant,
-    reply: oneshot::Sender<Result<StatusAnswer, StatusError>>,
+    reply: Reply,
 }
 
 impl Reader {
@@ -83,10 +84,19 @@ impl Reader {
         self.ask(partition, client_id).await
     }
 
+    /// Asks for an asker with many questions under way. Returns when it may give up.
+    pub(crate) fn ask_into(&self, client_id: &ClientId, ticket: u64, inbox: &Arc<dyn StatusInbox>) -> Instant {
+        let until = Instant::now() + self.inner.groups.config().status_deadline;
+        let partition = self.inner.groups.partition_of(client_id);
+        let reply = Reply::Inbox { inbox: Arc::clone(inbox), ticket };
+        self.inner.dispatch(Question { partition, client_id: client_id.clone(), until, reply });
+        until
+    }
+
     async fn ask(&self, partition: PartitionId, client_id: ClientId) -> Result<StatusAnswer, StatusError> {
         let until = Instant::now() + self.inner.groups.config().status_deadline;
         let (reply, answer) = oneshot::channel();
-        self.inner.dispatch(Question { partition, client_id, until, reply });
+        self.inner.dispatch(Question { partition, client_id, until, reply: Reply::One(reply) });
         match tokio::time::timeout_at(until, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(StatusError::NotReady),
@@ -99,7 +109,7 @@ impl Inner {
     /// Puts a question where its partition's leader is thought to be.
     fn dispatch(self: &Arc<Self>, question: Question) {
         if Instant::now() >= question.until {
-            let _ = question.reply.send(Err(StatusError::NoQuorum));
+            question.reply.send(Err(StatusError::NoQuorum));
             return;
         }
         let Some(target) = self.groups.whom_to_ask(GroupId::partition(question.partition)) else {
@@ -112,7 +122,7 @@ impl Inner {
             let question = match refused {
                 mpsc::error::TrySendError::Full(q) | mpsc::error::TrySendError::Closed(q) => q,
             };
-            let _ = question.reply.send(Err(StatusError::Busy));
+            question.reply.send(Err(StatusError::Busy));
         }
     }
 
@@ -181,18 +191,19 @@ impl Inner {
                 Err(_) => vec![PointAnswer::Unavailable; asks.len()],
             }
         };
+        let mut outbox = Outbox::default();
         for ((partition, questions), answer) in questions.into_iter().zip(answers) {
             match answer {
-                PointAnswer::Point { index, .. } => self.read_at(partition, index, questions),
+                PointAnswer::Point { index, .. } => self.read_at(partition, index, questions, &mut outbox),
                 PointAnswer::Elsewhere(_) | PointAnswer::Unavailable => self.again(questions),
             }
         }
     }
 
-    fn read_at(self: &Arc<Self>, partition: PartitionId, index: u64, questions: Vec<Question>) {
+    fn read_at(self: &Arc<Self>, partition: PartitionId, index: u64, questions: Vec<Question>, outbox: &mut Outbox) {
         let Some(group) = self.groups.hosted().get(&partition) else { return self.again(questions) };
         if group.replica.position().index >= index {
-            self.answer_all(partition, questions);
+            self.answer_all(partition, questions, outbox);
             return;
         }
         let Some(until) = questions.iter().map(|q| q.until).max() else { return };
@@ -201,16 +212,16 @@ impl Inner {
         self.tasks.spawn(async move {
             let reached = tokio::time::timeout_at(until, watch.wait_for(|p| p.index >= index)).await;
             if matches!(reached, Ok(Ok(_))) {
-                inner.answer_all(partition, questions);
+                inner.answer_all(partition, questions, &mut Outbox::default());
             } else {
                 for question in questions {
-                    let _ = question.reply.send(Err(StatusError::NoQuorum));
+                    question.reply.send(Err(StatusError::NoQuorum));
                 }
             }
         });
     }
 
-    fn answer_all(&self, partition: PartitionId, questions: Vec<Question>) {
+    fn answer_all(&self, partition: PartitionId, questions: Vec<Question>, outbox: &mut Outbox) {
         let Some(group) = self.groups.hosted().get(&partition) else { return };
         let applied = group.replica.read();
         let index = applied.index();
@@ -218,7 +229,7 @@ impl Inner {
             let status = applied.state.status(question.client_id.as_str());
             let node = status.node.and_then(|n| self.groups.name_of(n));
             let answer = StatusAnswer { online: status.online, partition, index, epoch: status.epoch, node };
-            let _ = question.reply.send(Ok(answer));
+            outbox.put(question.reply, Ok(answer));
         }
     }
 
@@ -245,7 +256,7 @@ impl Inner {
                 continue;
             };
             self.groups.note_leader(GroupId::partition(question.partition), Some(target));
-            let _ = question.reply.send(Ok(StatusAnswer {
+            question.reply.send(Ok(StatusAnswer {
                 online: known.online,
                 partition: question.partition,
                 index: LogIndex(known.index),

@@ -1,7 +1,7 @@
 //! The protocol machine of one MQTT connection: packet order, keep-alive, acknowledgements on receipt, endings.
 //!
 //! [`Connection::handle`] takes what happened and when, and returns what the shell must do. Every way a connection can
-//! end leaves by one door, [`Effect::End`], whose content comes from one table ([`ending`]). Time arrives as an
+//! end leaves by one door, [`Effect::End`], whose content comes from one table ([`ending()`]). Time arrives as an
 //! argument; randomness (for assigned client ids) is given at the start.
 //!
 //! What does not belong here: bytes and codecs (packets arrive decoded and neutral of the version), sockets, tasks,
