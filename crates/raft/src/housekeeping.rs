@@ -17,6 +17,42 @@ use rollcall_types::{ClusterTime, GroupId, PartitionId};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+/// Tells where a group stands here.
+struct Gauges {
+    leader: metrics::Gauge,
+    applied: metrics::Gauge,
+}
+
+impl Gauges {
+    fn new(group: GroupId) -> Self {
+        let label = group.to_string();
+        Gauges {
+            leader: metrics::gauge!(RAFT_LEADER, "group" => label.clone()),
+            applied: metrics::gauge!(APPLIED_INDEX, "group" => label),
+        }
+    }
+
+    fn set(&self, leads: bool, applied: u64) {
+        self.leader.set(if leads { 1.0 } else { 0.0 });
+        #[allow(clippy::cast_precision_loss)]
+        self.applied.set(applied as f64);
+    }
+}
+
+/// Tells where the cluster group stands here, until stopped. What else it needs is the controller's business.
+pub(crate) async fn watch_cluster_group(groups: Arc<Groups>, stop: CancellationToken) {
+    let gauges = Gauges::new(GroupId::CLUSTER);
+    let group = groups.cluster();
+    loop {
+        gauges.set(group.handle.is_leader(), group.replica.position().index);
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(HOUSEKEEPING_EVERY) => {}
+        }
+    }
+}
+
 /// Runs until stopped. Somebody must own it.
 pub(crate) async fn run(
     groups: Arc<Groups>,
@@ -26,9 +62,7 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     let Some(group) = groups.hosted().get(&partition) else { return };
-    let label = GroupId::partition(partition).to_string();
-    let leader_gauge = metrics::gauge!(RAFT_LEADER, "group" => label.clone());
-    let applied_gauge = metrics::gauge!(APPLIED_INDEX, "group" => label);
+    let gauges = Gauges::new(GroupId::partition(partition));
     let mut cluster = groups.cluster().replica.watch();
     let mut invariants = InvariantWatch::new(&group.replica.read().state);
     loop {
@@ -40,9 +74,7 @@ pub(crate) async fn run(
             () = tokio::time::sleep(HOUSEKEEPING_EVERY) => {}
         }
         let term = group.handle.leading_term();
-        leader_gauge.set(if term.is_some() { 1.0 } else { 0.0 });
-        #[allow(clippy::cast_precision_loss)]
-        applied_gauge.set(group.replica.position().index as f64);
+        gauges.set(term.is_some(), group.replica.position().index);
         if let Err(violation) = check_cheap(&mut invariants, &group.replica.read().state) {
             metrics.violations.increment(1);
             group.handle.violated(&violation.to_string());

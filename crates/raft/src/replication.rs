@@ -71,6 +71,7 @@ impl Replication {
             stop.clone(),
             metrics.clone(),
         ));
+        tasks.spawn(housekeeping::watch_cluster_group(Arc::clone(&groups), stop.clone()));
         let mut proposers = BTreeMap::new();
         for (&partition, group) in groups.hosted() {
             let (proposer, run) =
