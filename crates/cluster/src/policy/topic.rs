@@ -100,6 +100,10 @@ impl Reading {
         if filter == "#" {
             return true;
         }
+        // Of one level alone the pattern would leave only the empty topic, which is none (MQTT-4.7.3-1).
+        if filter == "+" && self.steps.is_empty() {
+            return false;
+        }
         let (above, everything_below) = match filter.strip_suffix("/#") {
             Some(above) => (above, true),
             None => (filter, false),
@@ -229,6 +233,8 @@ mod tests {
         assert!(touches("$SYS/*", "$SYS/+"));
         assert!(touches("*", "$SYS/x"));
         assert!(touches("a/#", "+"));
+        assert!(!touches("/*", "+"), "the empty topic is none");
+        assert!(touches("/*", "+/+"));
     }
 
     #[test]
