@@ -152,6 +152,7 @@ fn refusal(error: ClaimError) -> ConnectRefusal {
         ClaimError::Displaced => ConnectRefusal::Displaced,
         ClaimError::OtherAccount => ConnectRefusal::OtherAccount,
         ClaimError::Busy => ConnectRefusal::Busy,
+        ClaimError::TooLarge => ConnectRefusal::WillTooLarge,
     }
 }
 

@@ -65,6 +65,9 @@ pub enum ClaimError {
     /// Too many claims wait already. Not applied; retry later.
     #[error("too many connects wait")]
     Busy,
+    /// The facts of the connection, its will above all, are larger than a claim may be. Not applied; do not retry.
+    #[error("the will and the facts of the connection are too large")]
+    TooLarge,
 }
 
 /// A linearizable answer.

@@ -1,11 +1,11 @@
 //! What this node does while it leads: answer heartbeats and retire incarnations (cluster group), bring members into
 //! the cluster group, and give leadership to the replica that should have it (every group).
 
-use crate::{boot_clock::boot_time, metrics::RETIRED};
+use crate::metrics::RETIRED;
 use parking_lot::Mutex;
 use rollcall_cluster::{ClusterChange, LeaseTable, LeaseTerms};
 use rollcall_proto::{HeartbeatReply, HeartbeatRequest, heartbeat_reply};
-use rollcall_raft::{Ask, PointAnswer, Replication};
+use rollcall_raft::{Ask, PointAnswer, Replication, boot_time};
 use rollcall_types::{GroupId, Incarnation, NodeId, Owner};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;

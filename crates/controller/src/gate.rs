@@ -1,10 +1,10 @@
 //! The lease of this node's present incarnation, as the gate at the socket write asks for it: the rule of
 //! `cluster::NodeLease`, with its limit mirrored in an atomic, since every packet to a client asks.
 
-use crate::boot_clock::boot_time;
 use parking_lot::Mutex;
 use rollcall_cluster::{LeaseTerms, NodeLease};
 use rollcall_contracts::LeaseGate;
+use rollcall_raft::boot_time;
 use rollcall_types::{BootTime, Incarnation};
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,7 +1,6 @@
 //! The node's side of a lease: a heartbeat to the cluster group's leader again and again, until the lease is lost.
 
 use crate::{
-    boot_clock::boot_time,
     duties::LeaderDuties,
     gate::NodeLeaseGate,
     metrics::{LEASE_REMAINING, LEASES_LOST},
@@ -11,7 +10,7 @@ use prost::Message as _;
 use rollcall_cluster::LeaseTerms;
 use rollcall_contracts::LeaseGate as _;
 use rollcall_proto::{HeartbeatReply, HeartbeatRequest, Kind, heartbeat_reply};
-use rollcall_raft::Groups;
+use rollcall_raft::{Groups, boot_time};
 use rollcall_types::{GroupId, NodeId, Owner};
 use std::time::Duration;
 use tokio::sync::watch;

@@ -8,13 +8,11 @@
 
 #![forbid(unsafe_code)]
 
-mod boot_clock;
 mod duties;
 mod gate;
 mod keep;
 pub mod metrics;
 
-pub use boot_clock::boot_time;
 pub use duties::LeaderDuties;
 pub use gate::NodeLeaseGate;
 pub use keep::{LeaseEnd, keep_lease};

@@ -39,8 +39,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const INITIALIZE_AFTER: Duration = Duration::from_millis(1500);
 /// Longest wait for one proposal of the founding before it is made again.
 const FORM_WITHIN: Duration = Duration::from_secs(2);
-/// How often members and their addresses are looked at.
-const MEMBERS_EVERY: Duration = Duration::from_millis(500);
+/// Longest wait between two looks at whether the cluster is founded.
+const FOUNDED_EVERY: Duration = Duration::from_millis(50);
 /// Longest time for clients to leave when the node stops.
 const DRAIN_BUDGET: Duration = Duration::from_secs(10);
 
@@ -339,15 +339,13 @@ impl Shell {
         // Its preferred leader makes a group first; the others only if that takes too long.
         initialize(true).await;
         let late = tokio::time::Instant::now() + INITIALIZE_AFTER;
-        let mut all = false;
         let mut accounts = None;
-        while replication.groups().cluster().replica().read().state.facts().is_none() {
-            if !all && tokio::time::Instant::now() >= late {
-                all = true;
+        while !self.is_founded(me, topology, replication).await {
+            if tokio::time::Instant::now() >= late {
                 initialize(false).await;
             }
-            let leads = groups.cluster().handle().is_leader();
-            if leads {
+            let unformed = groups.cluster().replica().read().state.facts().is_none();
+            if unformed && groups.cluster().handle().is_leader() {
                 // Hashes are dear, so only whoever proposes them computes them.
                 if accounts.is_none() {
                     accounts = Some(settings::first_accounts(&self.config).await?);
@@ -361,13 +359,22 @@ impl Shell {
                 }
             }
             let mut watch = groups.cluster().replica().watch();
-            let _ = tokio::time::timeout(Duration::from_millis(50), watch.changed()).await;
+            let _ = tokio::time::timeout(FOUNDED_EVERY, watch.changed()).await;
         }
-        if !all && tokio::time::Instant::now() < late {
-            tokio::time::sleep_until(late).await;
-        }
-        initialize(false).await;
         Ok(())
+    }
+
+    /// Whether the cluster is formed and every group that this node votes in has been made.
+    async fn is_founded(&self, me: NodeId, topology: &Topology, replication: &Replication) -> bool {
+        if replication.groups().cluster().replica().read().state.facts().is_none() {
+            return false;
+        }
+        for handle in replication.groups().handles() {
+            if replicas_of(topology, handle.id()).contains(&me) && !handle.is_initialized().await {
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -409,12 +416,14 @@ async fn follow_members(
     stop: CancellationToken,
 ) {
     let me = replication.groups().me();
+    let mut watch = replication.groups().cluster().replica().watch();
+    watch.mark_changed();
     let mut known: BTreeMap<NodeId, String> = BTreeMap::new();
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(MEMBERS_EVERY) => {}
+            changed = watch.changed() => if changed.is_err() { return },
         }
         let (peers, names): (BTreeMap<NodeId, String>, BTreeMap<NodeId, NodeName>) = {
             let applied = replication.groups().cluster().replica().read();

@@ -1,11 +1,13 @@
-//! The clocks that cluster time is reckoned with; the rule itself is `cluster::ClusterClock`.
+//! The clocks of this machine: the one that leases and cluster time are reckoned with (the rules are in `cluster`), and
+//! the wall clock.
 
 use rollcall_types::{BootTime, ClusterTime};
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Now, in milliseconds of the clock that counts suspended time, too.
-pub(crate) fn boot_time() -> BootTime {
+#[must_use]
+pub fn boot_time() -> BootTime {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     BootTime(seconds.saturating_mul(1000).saturating_add(u64::try_from(now.tv_nsec / 1_000_000).unwrap_or(0)))

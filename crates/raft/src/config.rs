@@ -40,6 +40,16 @@ impl Default for GroupsConfig {
 
 /// Most operations in one batch of one node.
 pub(crate) const BATCH_OPERATIONS_MAX: usize = 512;
+/// The largest operation, in bytes: what a claim may carry.
+pub(crate) const OPERATION_BYTES_MAX: usize = 2 << 20;
+/// Bytes of operations at which a batch is closed. It may pass this by its last operation.
+pub(crate) const BATCH_BYTES_MAX: usize = 512 << 10;
+/// Bytes of operations at which a log entry is closed. It may pass this by its last batch, and stays far below what
+/// the mesh carries in one message and the store in one entry; heartbeats share the link and must not wait long.
+pub(crate) const ENTRY_BYTES_MAX: usize = 1 << 20;
+/// A follower has this long to take entries and sync them. openraft would give it one heartbeat's time, which a busy
+/// disk or a large entry needs at times; what is given up is sent again, and makes it later still.
+pub(crate) const APPEND_WITHIN: Duration = Duration::from_secs(2);
 /// Most operations that wait for one partition on one node.
 pub(crate) const OPERATIONS_WAITING_MAX: usize = 65_536;
 /// Most batches merged into one log entry.

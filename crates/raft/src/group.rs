@@ -6,7 +6,11 @@ use crate::{
     network::Network,
     replica::{AnyReplica, Replica, Replicated},
 };
-use openraft::{Raft, ServerState, SnapshotPolicy, async_runtime::watch::WatchReceiver as _};
+use openraft::{
+    Raft, ServerState, SnapshotPolicy,
+    async_runtime::watch::WatchReceiver as _,
+    errors::{InitializeError, RaftError},
+};
 use rollcall_mesh::Mesh;
 use rollcall_storage::{LogStore, Store, TypeConfig};
 use rollcall_types::{GroupId, NodeId};
@@ -158,6 +162,11 @@ impl GroupHandle {
         metrics.membership_config.nodes().map(|(id, _)| NodeId(*id)).collect()
     }
 
+    /// Whether the group has been made, by whomever.
+    pub async fn is_initialized(&self) -> bool {
+        self.raft.is_initialized().await.unwrap_or(false)
+    }
+
     /// Makes these nodes the group's first voters. Does nothing when the group has a log already.
     ///
     /// # Errors
@@ -171,7 +180,7 @@ impl GroupHandle {
         match self.raft.initialize(nodes).await {
             Ok(()) => Ok(()),
             // Another founder's entry arrived in between: as good as our own.
-            Err(error) if error.to_string().contains("not allowed") => Ok(()),
+            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
     }

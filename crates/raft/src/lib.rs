@@ -30,8 +30,10 @@ mod replica;
 mod replication;
 mod reply;
 mod term_check;
+mod weight;
 mod wire;
 
+pub use clock::boot_time;
 pub use cluster_client::{ChangeError, ClusterClient};
 pub use config::GroupsConfig;
 pub use feed_follower::FeedSink;

@@ -1,9 +1,9 @@
 //! openraft's messages over the mesh: the sending side.
 //!
-//! Every call is bounded by the time openraft gives it. The highest commit position ever sent is noted before it
+//! Every call is bounded: by the time openraft gives it, and entries by one of our own. The highest commit position ever sent is noted before it
 //! leaves: read points rest on it (`read_point`).
 
-use crate::{group::CommitSent, payload};
+use crate::{config::APPEND_WITHIN, group::CommitSent, payload};
 use bytes::Bytes;
 use openraft::{
     AnyError, OptionalSend, RPCTypes,
@@ -110,7 +110,8 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         self.commit_sent.raise(rpc.leader_commit.as_ref().map_or(0, |c| c.index));
-        self.call(Kind::RaftAppend, self.lane, &rpc, RPCTypes::AppendEntries, option.hard_ttl()).await
+        let within = if rpc.entries.is_empty() { option.hard_ttl() } else { option.hard_ttl().max(APPEND_WITHIN) };
+        self.call(Kind::RaftAppend, self.lane, &rpc, RPCTypes::AppendEntries, within).await
     }
 
     async fn vote(

@@ -2,10 +2,11 @@
 //! repeated under the same numbers until their outcome is known. Giving up a claim queues its release behind it.
 
 use crate::{
-    config::{BATCH_OPERATIONS_MAX, OPERATIONS_WAITING_MAX, PROPOSE_TRY, RETRY_PAUSE},
+    config::{BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, OPERATIONS_WAITING_MAX, PROPOSE_TRY, RETRY_PAUSE},
     groups::Groups,
     payload,
     proposer::{ProposeAnswer, Proposer},
+    weight::operation_bytes,
 };
 use bytes::Bytes;
 use prost::Message as _;
@@ -13,9 +14,12 @@ use rollcall_contracts::{ClaimError, ClaimGranted};
 use rollcall_presence::{Batch, ClaimDetails, Operation, Outcome, Refusal};
 use rollcall_proto::{Kind, ProposeReply, ProposeRequest, propose_reply};
 use rollcall_types::{ClientId, DisconnectReason, Epoch, GroupId, NodeId, OperationNumber, Owner, PartitionId};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -81,43 +85,44 @@ impl OperationQueue {
 
     async fn run(self, mut queue: mpsc::Receiver<Queued>) {
         let mut next = 1;
-        let mut waiting: Vec<Queued> = Vec::new();
-        // Releases of claims whose connections gave up, to go first in the next batch.
-        let mut behind: Vec<Queued> = Vec::new();
+        let mut waiting: VecDeque<Queued> = VecDeque::new();
+        let mut received: Vec<Queued> = Vec::new();
         loop {
-            waiting.append(&mut behind);
+            let room = BATCH_OPERATIONS_MAX.saturating_sub(waiting.len());
             if waiting.is_empty() {
                 tokio::select! {
                     biased;
                     () = self.stop.cancelled() => break,
-                    n = queue.recv_many(&mut waiting, BATCH_OPERATIONS_MAX) => if n == 0 { break },
-                }
-            } else {
-                while waiting.len() < BATCH_OPERATIONS_MAX
-                    && let Ok(more) = queue.try_recv()
-                {
-                    waiting.push(more);
+                    n = queue.recv_many(&mut received, room) => if n == 0 { break },
                 }
             }
-            let batch = Batch {
-                owner: self.owner,
-                first: OperationNumber(next),
-                operations: waiting.iter().map(operation).collect(),
-            };
+            while received.len() < room
+                && let Ok(more) = queue.try_recv()
+            {
+                received.push(more);
+            }
+            waiting.extend(received.drain(..));
+            let operations = batch_of(&waiting);
+            let count = operations.len();
+            let batch = Batch { owner: self.owner, first: OperationNumber(next), operations };
             let outcomes = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 outcomes = self.settle(&batch) => outcomes,
             };
-            next += waiting.len() as u64;
-            let settled = waiting.len();
-            for (queued, outcome) in waiting.drain(..).zip(outcomes) {
+            next += count as u64;
+            let mut behind = Vec::new();
+            for (queued, outcome) in waiting.drain(..count).zip(outcomes) {
                 if let Some(release) = answer(queued, outcome) {
                     self.outstanding.add();
                     behind.push(release);
                 }
             }
-            self.outstanding.done(settled);
+            // Releases of claims whose connections gave up go first in the next batch.
+            for release in behind.into_iter().rev() {
+                waiting.push_front(release);
+            }
+            self.outstanding.done(count);
         }
         queue.close();
         let mut left = waiting.len();
@@ -126,7 +131,7 @@ impl OperationQueue {
             left += 1;
             refuse(queued);
         }
-        self.outstanding.done(left + behind.len());
+        self.outstanding.done(left);
     }
 
     /// Repeats the batch until its outcomes are known. Ends by itself only with the incarnation.
@@ -212,6 +217,21 @@ pub(crate) fn propose_reply(answer: ProposeAnswer) -> ProposeReply {
     ProposeReply { answer: Some(answer) }
 }
 
+/// As many of those that wait, from the first on, as a batch may hold.
+fn batch_of(waiting: &VecDeque<Queued>) -> Vec<Operation> {
+    let mut bytes = 0;
+    let mut operations = Vec::new();
+    for queued in waiting.iter().take(BATCH_OPERATIONS_MAX) {
+        if bytes >= BATCH_BYTES_MAX {
+            break;
+        }
+        let operation = operation(queued);
+        bytes += operation_bytes(&operation);
+        operations.push(operation);
+    }
+    operations
+}
+
 fn operation(queued: &Queued) -> Operation {
     match queued {
         Queued::Claim(details, _) => Operation::Claim(details.clone()),
@@ -258,5 +278,43 @@ fn refuse(queued: Queued) {
             let _ = reply.send(Err(ClaimError::NotServing));
         }
         Queued::Release { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use rollcall_types::{Message, MessageProperties, Protocol, QoS, Will};
+
+    fn waiting(count: usize, will_bytes: usize) -> VecDeque<Queued> {
+        let message = Message {
+            topic: "t".to_owned(),
+            payload: vec![0; will_bytes],
+            qos: QoS::AtMostOnce,
+            retain: false,
+            properties: MessageProperties::default(),
+        };
+        let details = ClaimDetails {
+            client_id: ClientId::new("a").unwrap(),
+            username: String::new(),
+            protocol: Protocol::V5,
+            clean_start: true,
+            keep_alive_s: 0,
+            session_expiry_s: 0,
+            peer: String::new(),
+            bind_account: true,
+            will: Some(Will { message, delay_s: 0 }),
+        };
+        (0..count).map(|_| Queued::Claim(Box::new(details.clone()), oneshot::channel().0)).collect()
+    }
+
+    #[test]
+    fn a_batch_is_bounded_by_count_and_by_bytes_and_holds_at_least_one() {
+        assert_eq!(batch_of(&waiting(BATCH_OPERATIONS_MAX * 2, 0)).len(), BATCH_OPERATIONS_MAX);
+        let large = batch_of(&waiting(BATCH_OPERATIONS_MAX, 64 * 1024));
+        assert!(!large.is_empty() && large.len() <= BATCH_BYTES_MAX / (64 * 1024) + 1, "{}", large.len());
+        assert_eq!(batch_of(&waiting(3, BATCH_BYTES_MAX)).len(), 1);
     }
 }

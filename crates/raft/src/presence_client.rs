@@ -2,10 +2,12 @@
 //! questions at any time.
 
 use crate::{
+    config::OPERATION_BYTES_MAX,
     groups::Groups,
     operations::{OperationQueue, Outstanding, Queued},
     proposer::Proposer,
     reader::Reader,
+    weight::claim_bytes,
 };
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
@@ -94,6 +96,9 @@ impl PresenceClient {
 impl PresenceStore for PresenceClient {
     async fn claim(&self, details: ClaimDetails) -> Result<ClaimGranted, ClaimError> {
         let (reply, answer) = oneshot::channel();
+        if claim_bytes(&details) > OPERATION_BYTES_MAX {
+            return Err(ClaimError::TooLarge);
+        }
         let client_id = details.client_id.clone();
         self.enter(&client_id, Queued::Claim(Box::new(details), reply))?;
         match tokio::time::timeout(self.groups.config().claim_deadline, answer).await {

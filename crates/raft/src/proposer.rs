@@ -4,11 +4,12 @@
 //! of the operations keep each incarnation's order whatever happens to an entry.
 
 use crate::{
-    config::{BATCHES_PER_ENTRY_MAX, BATCHES_WAITING_MAX, ENTRIES_UNDER_WAY_MAX},
+    config::{BATCHES_PER_ENTRY_MAX, BATCHES_WAITING_MAX, ENTRIES_UNDER_WAY_MAX, ENTRY_BYTES_MAX},
     group::GroupHandle,
     metrics::Metrics,
     payload,
     replica::Replica,
+    weight::operation_bytes,
 };
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use openraft::{
@@ -91,23 +92,23 @@ impl Run {
         let mut under_way: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
         let mut waiting = Vec::with_capacity(BATCHES_PER_ENTRY_MAX);
         loop {
+            while !waiting.is_empty() && under_way.len() < ENTRIES_UNDER_WAY_MAX {
+                under_way.extend(self.entry(&mut waiting));
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 Some(()) = under_way.next(), if !under_way.is_empty() => {}
-                n = queue.recv_many(&mut waiting, BATCHES_PER_ENTRY_MAX), if under_way.len() < ENTRIES_UNDER_WAY_MAX => {
+                n = queue.recv_many(&mut waiting, BATCHES_PER_ENTRY_MAX), if waiting.is_empty() => {
                     if n == 0 {
                         return;
-                    }
-                    if let Some(entry) = self.entry(&mut waiting) {
-                        under_way.push(entry);
                     }
                 }
             }
         }
     }
 
-    /// Makes one entry of all that waits, or turns the waiters away when this node does not lead.
+    /// Makes one entry of what waits, as much as an entry may hold, or turns the waiters away when this node does not lead.
     fn entry(&self, waiting: &mut Vec<Waiting>) -> Option<BoxFuture<'static, ()>> {
         if self.group.leading_term().is_none() {
             let answer = match self.group.leader() {
@@ -123,7 +124,8 @@ impl Run {
         let mut command = PartitionCommand { at: self.replica.now(), batches: Vec::new(), housekeeping: Vec::new() };
         let mut batch_replies = Vec::new();
         let mut other_replies = Vec::new();
-        for w in waiting.drain(..) {
+        let fits = fitting(waiting);
+        for w in waiting.drain(..fits) {
             match w {
                 Waiting::Batch(batch, reply) => {
                     command.batches.push(batch);
@@ -158,6 +160,19 @@ impl Run {
             }
         }))
     }
+}
+
+/// How many of those that wait go into one entry: at least one.
+fn fitting(waiting: &[Waiting]) -> usize {
+    let mut bytes = 0;
+    let fits = waiting.iter().take_while(|w| {
+        let begun = bytes < ENTRY_BYTES_MAX;
+        if let Waiting::Batch(batch, _) = w {
+            bytes += batch.operations.iter().map(operation_bytes).sum::<usize>();
+        }
+        begun
+    });
+    fits.count()
 }
 
 async fn commit(group: &GroupHandle, command: &PartitionCommand) -> Result<Vec<Vec<Outcome>>, ProposeAnswer> {
@@ -195,4 +210,30 @@ fn turned_away(group: &GroupHandle, error: &RaftError<TypeConfig, ClientWriteErr
     }
     tracing::debug!(group = %group.id, %error, "an entry was not committed");
     ProposeAnswer::Unavailable
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use rollcall_presence::Operation;
+    use rollcall_types::{ClientId, Incarnation, OperationNumber, Owner};
+
+    fn waiting(batches: usize, bytes: usize) -> Vec<Waiting> {
+        let kick = Operation::Kick { client_id: ClientId::new(&"i".repeat(60_000)).unwrap(), epoch: None };
+        let owner = Owner { node: NodeId(1), incarnation: Incarnation(1) };
+        let operations = vec![kick; bytes / 60_000];
+        let batch = Batch { owner, first: OperationNumber(1), operations };
+        (0..batches).map(|_| Waiting::Batch(batch.clone(), oneshot::channel().0)).collect()
+    }
+
+    #[test]
+    fn an_entry_is_bounded_by_bytes_and_holds_at_least_one_batch() {
+        assert_eq!(fitting(&waiting(5, 0)), 5);
+        assert_eq!(fitting(&waiting(5, ENTRY_BYTES_MAX * 2)), 1);
+        let fits = fitting(&waiting(BATCHES_PER_ENTRY_MAX, 300_000));
+        assert!(fits * 300_000 <= ENTRY_BYTES_MAX + 300_000, "{fits}");
+        assert!(fits > 1);
+    }
 }

@@ -127,9 +127,10 @@ fn before_connack(cause: Cause, code: ReasonCode, protocol: Protocol) -> Farewel
 
 fn refused(refusal: ConnectRefusal) -> DisconnectReason {
     match refusal {
-        ConnectRefusal::RateExceeded | ConnectRefusal::Flapping | ConnectRefusal::TooManyFailures => {
-            DisconnectReason::QuotaExceeded
-        }
+        ConnectRefusal::RateExceeded
+        | ConnectRefusal::Flapping
+        | ConnectRefusal::TooManyFailures
+        | ConnectRefusal::WillTooLarge => DisconnectReason::QuotaExceeded,
         ConnectRefusal::BadCredentials
         | ConnectRefusal::NotAuthorized
         | ConnectRefusal::OtherAccount

@@ -44,6 +44,9 @@ pub enum ConnectRefusal {
     /// The node's lease ran out while the claim was under way: from then on nothing but the close. Release follows.
     #[error("the lease of this node ran out")]
     LeaseLost,
+    /// The will, with its properties, is larger than a claim may be; do not retry unchanged. Nothing happened.
+    #[error("the will is too large")]
+    WillTooLarge,
 }
 
 impl ConnectRefusal {
@@ -59,6 +62,7 @@ impl ConnectRefusal {
             | ConnectRefusal::Unavailable
             | ConnectRefusal::NotServing
             | ConnectRefusal::ShuttingDown => Some(ReasonCode::ServerUnavailable),
+            ConnectRefusal::WillTooLarge => Some(ReasonCode::PacketTooLarge),
             ConnectRefusal::Displaced | ConnectRefusal::LeaseLost => None,
         }
     }
@@ -80,6 +84,7 @@ impl ConnectRefusal {
             ConnectRefusal::ShuttingDown => "shutting_down",
             ConnectRefusal::Displaced => "displaced",
             ConnectRefusal::LeaseLost => "lease_lost",
+            ConnectRefusal::WillTooLarge => "will_too_large",
         }
     }
 }

@@ -40,6 +40,7 @@ async fn each_refusal_names_its_cause() {
         (ClaimError::Displaced, ConnectRefusal::Displaced),
         (ClaimError::OtherAccount, ConnectRefusal::OtherAccount),
         (ClaimError::Busy, ConnectRefusal::Busy),
+        (ClaimError::TooLarge, ConnectRefusal::WillTooLarge),
     ] {
         world.store.refuse(error);
         assert_eq!(world.refused("a").await, refusal);

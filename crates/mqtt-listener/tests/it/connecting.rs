@@ -111,6 +111,7 @@ async fn each_refusal_is_told_in_the_code_of_its_version_and_the_connection_clos
         (ClaimError::Unavailable, 0x88, 3),
         (ClaimError::NotServing, 0x88, 3),
         (ClaimError::Busy, 0x89, 3),
+        (ClaimError::TooLarge, 0x95, 3),
         (ClaimError::OtherAccount, 0x87, 5),
     ] {
         world.store.refuse(error);

@@ -6,10 +6,11 @@ mod cluster;
 use cluster::{Cluster, WITHIN, answered, claim, eventually, id};
 use openraft::{raft::VoteRequest, vote::RaftLeaderId as _};
 use rollcall_contracts::{ClaimError, PeerCall, PresenceStore as _, StatusError};
+use rollcall_presence::ClaimDetails;
 use rollcall_proto::Kind;
 use rollcall_raft::payload;
 use rollcall_storage::{LeaderId, TypeConfig, Vote};
-use rollcall_types::{DisconnectReason, GroupId, NodeId, PartitionId};
+use rollcall_types::{DisconnectReason, GroupId, Message, MessageProperties, NodeId, PartitionId, QoS, Will};
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,6 +128,44 @@ async fn a_node_without_a_replica_answers_and_claims() {
         })
         .collect();
     assert!(leaders.len() >= 3, "leaders stand on at least three nodes: {leaders:?}");
+}
+
+fn will(bytes: usize) -> Will {
+    let message = Message {
+        topic: "gone".to_owned(),
+        payload: vec![7; bytes],
+        qos: QoS::AtMostOnce,
+        retain: false,
+        properties: MessageProperties::default(),
+    };
+    Will { message, delay_s: 0 }
+}
+
+/// B-157: entries are bounded by bytes, not only by count; otherwise the mesh or the store would refuse one for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_large_wills_is_spread_over_entries_that_every_part_can_carry() {
+    const CLIENTS: usize = 100;
+    let cluster = Cluster::start(3, 1, 3).await;
+    cluster.serve();
+    let presence = cluster.node(2).replication.presence();
+    // 6 MiB: several entries.
+    let claims = (0..CLIENTS).map(|n| {
+        let details = ClaimDetails { will: Some(will(64 * 1024)), ..claim(&format!("large-{n}")) };
+        async move {
+            while let Err(error) = presence.claim(details.clone()).await {
+                assert_eq!(error, ClaimError::Unavailable, "a slow machine may pass the deadline, nothing else");
+            }
+        }
+    });
+    tokio::time::timeout(WITHIN * 3, futures_util::future::join_all(claims)).await.unwrap();
+    for node in cluster.nodes.values() {
+        assert!(answered(node, "large-0").await.online);
+        assert!(answered(node, &format!("large-{}", CLIENTS - 1)).await.online);
+        assert!(node.replication.groups().handles().all(|group| group.failure().is_none()));
+    }
+    let too_large = ClaimDetails { will: Some(will(3 << 20)), ..claim("too-large") };
+    assert_eq!(presence.claim(too_large).await, Err(ClaimError::TooLarge));
+    assert!(!answered(cluster.node(1), "too-large").await.online);
 }
 
 /// Read points rest on this: a vote is granted only after the saved term was raised (docs/decisions/0004).
