@@ -50,7 +50,6 @@ mod tests {
             (6, Kind::ConfirmTerm),
             (7, Kind::Propose),
             (8, Kind::Heartbeat),
-            (9, Kind::Register),
             (10, Kind::ReadFeed),
             (11, Kind::ClaimEnded),
             (12, Kind::Deliver),

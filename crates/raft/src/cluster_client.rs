@@ -1,7 +1,7 @@
 //! Changes of the cluster state, from any node: proposed at the cluster group's leader.
 
 use crate::{
-    config::{PROPOSE_TRY, RETRY_PAUSE},
+    config::{FORWARD_HOPS_MAX, PROPOSE_TRY, RETRY_PAUSE},
     groups::Groups,
     payload,
     proposer::{ProposeAnswer, write, write_in_term},
@@ -100,7 +100,8 @@ impl ClusterClient {
 
     async fn propose_there(&self, to: NodeId, change: &ClusterChange, until: Instant) -> Tried {
         let Ok(bytes) = payload::encode(change) else { return Tried::Unavailable };
-        let request = Bytes::from(ProposeRequest { hops: 1, command: Bytes::from(bytes) }.encode_to_vec());
+        let request =
+            Bytes::from(ProposeRequest { hops: FORWARD_HOPS_MAX, command: Bytes::from(bytes) }.encode_to_vec());
         let within = until.saturating_duration_since(Instant::now()).min(PROPOSE_TRY);
         let reply = self.groups.mesh().call(to, Kind::ClusterPropose as u32, 0, 0, request, within).await;
         match reply.ok().and_then(|bytes| ProposeReply::decode(bytes).ok()).and_then(|r| r.answer) {

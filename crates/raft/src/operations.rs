@@ -2,7 +2,9 @@
 //! repeated under the same numbers until their outcome is known. Giving up a claim queues its release behind it.
 
 use crate::{
-    config::{BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, OPERATIONS_WAITING_MAX, PROPOSE_TRY, RETRY_PAUSE},
+    config::{
+        BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, FORWARD_HOPS_MAX, OPERATIONS_WAITING_MAX, PROPOSE_TRY, RETRY_PAUSE,
+    },
     groups::Groups,
     payload,
     proposer::{ProposeAnswer, Proposer},
@@ -183,7 +185,7 @@ impl OperationQueue {
             let proposed = proposer.propose(batch.clone());
             return tokio::time::timeout(PROPOSE_TRY, proposed).await.unwrap_or(ProposeAnswer::Unavailable);
         }
-        let request = Bytes::from(ProposeRequest { hops: 1, command: encoded.clone() }.encode_to_vec());
+        let request = Bytes::from(ProposeRequest { hops: FORWARD_HOPS_MAX, command: encoded.clone() }.encode_to_vec());
         let group = GroupId::partition(self.partition).0;
         match self.groups.mesh().call(to, Kind::Propose as u32, group, 0, request, PROPOSE_TRY).await {
             Ok(reply) => propose_answer(&reply),

@@ -2,7 +2,7 @@
 
 use crate::{
     cluster_client::ClusterClient,
-    config::{GroupsConfig, READ_TRY},
+    config::{FORWARD_HOPS_MAX, GroupsConfig, READ_TRY},
     feed_follower::{self, FeedSink},
     group::GroupError,
     groups::{Groups, Topology},
@@ -167,7 +167,7 @@ impl Replication {
                 written(&term_check::saved_terms(&self.groups, &read::<ConfirmTermRequest>(call.payload)?))
             }
             Kind::Propose => {
-                let request = read::<ProposeRequest>(call.payload)?;
+                let request = forwarded(call.payload)?;
                 let partition = GroupId(call.group).as_partition();
                 let proposer = partition
                     .and_then(|p| self.proposers.get(&p))
@@ -175,7 +175,7 @@ impl Replication {
                 let batch = payload::decode(&request.command).map_err(|e| e.to_string())?;
                 written(&operations::propose_reply(proposer.propose(batch).await))
             }
-            Kind::ClusterPropose => written(&self.cluster.answer_peer(&read::<ProposeRequest>(call.payload)?).await?),
+            Kind::ClusterPropose => written(&self.cluster.answer_peer(&forwarded(call.payload)?).await?),
             Kind::ReadFeed => {
                 let partition = GroupId(call.group).as_partition().ok_or("the cluster group has no feed")?;
                 let request = read::<ReadFeedRequest>(call.payload)?;
@@ -262,6 +262,27 @@ fn read<M: Message + Default>(payload: Bytes) -> Result<M, String> {
     M::decode(payload).map_err(|e| e.to_string())
 }
 
+/// A proposal of a peer. It is answered here or refused with the leader's name, never passed on, so that none circles.
+fn forwarded(payload: Bytes) -> Result<ProposeRequest, String> {
+    let request = read::<ProposeRequest>(payload)?;
+    if request.hops > FORWARD_HOPS_MAX {
+        return Err(format!("forwarded {} times, at most {FORWARD_HOPS_MAX} is allowed", request.hops));
+    }
+    Ok(request)
+}
+
 fn written<M: Message>(message: &M) -> Result<Bytes, String> {
     Ok(Bytes::from(message.encode_to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proposal_that_was_forwarded_too_often_is_refused() {
+        let request = |hops| Bytes::from(ProposeRequest { hops, command: Bytes::new() }.encode_to_vec());
+        assert!(forwarded(request(FORWARD_HOPS_MAX)).is_ok());
+        assert!(forwarded(request(FORWARD_HOPS_MAX + 1)).is_err_and(|e| e.contains("forwarded 2 times")));
+    }
 }

@@ -111,11 +111,19 @@ async fn each_refusal_is_told_in_the_code_of_its_version_and_the_connection_clos
         (ClaimError::Unavailable, 0x88, 3),
         (ClaimError::NotServing, 0x88, 3),
         (ClaimError::Busy, 0x89, 3),
-        (ClaimError::TooLarge, 0x95, 3),
         (ClaimError::OtherAccount, 0x87, 5),
     ] {
         world.store.refuse(error);
         told(v5_code, v3_code, "claim").await;
+    }
+    world.store.refuse(ClaimError::TooLarge);
+    let mut raw = world.open().await;
+    raw.send(&v5("c", 60)).await;
+    assert_eq!(raw.rest().await, [0x20, 3, 0, 0x95, 0]);
+    for connect in [v31("c", 60), v311("c", 60)] {
+        let mut raw = world.open().await;
+        raw.send(&connect).await;
+        assert_eq!(raw.rest().await, b"", "no return code of MQTT 3 applies: MQTT-3.2.2-6");
     }
     world.admission.denied.store(true, Ordering::SeqCst);
     told(0x87, 5, "not authorized").await;
