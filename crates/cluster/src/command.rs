@@ -76,7 +76,8 @@ pub enum ClusterChange {
         /// Distinct members.
         replicas: Vec<NodeId>,
     },
-    /// Adds a member under the next free node id. Idempotent for the same name and directory.
+    /// Adds a member under the next free node id. Idempotent for the same name and directory. With the name of a member
+    /// whose incarnation is over it replaces that one, which has lost its directory and leaves.
     AddMember {
         /// Its name.
         name: NodeName,
@@ -89,6 +90,19 @@ pub enum ClusterChange {
     RemoveMember {
         /// The node.
         node: NodeId,
+    },
+    /// The member is to leave: it gets no incarnation and no replica any more.
+    Leave {
+        /// The node.
+        node: NodeId,
+    },
+    /// The partition's group votes with exactly these replicas and counts nobody else. Proposed by its leader, once
+    /// that configuration is committed: former replicas may then drop what they hold.
+    ConfirmPlacement {
+        /// The partition.
+        partition: PartitionId,
+        /// The voters of its group.
+        replicas: Vec<NodeId>,
     },
 }
 
@@ -233,6 +247,10 @@ impl fmt::Display for ClusterChange {
             }
             ClusterChange::AddMember { name, .. } => write!(f, "add member {name}"),
             ClusterChange::RemoveMember { node } => write!(f, "remove node {node}"),
+            ClusterChange::Leave { node } => write!(f, "node {node} is to leave"),
+            ClusterChange::ConfirmPlacement { partition, replicas } => {
+                write!(f, "partition {partition} is held by {replicas:?}")
+            }
         }
     }
 }

@@ -103,7 +103,8 @@ pub enum Formation {
     JoinExisting {
         /// The cluster.
         cluster_id: String,
-        /// This node's id, if name and directory are a member's; `None`: it has to be added first.
+        /// This node's id, if name and directory are a member's; `None`: it has to be added first. Where its name is
+        /// a member's, that one has lost its directory and is replaced, once its incarnation is over.
         node: Option<NodeId>,
     },
     /// Somebody has to change something; the text says what.
@@ -142,13 +143,6 @@ fn follow(mine: &Hello, answers: &[SeedAnswer]) -> Result<(), Formation> {
     let me = known().find(|member| member.name == mine.name && member.directory == mine.directory);
     if let Some(me) = me {
         return Err(Formation::JoinExisting { cluster_id: cluster.cluster_id.clone(), node: Some(me.id) });
-    }
-    if let Some(member) = known().find(|member| member.name == mine.name) {
-        return conflict(format!(
-            "this cluster knows the name {} with another data directory: start it with that directory, or remove node \
-             {} from the cluster first",
-            member.name, member.id
-        ));
     }
     if let Some(member) = known().find(|member| member.directory == mine.directory) {
         return conflict(format!(

@@ -39,16 +39,17 @@ pub fn of_step(before: &ClusterState, after: &ClusterState) -> Vec<Violation> {
     all
 }
 
-/// Names and data directories of members are unique.
+/// Data directories of members are unique, and so are the names of those that are not leaving.
 #[must_use]
 pub fn members_are_distinct(state: &ClusterState) -> Vec<Violation> {
-    let names: BTreeSet<_> = state.members.values().map(|member| &member.name).collect();
+    let staying = || state.members.values().filter(|member| !member.leaving);
+    let names: BTreeSet<_> = staying().map(|member| &member.name).collect();
     let directories: BTreeSet<_> = state.members.values().map(|member| member.directory).collect();
     let count = state.members.len();
-    if names.len() == count && directories.len() == count {
+    if names.len() == staying().count() && directories.len() == count {
         return Vec::new();
     }
-    let detail = format!("{count} members, {} names, {} directories", names.len(), directories.len());
+    let detail = format!("{count} members, {} names that stay, {} directories", names.len(), directories.len());
     vec![violation("members_are_distinct", detail)]
 }
 
@@ -78,6 +79,13 @@ pub fn placement_names_members(state: &ClusterState) -> Vec<Violation> {
         let set: BTreeSet<NodeId> = replicas.iter().copied().collect();
         if set.is_empty() || set.len() != replicas.len() || set.iter().any(|n| !state.members.contains_key(n)) {
             all.push(violation("placement_names_members", format!("partition {partition} on {replicas:?}")));
+        }
+    }
+    for (partition, former) in &state.moving {
+        let replicas = state.replicas_of(*partition);
+        if former.iter().any(|node| replicas.contains(node) || !state.members.contains_key(node)) {
+            let detail = format!("partition {partition} on {replicas:?}, formerly on {former:?}");
+            all.push(violation("placement_names_members", detail));
         }
     }
     all

@@ -2,7 +2,7 @@
 //!
 //! Start with [`ClusterState::apply`]: members and their incarnations, placement, accounts and policies change only
 //! through a [`ClusterCommand`] at a log position. Beside it stand the pure rules that shells run on their own:
-//! [`formation::decide`] (may an empty node found a cluster?), [`planner`] (who holds what), [`LeaseTable`] and
+//! [`formation::decide`] (may an empty node found a cluster?), [`planner`] and [`rebalance`] (who holds what), [`LeaseTable`] and
 //! [`NodeLease`] (who is dead, who may serve), [`ClusterClock`] (cluster time), [`CompiledPolicies`] (who may do what).
 //!
 //! What does not belong here: I/O, clocks, randomness, logging, password hashing, the Raft log itself, and anything
@@ -17,9 +17,11 @@ pub mod formation;
 pub mod invariants;
 mod lease;
 mod member;
+mod membership;
 mod outcome;
 pub mod planner;
 mod policy;
+pub mod rebalance;
 mod state;
 
 pub use account::{Role, USERNAME_BYTES_MAX, User, UserError};

@@ -32,7 +32,7 @@ impl fmt::Debug for DirectoryId {
     }
 }
 
-/// Where a node is reached, as `host:port`. Hosts are DNS names where possible: they are resolved again at each dial.
+/// Where a node stands and is reached, as `host:port`. Hosts are DNS names where possible: they are resolved again at each dial.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct NodeAddresses {
     /// The other nodes dial this.
@@ -43,6 +43,8 @@ pub struct NodeAddresses {
     pub http: Option<String>,
     /// The management listener.
     pub admin: Option<String>,
+    /// The failure domain it stands in, for the placement of replicas.
+    pub zone: Option<String>,
 }
 
 /// One member of the cluster.
@@ -60,6 +62,9 @@ pub struct Member {
     pub incarnation: Incarnation,
     /// All incarnations up to this one are retired for good; never above `incarnation`.
     pub retired: Incarnation,
+    /// It is to leave, or was replaced by a node of its name: it gets no incarnation and no replica any more, and is
+    /// removed once it serves nobody and holds nothing.
+    pub leaving: bool,
 }
 
 impl Member {

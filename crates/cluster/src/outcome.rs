@@ -65,7 +65,13 @@ pub enum ClusterRefusal {
         /// The one alive.
         incarnation: Incarnation,
     },
-    /// The name is a member's that has another data directory.
+    /// The member is leaving, or was replaced by another of its name: it serves no more.
+    #[error("node {node} is leaving the cluster, or was replaced by another node of its name")]
+    Leaving {
+        /// Who.
+        node: NodeId,
+    },
+    /// The name is a member's that has another data directory and has not served yet.
     #[error("the name belongs to node {node}, which has another data directory")]
     NameTaken {
         /// Whose it is.

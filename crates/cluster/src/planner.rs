@@ -1,8 +1,8 @@
 //! Who holds what: pure plans, made by the founders or by the controller. A plan travels inside a command, so that
 //! plans may change from version to version.
 //!
-//! Here: the placement of a new cluster and the voters of the cluster group. Moves between placements have their room
-//! here too. Carrying a plan out (learner, caught up, voter, removal) belongs to the controller.
+//! Here: the placement of a new cluster and the voters of the cluster group. Moves between placements are planned by
+//! [`crate::rebalance`]. Carrying a plan out (learner, caught up, voter, removal) belongs to the controller.
 
 use rollcall_types::{NodeId, PartitionId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -79,7 +79,7 @@ fn balance_leaders(sets: &mut [Vec<usize>], nodes: usize) {
 
 /// Changes of leader (partition, new leader) that take one from a node and give it to one that leads at least two
 /// fewer, passing it on in between.
-fn lightening_chain(sets: &[Vec<usize>], nodes: usize) -> Option<Vec<(usize, usize)>> {
+pub(crate) fn lightening_chain(sets: &[Vec<usize>], nodes: usize) -> Option<Vec<(usize, usize)>> {
     let mut led = vec![0_u32; nodes];
     for leader in sets.iter().filter_map(|set| set.first()) {
         led[*leader] += 1;

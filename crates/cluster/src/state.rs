@@ -3,10 +3,10 @@
 //! and users is checked by whoever proposes them.
 
 use crate::{
-    ClusterChange, ClusterCommand, ClusterOutcome, ClusterRefusal, DirectoryId, FormedCluster, Founding, KnownMember,
-    Member, NodeAddresses, Policy, User,
+    ClusterChange, ClusterCommand, ClusterOutcome, ClusterRefusal, FormedCluster, Founding, KnownMember, Member, Policy,
+    User,
 };
-use rollcall_types::{ClusterTime, Incarnation, LogIndex, NodeId, NodeName, Owner, PartitionId};
+use rollcall_types::{ClusterTime, Incarnation, LogIndex, NodeId, Owner, PartitionId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +46,8 @@ pub struct ClusterState {
     /// Removed members, with the incarnations that stay retired.
     pub(crate) departed: BTreeMap<NodeId, Incarnation>,
     pub(crate) placement: BTreeMap<PartitionId, Vec<NodeId>>,
+    /// Partitions whose group has not followed their placement yet, with the former replicas that may still vote.
+    pub(crate) moving: BTreeMap<PartitionId, BTreeSet<NodeId>>,
     pub(crate) users: BTreeMap<String, User>,
     pub(crate) policies: Vec<Policy>,
     pub(crate) access_revision: u64,
@@ -82,6 +84,8 @@ impl ClusterState {
             ClusterChange::SetPlacement { partition, replicas } => self.place(partition, replicas),
             ClusterChange::AddMember { name, directory, addresses } => self.add(name, directory, addresses),
             ClusterChange::RemoveMember { node } => self.remove(node),
+            ClusterChange::Leave { node } => self.leave(node),
+            ClusterChange::ConfirmPlacement { partition, replicas } => self.confirm(partition, &replicas),
         }
     }
 
@@ -108,6 +112,7 @@ impl ClusterState {
                 joined_at,
                 incarnation: Incarnation(0),
                 retired: Incarnation(0),
+                leaving: false,
             };
             self.members.insert(founder.id, member);
         }
@@ -116,100 +121,6 @@ impl ClusterState {
         self.policies = founding.policies;
         self.access_revision += 1;
         Ok(ClusterOutcome::Formed)
-    }
-
-    fn register(
-        &mut self,
-        node: NodeId,
-        directory: DirectoryId,
-        addresses: NodeAddresses,
-        after: Incarnation,
-    ) -> Result<ClusterOutcome, ClusterRefusal> {
-        if let Some((holder, _)) = self.members.iter().find(|(id, m)| **id != node && m.directory == directory) {
-            return Err(ClusterRefusal::DirectoryTaken { node: *holder });
-        }
-        let member = self.members.get_mut(&node).ok_or(ClusterRefusal::UnknownMember { node })?;
-        if member.incarnation != after {
-            return Err(ClusterRefusal::NotTheLast { last: member.incarnation });
-        }
-        if let Some(incarnation) = member.alive().filter(|_| member.directory != directory) {
-            return Err(ClusterRefusal::StillAlive { incarnation });
-        }
-        member.retired = member.incarnation;
-        member.incarnation = Incarnation(member.incarnation.0.saturating_add(1));
-        member.directory = directory;
-        member.addresses = addresses;
-        Ok(ClusterOutcome::Registered { incarnation: member.incarnation })
-    }
-
-    fn retire(&mut self, node: NodeId, up_to: Incarnation) -> Result<ClusterOutcome, ClusterRefusal> {
-        let Some(member) = self.members.get_mut(&node) else {
-            let retired = self.departed.get(&node).ok_or(ClusterRefusal::UnknownMember { node })?;
-            return Ok(ClusterOutcome::Retired { up_to: *retired });
-        };
-        // Never beyond what was handed out: an incarnation must not be dead before it is born.
-        member.retired = member.retired.max(up_to.min(member.incarnation));
-        Ok(ClusterOutcome::Retired { up_to: member.retired })
-    }
-
-    fn place(&mut self, partition: PartitionId, replicas: Vec<NodeId>) -> Result<ClusterOutcome, ClusterRefusal> {
-        let distinct: BTreeSet<NodeId> = replicas.iter().copied().collect();
-        let known = self.placement.contains_key(&partition);
-        let members = replicas.iter().all(|node| self.members.contains_key(node));
-        if !known || replicas.is_empty() || distinct.len() != replicas.len() || !members {
-            return Err(ClusterRefusal::InvalidPlacement);
-        }
-        let before = self.placement.insert(partition, replicas);
-        Ok(if before.as_ref() == self.placement.get(&partition) {
-            ClusterOutcome::Unchanged
-        } else {
-            ClusterOutcome::Done
-        })
-    }
-
-    fn add(
-        &mut self,
-        name: NodeName,
-        directory: DirectoryId,
-        addresses: NodeAddresses,
-    ) -> Result<ClusterOutcome, ClusterRefusal> {
-        for (node, member) in &self.members {
-            match (member.name == name, member.directory == directory) {
-                (true, true) => return Ok(ClusterOutcome::MemberAdded { node: *node }),
-                (true, false) => return Err(ClusterRefusal::NameTaken { node: *node }),
-                (false, true) => return Err(ClusterRefusal::DirectoryTaken { node: *node }),
-                (false, false) => {}
-            }
-        }
-        if self.members.len() >= MEMBERS_MAX {
-            return Err(too_many(MEMBERS_MAX));
-        }
-        let highest = self.members.keys().chain(self.departed.keys()).max().map_or(0, |node| node.0);
-        let node = NodeId(highest.saturating_add(1));
-        let (incarnation, retired) = (Incarnation(0), Incarnation(0));
-        let member = Member { name, directory, addresses, joined_at: self.time, incarnation, retired };
-        self.members.insert(node, member);
-        Ok(ClusterOutcome::MemberAdded { node })
-    }
-
-    fn remove(&mut self, node: NodeId) -> Result<ClusterOutcome, ClusterRefusal> {
-        if self.departed.contains_key(&node) {
-            return Ok(ClusterOutcome::Unchanged);
-        }
-        let member = self.members.get(&node).ok_or(ClusterRefusal::UnknownMember { node })?;
-        let held = self.placement.values().filter(|replicas| replicas.contains(&node)).count();
-        if held > 0 {
-            return Err(ClusterRefusal::HoldsReplicas { partitions: u16::try_from(held).unwrap_or(u16::MAX) });
-        }
-        if let Some(incarnation) = member.alive() {
-            return Err(ClusterRefusal::StillAlive { incarnation });
-        }
-        if self.members.len() == 1 {
-            return Err(ClusterRefusal::LastMember);
-        }
-        self.departed.insert(node, member.retired);
-        self.members.remove(&node);
-        Ok(ClusterOutcome::Done)
     }
 }
 
@@ -268,7 +179,7 @@ impl ClusterState {
     }
 }
 
-fn too_many(limit: usize) -> ClusterRefusal {
+pub(crate) fn too_many(limit: usize) -> ClusterRefusal {
     ClusterRefusal::TooMany { limit: u32::try_from(limit).unwrap_or(u32::MAX) }
 }
 
@@ -300,7 +211,7 @@ impl ClusterState {
         Some(FormedCluster {
             cluster_id: facts.cluster_id.clone(),
             cluster_name: facts.name.clone(),
-            members: self.members.iter().map(known).collect(),
+            members: self.members.iter().filter(|(_, member)| !member.leaving).map(known).collect(),
         })
     }
 
@@ -316,10 +227,17 @@ impl ClusterState {
         self.members.get(&node)
     }
 
-    /// The member of that name.
+    /// The member of that name: a replaced one that is still leaving comes second.
     #[must_use]
     pub fn member_named(&self, name: &str) -> Option<(NodeId, &Member)> {
-        self.members.iter().find(|(_, member)| member.name.0 == name).map(|(id, member)| (*id, member))
+        let named = self.members.iter().filter(|(_, member)| member.name.0 == name);
+        named.min_by_key(|(_, member)| member.leaving).map(|(id, member)| (*id, member))
+    }
+
+    /// Whether the node was a member and is none any more.
+    #[must_use]
+    pub fn has_departed(&self, node: NodeId) -> bool {
+        self.departed.contains_key(&node)
     }
 
     /// The last incarnation handed out to the node, zero for none: what its next registration names as `after`.
@@ -356,6 +274,19 @@ impl ClusterState {
     #[must_use]
     pub fn replicas_of(&self, partition: PartitionId) -> &[NodeId] {
         self.placement.get(&partition).map_or(&[], Vec::as_slice)
+    }
+
+    /// Partitions whose group has not followed their placement yet, with the former replicas that may still vote.
+    #[must_use]
+    pub fn moving(&self) -> &BTreeMap<PartitionId, BTreeSet<NodeId>> {
+        &self.moving
+    }
+
+    /// Whether the node has to keep a replica of the partition: it is to hold one, or its group may still count it.
+    #[must_use]
+    pub fn keeps_replica(&self, partition: PartitionId, node: NodeId) -> bool {
+        self.replicas_of(partition).contains(&node)
+            || self.moving.get(&partition).is_some_and(|former| former.contains(&node))
     }
 
     /// One user.

@@ -28,6 +28,8 @@ fn every_change_keeps_its_number_and_survives_the_encoding() {
         (8, ClusterChange::SetPlacement { partition: PartitionId(1), replicas: vec![node] }),
         (9, ClusterChange::AddMember { name: NodeName(name()), directory: directory(2), addresses: addresses() }),
         (10, ClusterChange::RemoveMember { node }),
+        (11, ClusterChange::Leave { node }),
+        (12, ClusterChange::ConfirmPlacement { partition: PartitionId(1), replicas: vec![node] }),
     ];
     for (number, change) in changes {
         let bytes = postcard::to_stdvec(&change).unwrap();

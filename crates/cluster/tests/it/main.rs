@@ -10,5 +10,6 @@ mod leases;
 mod notation;
 mod planner;
 mod policies;
+mod rebalance;
 mod topics;
 mod transcripts;

@@ -3,7 +3,7 @@
 use crate::notation::{check, directory, number, value};
 use rollcall_cluster::{
     Action, ClusterChange, ClusterCommand, ClusterOutcome, ClusterState, Effect, Formation, Founding, Hello,
-    NodeAddresses, Policy, RetainCondition, Role, SeedAnswer, User, formation, invariants,
+    Member, NodeAddresses, Policy, RetainCondition, Role, SeedAnswer, User, formation, invariants, rebalance::Layout,
 };
 use rollcall_types::{ClusterTime, Incarnation, LogIndex, NodeId, NodeName, PartitionId};
 use std::fmt::Write;
@@ -91,6 +91,11 @@ fn change(verb: &str, words: &[&str]) -> ClusterChange {
             addresses: addresses(words[0]),
         },
         "remove" => ClusterChange::RemoveMember { node: node() },
+        "leave" => ClusterChange::Leave { node: node() },
+        "confirm" => ClusterChange::ConfirmPlacement {
+            partition: PartitionId(words[0].parse().unwrap()),
+            replicas: words[1..].iter().map(|word| NodeId(word.parse().unwrap())).collect(),
+        },
         _ => panic!("unknown verb {verb}"),
     }
 }
@@ -115,8 +120,9 @@ fn shown(state: &ClusterState, what: &str) -> String {
             for (node, member) in state.members() {
                 let alive = member.alive().map_or("none".to_owned(), |alive| alive.to_string());
                 let Incarnation(last) = member.incarnation;
-                writeln!(text, "{node} {} at {}: last {last}, alive {alive}", member.name, member.addresses.mesh)
-                    .unwrap();
+                let leaving = if member.leaving { ", leaving" } else { "" };
+                let Member { name, addresses, .. } = member;
+                writeln!(text, "{node} {name} at {}: last {last}, alive {alive}{leaving}", addresses.mesh).unwrap();
             }
         }
         "placement" => {
@@ -125,6 +131,19 @@ fn shown(state: &ClusterState, what: &str) -> String {
                 writeln!(text, "partition {partition}: {}", ids.join(" ")).unwrap();
             }
         }
+        "moving" => {
+            for (partition, former) in state.moving() {
+                let ids: Vec<String> = former.iter().map(NodeId::to_string).collect();
+                writeln!(text, "partition {partition} from: {}", ids.join(" ")).unwrap();
+            }
+        }
+        "move" => match Layout::of(state).next_move() {
+            Some((partition, replicas)) => {
+                let ids: Vec<String> = replicas.iter().map(NodeId::to_string).collect();
+                writeln!(text, "place {partition} {}", ids.join(" ")).unwrap();
+            }
+            None => text.push_str("nothing to move"),
+        },
         "fences" => {
             for (node, up_to) in state.fences() {
                 writeln!(text, "node {node} up to {up_to}").unwrap();
