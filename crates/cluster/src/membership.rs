@@ -44,7 +44,11 @@ impl ClusterState {
         Ok(ClusterOutcome::Retired { up_to: member.retired })
     }
 
-    pub(crate) fn place(&mut self, partition: PartitionId, replicas: Vec<NodeId>) -> Result<ClusterOutcome, ClusterRefusal> {
+    pub(crate) fn place(
+        &mut self,
+        partition: PartitionId,
+        replicas: Vec<NodeId>,
+    ) -> Result<ClusterOutcome, ClusterRefusal> {
         let distinct: BTreeSet<NodeId> = replicas.iter().copied().collect();
         let known = self.placement.contains_key(&partition);
         let members = replicas.iter().all(|node| self.members.contains_key(node));
@@ -86,7 +90,8 @@ impl ClusterState {
         addresses: NodeAddresses,
     ) -> Result<ClusterOutcome, ClusterRefusal> {
         let mut replaced = None;
-        for (node, member) in self.members.iter().filter(|(_, member)| !member.leaving || member.directory == directory) {
+        for (node, member) in self.members.iter().filter(|(_, member)| !member.leaving || member.directory == directory)
+        {
             match (member.name == name, member.directory == directory) {
                 (true, true) if !member.leaving => return Ok(ClusterOutcome::MemberAdded { node: *node }),
                 (_, true) => return Err(ClusterRefusal::DirectoryTaken { node: *node }),

@@ -3,8 +3,8 @@
 //! and users is checked by whoever proposes them.
 
 use crate::{
-    ClusterChange, ClusterCommand, ClusterOutcome, ClusterRefusal, FormedCluster, Founding, KnownMember, Member, Policy,
-    User,
+    ClusterChange, ClusterCommand, ClusterOutcome, ClusterRefusal, FormedCluster, Founding, KnownMember, Member,
+    Policy, User,
 };
 use rollcall_types::{ClusterTime, Incarnation, LogIndex, NodeId, Owner, PartitionId};
 use serde::{Deserialize, Serialize};

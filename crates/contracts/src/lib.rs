@@ -6,12 +6,14 @@
 
 mod access;
 mod health;
+mod membership;
 mod mesh;
 mod presence_store;
 mod publish;
 
 pub use access::{Account, Admission, AuthError, ConnectPermission, QueryRefusal, Role, SourceAddress};
 pub use health::{LeaseGate, Readiness, ReadinessReport};
+pub use membership::{LeaveError, MemberView, Membership, PartitionView};
 pub use mesh::{CallError, PeerCall, PeerHandler};
 pub use presence_store::{
     ClaimError, ClaimGranted, ConnectionEnding, EndingKind, PresenceStore, StatusAnswer, StatusError, StatusInbox,

@@ -1,7 +1,7 @@
-//! What this node does while it leads: answer heartbeats and retire incarnations (cluster group), bring members into
-//! the cluster group, and give leadership to the replica that should have it (every group).
+//! What this node does while it leads the cluster group: answer heartbeats and retire incarnations. Membership and
+//! placement are walked beside it ([`crate::walk`]).
 
-use crate::metrics::RETIRED;
+use crate::{metrics::RETIRED, walk::Walk};
 use parking_lot::Mutex;
 use rollcall_cluster::{ClusterChange, LeaseTable, LeaseTerms};
 use rollcall_proto::{HeartbeatReply, HeartbeatRequest, heartbeat_reply};
@@ -14,8 +14,6 @@ use tokio_util::sync::CancellationToken;
 const QUORUM_ROUND: Duration = Duration::from_millis(500);
 /// Longest wait for a retirement to be committed before it is proposed again.
 const RETIRE_WITHIN: Duration = Duration::from_millis(1000);
-/// How often leadership and membership are looked at.
-const BALANCE_EVERY: Duration = Duration::from_millis(1000);
 
 /// The leader's duties on this node.
 pub struct LeaderDuties {
@@ -79,10 +77,14 @@ impl LeaderDuties {
         reply(heartbeat_reply::Answer::Acknowledged(true))
     }
 
-    /// Runs until stopped.
+    /// Runs until stopped. Leases are looked at on time whatever a change of membership waits for.
     pub async fn run(&self, stop: CancellationToken) {
+        let walk = Walk::new(Arc::clone(&self.replication));
+        tokio::join!(self.watch_leases(&stop), walk.run(&stop));
+    }
+
+    async fn watch_leases(&self, stop: &CancellationToken) {
         let look = Duration::from_millis(self.terms.tick_interval_ms().max(1));
-        let mut balanced = tokio::time::Instant::now();
         loop {
             tokio::select! {
                 biased;
@@ -90,10 +92,6 @@ impl LeaderDuties {
                 () = tokio::time::sleep(look) => {}
             }
             self.expire().await;
-            if balanced.elapsed() >= BALANCE_EVERY {
-                balanced = tokio::time::Instant::now();
-                self.balance().await;
-            }
         }
     }
 
@@ -123,30 +121,6 @@ impl LeaderDuties {
             match self.replication.cluster().change_in_term(change, term, RETIRE_WITHIN).await {
                 Ok(_) => metrics::counter!(RETIRED).increment(1),
                 Err(error) => tracing::warn!(%node, %error, "retirement not committed yet"),
-            }
-        }
-    }
-
-    async fn balance(&self) {
-        let groups = self.replication.groups();
-        let topology = groups.topology();
-        for (partition, group) in groups.hosted() {
-            let preferred = topology.placement.get(partition).and_then(|replicas| replicas.first().copied());
-            if let Some(preferred) = preferred
-                && preferred != groups.me()
-                && group.handle().is_leader()
-                && groups.mesh().is_connected(preferred)
-            {
-                group.handle().transfer_if_caught_up(preferred).await;
-            }
-        }
-        let cluster = groups.cluster().handle();
-        if cluster.is_leader() {
-            let members = cluster.members();
-            for node in topology.names.keys().filter(|node| !members.contains(node)) {
-                if let Err(error) = cluster.add_learner(*node).await {
-                    tracing::debug!(%node, %error, "learner not added yet");
-                }
             }
         }
     }

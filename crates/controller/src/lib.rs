@@ -12,6 +12,7 @@ mod duties;
 mod gate;
 mod keep;
 pub mod metrics;
+mod walk;
 
 pub use duties::LeaderDuties;
 pub use gate::NodeLeaseGate;

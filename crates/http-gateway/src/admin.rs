@@ -1,24 +1,24 @@
-//! The admin listener: does the process work, may it be sent traffic, and its metrics.
+//! The admin listener: does the process work, may it be sent traffic, its metrics; and the way to the management API.
 
 use crate::{
     config::GatewayParts,
-    error_response::{ADMIN_METHODS, Problem},
+    error_response::{Problem, READ_METHODS},
+    management,
+    response::{json, page},
 };
-use actix_http::{
-    Method, Request, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
-};
+use actix_http::{Method, Request, Response, StatusCode};
 use actix_web::dev::{AppConfig, Service, ServiceFactory};
 use bytes::Bytes;
 use rollcall_contracts::ReadinessReport;
 use serde::Serialize;
 use std::{
-    future::{Ready, ready},
+    future::{Future, Ready, ready},
+    pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
 
 const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Makes the admin service.
@@ -36,26 +36,30 @@ impl ServiceFactory<Request> for AdminFactory {
     type Future = Ready<Result<AdminService, ()>>;
 
     fn new_service(&self, _: AppConfig) -> Self::Future {
-        ready(Ok(AdminService { parts: self.parts.clone() }))
+        ready(Ok(AdminService { parts: Rc::new(self.parts.clone()) }))
     }
 }
 
-/// Answers admin requests; each at once.
+/// Answers admin requests: probes and metrics at once.
 pub(crate) struct AdminService {
-    parts: GatewayParts,
+    parts: Rc<GatewayParts>,
 }
 
 impl Service<Request> for AdminService {
     type Response = Response<Bytes>;
     type Error = actix_web::Error;
-    type Future = Ready<Result<Response<Bytes>, actix_web::Error>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, actix_web::Error>>>>;
 
     fn poll_ready(&self, _: &mut Context<'_>) -> Poll<Result<(), actix_web::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&self, request: Request) -> Self::Future {
-        ready(Ok(self.respond(request.method(), request.path())))
+        if request.path().starts_with(management::PREFIX) {
+            let parts = Rc::clone(&self.parts);
+            return Box::pin(async move { Ok(management::respond(&parts, &request).await) });
+        }
+        Box::pin(ready(Ok(self.respond(request.method(), request.path()))))
     }
 }
 
@@ -75,7 +79,7 @@ impl AdminService {
         };
         match *method {
             Method::GET | Method::HEAD => page(&self.parts),
-            _ => Problem::method_not_allowed(ADMIN_METHODS).response(),
+            _ => Problem::method_not_allowed(READ_METHODS).response(),
         }
     }
 }
@@ -83,15 +87,5 @@ impl AdminService {
 fn readiness(report: &ReadinessReport) -> Response<Bytes> {
     let ready = report.not_ready.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    // Strings and a flag: encoding cannot fail, and the status alone is an answer.
-    let body = serde_json::to_vec(&ReadyBody { ready, reasons: &report.not_ready }).unwrap_or_default();
-    page(status, JSON, Bytes::from(body))
-}
-
-fn page(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
-    let mut response = Response::with_body(status, body);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    json(status, &ReadyBody { ready, reasons: &report.not_ready })
 }

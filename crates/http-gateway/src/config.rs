@@ -1,6 +1,6 @@
 //! What the gateway is started with.
 
-use rollcall_contracts::{Admission, PresenceStore, Readiness};
+use rollcall_contracts::{Admission, Membership, PresenceStore, Readiness};
 use rollcall_types::CLIENT_ID_BYTES_MAX;
 use std::{
     net::{SocketAddr, TcpListener},
@@ -87,6 +87,8 @@ pub struct GatewayParts {
     pub presence: Arc<dyn PresenceStore>,
     /// Credentials, permissions, quota.
     pub admission: Arc<dyn Admission>,
+    /// The members, for the management API.
+    pub membership: Arc<dyn Membership>,
     /// What `/readyz` says.
     pub readiness: Arc<dyn Readiness>,
     /// What `/metrics` says.

@@ -14,8 +14,10 @@ use serde::Serialize;
 
 /// Methods of the status query.
 pub(crate) const STATUS_METHODS: &str = "GET, POST, HEAD, OPTIONS";
-/// Methods of the admin listener.
-pub(crate) const ADMIN_METHODS: &str = "GET, HEAD";
+/// Methods of what is only read on the admin listener.
+pub(crate) const READ_METHODS: &str = "GET, HEAD";
+/// Methods of a member on the admin listener.
+pub(crate) const MEMBER_METHODS: &str = "DELETE";
 
 /// RFC 7617, 2.1: user names and passwords are UTF-8.
 const CHALLENGE: &str = r#"Basic realm="rollcall", charset="UTF-8""#;
@@ -64,7 +66,25 @@ impl Problem {
     );
     /// 404 on the admin listener.
     pub(crate) const NO_SUCH_ADMIN_PAGE: Problem =
-        Problem::new(StatusCode::NOT_FOUND, "not_found", "there are /healthz, /readyz and /metrics");
+        Problem::new(StatusCode::NOT_FOUND, "not_found", "there are /healthz, /readyz, /metrics and /api/v1/");
+    /// 404 below /api/v1/.
+    pub(crate) const NO_SUCH_RESOURCE: Problem = Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there are /api/v1/nodes, /api/v1/nodes/{name} and /api/v1/partitions",
+    );
+    /// 404: no member of that name.
+    pub(crate) const NO_SUCH_NODE: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "unknown_node", "the cluster has no node of that name");
+    /// 409: the last member.
+    pub(crate) const CANNOT_LEAVE: Problem =
+        Problem::new(StatusCode::CONFLICT, "cannot_leave", "the last node that stays cannot leave");
+    /// 403: the account's role does not suffice.
+    pub(crate) const ROLE_TOO_LOW: Problem =
+        Problem::new(StatusCode::FORBIDDEN, "role_too_low", "reading needs role viewer, changing needs role operator");
+    /// 503 of a change.
+    pub(crate) const NO_QUORUM: Problem =
+        Problem::unavailable("no_quorum", "no quorum confirmed the change in time; whether it was made is unknown");
     /// 408: the body did not arrive in time.
     pub(crate) const BODY_TOO_SLOW: Problem =
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the request body did not arrive in time");

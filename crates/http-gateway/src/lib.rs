@@ -16,8 +16,10 @@ mod error;
 mod error_response;
 mod gateway;
 mod in_runtime;
+mod management;
 mod metrics;
 mod request_body;
+mod response;
 mod status;
 mod tls;
 

@@ -1,9 +1,10 @@
-//! The accepting side: the door that lets nothing but hello pass before the proof, and the three calls behind it.
+//! The accepting side: the door that lets nothing but hello pass before the proof, and the four calls behind it.
 
 use crate::{
     batches::{Backlog, Batches, ReplyBatches},
     connection::{Caller, Session},
     inbound::Inbound,
+    join,
     limits::{
         CLUSTER_NAME_BYTES_MAX, HELLO_BYTES_MAX, HELLO_REPLY_BYTES_MAX, HELLO_REQUEST_BYTES_MAX, MESSAGE_BYTES_MAX,
         REPLY_QUEUE_MAX,
@@ -13,7 +14,8 @@ use crate::{
 };
 use bytes::Bytes;
 use rollcall_proto::{
-    Claim, FrameBatch, HelloReply, HelloRequest, PROTOCOL_VERSION, SnapshotChunk, SnapshotReply, Welcome, hello_reply,
+    Claim, FrameBatch, HelloReply, HelloRequest, JoinReply, JoinRequest, PROTOCOL_VERSION, SnapshotChunk,
+    SnapshotReply, Welcome, hello_reply,
     mesh_server::{Mesh as MeshService, MeshServer},
 };
 use rollcall_types::NodeId;
@@ -26,6 +28,7 @@ use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming, body::Body, codegen::BoxFuture, codegen::Service, codegen::http};
 
 const HELLO_PATH: &str = "/rollcall.mesh.v1.Mesh/Hello";
+const JOIN_PATH: &str = "/rollcall.mesh.v1.Mesh/Join";
 
 /// Decides by connection and path before anything is decoded, so that the large messages are for peers only.
 #[derive(Clone)]
@@ -62,6 +65,8 @@ impl Service<http::Request<Body>> for Door {
             return self.hello.call(request);
         }
         match request.extensions().get::<Arc<Session>>().and_then(|session| session.caller()) {
+            // As small as a hello, so its bounds serve for both.
+            Some(_) if request.uri().path() == JOIN_PATH => self.hello.call(request),
             Some(Caller::Peer(_)) => self.links.call(request),
             Some(Caller::Asker) | None => {
                 let refusal = Status::unauthenticated("this connection has not said hello as a peer");
@@ -71,7 +76,7 @@ impl Service<http::Request<Body>> for Door {
     }
 }
 
-/// The three calls.
+/// The four calls.
 pub(crate) struct Endpoint {
     local: Arc<Local>,
 }
@@ -128,6 +133,13 @@ impl MeshService for Endpoint {
             }
         };
         Ok(Response::new(HelloReply { step: Some(step) }))
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
+        if session(&request)?.caller().is_none() {
+            return Err(Status::unauthenticated("this connection has not said hello"));
+        }
+        join::answer(&self.local, request.into_inner()).await.map(Response::new)
     }
 
     async fn link(&self, request: Request<Streaming<FrameBatch>>) -> Result<Response<ReplyBatches>, Status> {

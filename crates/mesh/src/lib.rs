@@ -12,6 +12,7 @@ mod connection;
 mod dial;
 mod endpoint;
 mod inbound;
+mod join;
 mod limits;
 mod link;
 mod listen;
@@ -26,6 +27,7 @@ mod tls;
 
 pub use config::{ConfigError, Listen, MeshConfig, MeshTls, NodeIdentity};
 pub use dial::{Resolve, SystemResolver};
+pub use join::JoinHandler;
 pub use limits::{
     CALL_DEADLINE_MAX, CALL_QUEUE_MAX_DEFAULT, HELLO_BYTES_MAX, LANE_QUEUE_MAX, LANES_PER_LINK_MAX, PAYLOAD_BYTES_MAX,
     SNAPSHOT_BYTES_MAX, SNAPSHOT_HEAD_BYTES_MAX, SNAPSHOT_PIECE_BYTES_MAX,

@@ -3,6 +3,7 @@
 use crate::{
     config::{ConfigError, Listen, MeshConfig, MeshTls},
     dial,
+    join::{self, JoinHandler},
     limits::{CALL_DEADLINE_MAX, SHUTDOWN_WAIT},
     link::Answer,
     listen,
@@ -122,6 +123,13 @@ impl Mesh {
         }
     }
 
+    /// Sets who decides about new members; the first one counts.
+    pub fn set_join_handler(&self, handler: Arc<dyn JoinHandler>) {
+        if self.local.joins.set(handler).is_err() {
+            tracing::error!("the join handler is set already");
+        }
+    }
+
     /// The peers to keep links to, with the `host:port` to dial. Those no longer named are let go; an address that has
     /// changed counts from the next dial on, which comes at once when there is no link.
     pub fn set_peers(&self, peers: BTreeMap<NodeId, String>) {
@@ -154,6 +162,18 @@ impl Mesh {
                 Err(CallError::Unreachable(format!("{address} gave no hello within {} ms", deadline.as_millis())))
             }
         }
+    }
+
+    /// Asks whoever answers at `host:port` to become a member, within the deadline. Both sides prove the cluster secret.
+    ///
+    /// # Errors
+    /// `Refused` with the peer's sentence, `Unreachable` when nobody was asked, `Unknown` when the answer is missing;
+    /// asking again is harmless.
+    pub async fn join(&self, address: &str, request: Bytes, deadline: Duration) -> Result<Bytes, CallError> {
+        let deadline = deadline.min(CALL_DEADLINE_MAX);
+        let asking = async { join::ask(dial::dial(&self.local, address, None).await?, request).await };
+        let late = || CallError::Unknown(format!("{address} gave no answer within {} ms", deadline.as_millis()));
+        tokio::time::timeout(deadline, asking).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// Asks a peer and waits for the answer until the deadline.

@@ -35,6 +35,12 @@ pub enum StartError {
         /// What it says.
         value: String,
     },
+    /// The cluster counts this node no more.
+    #[error(
+        "this node has left the cluster, or was replaced by another of its name: remove its data_dir if it is to join \
+         again"
+    )]
+    Departed,
     /// The node was told to stop while it started.
     #[error("stopped while starting")]
     Stopped,

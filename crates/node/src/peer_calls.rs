@@ -32,6 +32,11 @@ impl PeerCalls {
         let _ = self.parts.set(parts);
     }
 
+    /// What is replicated on this node, once it runs.
+    pub(crate) fn replication(&self) -> Result<&Replication, String> {
+        Ok(&self.parts()?.replication)
+    }
+
     fn parts(&self) -> Result<&Parts, String> {
         self.parts.get().ok_or_else(|| "this node is starting".to_owned())
     }

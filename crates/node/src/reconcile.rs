@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use rollcall_broker::Broker;
 use rollcall_contracts::PresenceStore as _;
 use rollcall_raft::Replication;
-use rollcall_types::{ClientId, Epoch, Owner};
-use std::{sync::Arc, time::Duration};
+use rollcall_types::{ClientId, Epoch, Owner, PartitionId};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 /// Rounds of comparison in one lease.
@@ -42,17 +42,19 @@ pub(crate) async fn run(
 async fn claims(replication: &Replication, owner: Owner, held: &[(ClientId, Epoch)]) -> Option<Vec<(ClientId, Epoch)>> {
     let groups = replication.groups();
     let mut claims = Vec::with_capacity(held.len());
-    for (partition, group) in groups.hosted() {
+    let hosted = groups.hosted();
+    let here: BTreeSet<PartitionId> =
+        hosted.keys().copied().filter(|partition| groups.answering_replica_of(*partition).is_some()).collect();
+    for (partition, hosted) in hosted.iter().filter(|(partition, _)| here.contains(partition)) {
         if !replication.caught_up(*partition).await {
             return None;
         }
-        let applied = group.replica().read();
+        let applied = hosted.replica().read();
         claims.extend(applied.state.claims_of(owner).map(|(client_id, epoch)| (client_id.clone(), epoch)));
     }
-    // Partitions without a replica here: each socket is asked about.
+    // Partitions that are not answered from here: each socket is asked about.
     let name = groups.name_of(owner.node);
-    let elsewhere: Vec<_> =
-        held.iter().filter(|(id, _)| !groups.hosted().contains_key(&groups.partition_of(id))).collect();
+    let elsewhere: Vec<_> = held.iter().filter(|(id, _)| !here.contains(&groups.partition_of(id))).collect();
     for some in elsewhere.chunks(QUESTIONS_AT_ONCE) {
         let answers = join_all(some.iter().map(|(id, _)| replication.presence().status(id.clone()))).await;
         for ((client_id, epoch), answer) in some.iter().zip(answers) {

@@ -3,7 +3,7 @@
 //! A term begins with a registration at the cluster group, opens the MQTT listeners when the first heartbeat is
 //! acknowledged, and ends with the lease: then every socket is closed at once, and the node registers anew.
 
-use crate::{readiness::NodeReadiness, reconcile};
+use crate::{errors::StartError, members, readiness::NodeReadiness, reconcile};
 use rollcall_broker::Broker;
 use rollcall_cluster::{ClusterChange, ClusterOutcome, ClusterRefusal, DirectoryId, LeaseTerms, NodeAddresses};
 use rollcall_controller::{LeaderDuties, LeaseEnd, NodeLeaseGate, keep_lease};
@@ -40,24 +40,63 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Serves term after term until told to stop, then drains.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    /// Serves term after term until told to stop, or to leave; then drains.
+    ///
+    /// # Errors
+    /// When the cluster counts this node no more.
+    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
         let mut listeners = None;
-        while !stop.is_cancelled() {
-            let Some(incarnation) = self.register(&stop).await else { break };
-            let owner = Owner { node: self.replication.groups().me(), incarnation };
-            tracing::info!(%incarnation, "a serving term begins");
-            let end = self.term(owner, &mut listeners, &stop).await;
-            self.readiness.serving(false);
-            match end {
-                LeaseEnd::Stopped => break,
-                LeaseEnd::RanOut => tracing::warn!(%incarnation, "lease over, all clients were hung up"),
-                LeaseEnd::Retired => tracing::warn!(%incarnation, "retired by the cluster, all clients were hung up"),
+        let quit = stop.child_token();
+        let mut result = Ok(());
+        let mut served = false;
+        let leaving = async {
+            members::told_to_leave(&self.replication).await;
+            tracing::info!("this node is to leave: its clients are asked to go elsewhere");
+            quit.cancel();
+            std::future::pending::<()>().await;
+        };
+        let serving = async {
+            while !quit.is_cancelled() {
+                let incarnation = match self.register(&quit).await {
+                    Ok(Some(incarnation)) => incarnation,
+                    Ok(None) => break,
+                    Err(error) => return Err(error),
+                };
+                served = true;
+                let owner = Owner { node: self.replication.groups().me(), incarnation };
+                tracing::info!(%incarnation, "a serving term begins");
+                let end = self.term(owner, &mut listeners, &quit).await;
+                self.readiness.serving(false);
+                match end {
+                    LeaseEnd::Stopped => break,
+                    LeaseEnd::RanOut => tracing::warn!(%incarnation, "lease over, all clients were hung up"),
+                    LeaseEnd::Retired => {
+                        tracing::warn!(%incarnation, "retired by the cluster, all clients were hung up")
+                    }
+                }
             }
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            served = serving => result = served,
+            () = leaving => {}
         }
         if let Some(listeners) = listeners {
             listeners.shutdown().await;
         }
+        if result.is_ok() && !stop.is_cancelled() && !served && members::has_departed(&self.replication) {
+            return Err(StartError::Departed);
+        }
+        if result.is_ok() && !stop.is_cancelled() {
+            // Its replicas go on until others have taken them over.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = members::departed(&self.replication) => tracing::info!("this node has left the cluster"),
+            }
+        }
+        result
     }
 
     /// Opens the listening sockets; the workers behind them live as long as the process.
@@ -72,8 +111,8 @@ impl Serving {
         }
     }
 
-    /// Asks for the next incarnation until there is one; `None` when told to stop.
-    async fn register(&self, stop: &CancellationToken) -> Option<Incarnation> {
+    /// Asks for the next incarnation until there is one; `None` when told to stop or to leave.
+    async fn register(&self, stop: &CancellationToken) -> Result<Option<Incarnation>, StartError> {
         let node = self.replication.groups().me();
         let mut after = self.replication.groups().cluster().replica().read().state.last_incarnation(node);
         loop {
@@ -85,11 +124,13 @@ impl Serving {
             };
             let outcome = tokio::select! {
                 biased;
-                () = stop.cancelled() => return None,
+                () = stop.cancelled() => return Ok(None),
                 outcome = self.replication.cluster().change(&change, REGISTER_WITHIN) => outcome,
             };
             match outcome {
-                Ok(ClusterOutcome::Registered { incarnation }) => return Some(incarnation),
+                Ok(ClusterOutcome::Registered { incarnation }) => return Ok(Some(incarnation)),
+                Ok(ClusterOutcome::Refused(ClusterRefusal::UnknownMember { .. })) => return Err(StartError::Departed),
+                Ok(ClusterOutcome::Refused(ClusterRefusal::Leaving { .. })) => return Ok(None),
                 // An earlier try of ours may have been applied unseen; it serves nobody, so go on from it.
                 Ok(ClusterOutcome::Refused(ClusterRefusal::NotTheLast { last })) => {
                     after = last;
@@ -100,7 +141,7 @@ impl Serving {
             }
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return None,
+                () = stop.cancelled() => return Ok(None),
                 () = tokio::time::sleep(REGISTER_PAUSE) => {}
             }
         }

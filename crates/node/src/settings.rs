@@ -138,6 +138,7 @@ pub(crate) fn addresses(config: &Config) -> NodeAddresses {
         mqtt: at(config.listeners.mqtt),
         http: at(config.listeners.http),
         admin: at(config.listeners.admin),
+        zone: Some(config.node.zone.clone()).filter(|zone| !zone.is_empty()),
     }
 }
 

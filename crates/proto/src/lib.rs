@@ -11,11 +11,11 @@ mod generated {
 
 pub use generated::{
     Claim, ClaimEnded, ConfirmTermReply, ConfirmTermRequest, DeliverRequest, Frame, FrameBatch, HeartbeatReply,
-    HeartbeatRequest, HelloReply, HelloRequest, Kind, KnownStatus, ProposeReply, ProposeRequest, ReadFeedReply,
-    ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk, ReadPointReply, ReadPointRequest, Reply, Request,
-    SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest, TermOf, Welcome, frame,
-    heartbeat_reply, hello_reply, mesh_client, mesh_server, propose_reply, read_point_answer, reply, snapshot_chunk,
-    snapshot_reply,
+    HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, KnownStatus, ProposeReply,
+    ProposeRequest, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk, ReadPointReply,
+    ReadPointRequest, Reply, Request, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest,
+    TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply, mesh_client, mesh_server, propose_reply,
+    read_point_answer, reply, snapshot_chunk, snapshot_reply,
 };
 
 /// The version of the mesh protocol this program speaks. A peer that names another one is refused.

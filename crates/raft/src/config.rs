@@ -41,6 +41,8 @@ impl Default for GroupsConfig {
 /// How often a proposal is forwarded: from the node where it began to the leader. Who receives it and does not lead
 /// answers with the leader's name.
 pub(crate) const FORWARD_HOPS_MAX: u32 = 1;
+/// Pause before a replica that could not be opened is tried again.
+pub(crate) const HOSTING_RETRY: Duration = Duration::from_secs(1);
 /// Most operations in one batch of one node.
 pub(crate) const BATCH_OPERATIONS_MAX: usize = 512;
 /// The largest operation, in bytes: what a claim may carry.

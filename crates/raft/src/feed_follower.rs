@@ -61,7 +61,7 @@ pub(crate) async fn follow(
 
 /// The entries after the cursor; waits for the first, within a bound. Without a cursor: where the feed ends now.
 async fn next(groups: &Arc<Groups>, partition: PartitionId, cursor: Option<FeedPosition>) -> Option<Read> {
-    if groups.hosted().contains_key(&partition) {
+    if groups.answering_replica_of(partition).is_some() {
         return read_here(groups, partition, cursor, FEED_WAIT).await;
     }
     let group = GroupId::partition(partition);
@@ -93,12 +93,12 @@ async fn read_here(
     cursor: Option<FeedPosition>,
     wait: Duration,
 ) -> Option<Read> {
-    let group = groups.hosted().get(&partition)?;
-    let mut watch = group.replica.watch();
+    let hosted = groups.answering_replica_of(partition)?;
+    let mut watch = hosted.replica().watch();
     let until = tokio::time::Instant::now() + wait;
     loop {
         watch.borrow_and_update();
-        let read = look(&group.replica.read().state, cursor);
+        let read = look(&hosted.replica().read().state, cursor);
         if read.gap || !read.entries.is_empty() || cursor.is_none() {
             return Some(read);
         }

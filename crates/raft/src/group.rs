@@ -7,7 +7,7 @@ use crate::{
     replica::{AnyReplica, Replica, Replicated},
 };
 use openraft::{
-    Raft, ServerState, SnapshotPolicy,
+    ChangeMembers, Raft, ServerState, SnapshotPolicy,
     async_runtime::watch::WatchReceiver as _,
     errors::{InitializeError, RaftError},
 };
@@ -154,6 +154,14 @@ impl GroupHandle {
             .collect()
     }
 
+    /// Whether this node votes in the present configuration.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().voter_ids().any(|id| id == self.me.0)
+    }
+
     /// All members, learners included.
     #[must_use]
     pub fn members(&self) -> BTreeSet<NodeId> {
@@ -195,6 +203,54 @@ impl GroupHandle {
             .await
             .map(|_| ())
             .map_err(|e| e.to_string())
+    }
+
+    /// Makes these members the voters, through a joint configuration. Former voters go on as learners or are no members
+    /// any more. Ends a joint configuration that an earlier leader left behind, too.
+    ///
+    /// # Errors
+    /// When this node does not lead, one of them is no member yet, or a change is under way.
+    pub async fn set_voters(&self, voters: &BTreeSet<NodeId>, former_stay_learners: bool) -> Result<(), String> {
+        let ids: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
+        self.raft.change_membership(ids, former_stay_learners).await.map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    /// Removes members that do not vote.
+    ///
+    /// # Errors
+    /// When this node does not lead, or one of them votes.
+    pub async fn remove_learners(&self, nodes: &BTreeSet<NodeId>) -> Result<(), String> {
+        let ids: BTreeSet<u64> = nodes.iter().map(|node| node.0).collect();
+        self.raft.change_membership(ChangeMembers::RemoveNodes(ids), false).await.map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    /// How many entries a member is known to lack; `None` when nothing is known, or this node does not lead.
+    #[must_use]
+    pub fn lag_of(&self, node: NodeId) -> Option<u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.state != ServerState::Leader {
+            return None;
+        }
+        let matched = metrics.replication.as_ref()?.get(&node.0)?.as_ref()?.index;
+        Some(metrics.last_log_index.unwrap_or(0).saturating_sub(matched))
+    }
+
+    /// Whether the present configuration is committed and applied here.
+    #[must_use]
+    pub fn configuration_is_committed(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let configured = metrics.membership_config.log_id().as_ref().map(|id| id.index);
+        let applied = metrics.last_applied.as_ref().map(|id| id.index);
+        configured.is_some() && applied >= configured
+    }
+
+    /// Stops the Raft instance.
+    pub(crate) async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(group = %self.id, %error, "raft did not end in order");
+        }
     }
 
     /// Asks the group to be led by `to`, if that replica has all of the log. `false` when it lags or this node does

@@ -3,11 +3,11 @@
 use crate::{
     config::GroupsConfig,
     group::{Group, GroupError, GroupHandle},
+    hosting::Hosted,
 };
 use arc_swap::ArcSwap;
 use rollcall_cluster::ClusterState;
 use rollcall_mesh::Mesh;
-use rollcall_presence::{PartitionLimits, PartitionState};
 use rollcall_storage::Store;
 use rollcall_types::{ClientId, GroupId, NodeId, NodeName, PartitionId, partition_of};
 use std::{
@@ -27,6 +27,8 @@ pub struct Topology {
     pub cluster_voters: BTreeSet<NodeId>,
     /// Replicas of each partition.
     pub placement: BTreeMap<PartitionId, Vec<NodeId>>,
+    /// Former replicas that may still lead a partition on its way to its placement.
+    pub former: BTreeMap<PartitionId, BTreeSet<NodeId>>,
     /// Names of all members.
     pub names: BTreeMap<NodeId, NodeName>,
 }
@@ -36,7 +38,7 @@ pub struct Groups {
     me: NodeId,
     config: GroupsConfig,
     cluster: Group<ClusterState>,
-    hosted: BTreeMap<PartitionId, Group<PartitionState>>,
+    hosted: ArcSwap<BTreeMap<PartitionId, Arc<Hosted>>>,
     topology: ArcSwap<Topology>,
     hints: Vec<AtomicU64>,
     turn: AtomicUsize,
@@ -44,11 +46,11 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// Opens and starts the cluster group and every partition group placed on this node.
+    /// Opens and starts the cluster group. Partition groups follow one by one.
     ///
     /// # Errors
     /// When a log, vote or snapshot cannot be used, or the timings are wrong.
-    pub async fn start(
+    pub(crate) async fn start(
         me: NodeId,
         topology: Topology,
         store: &Store,
@@ -56,21 +58,12 @@ impl Groups {
         config: GroupsConfig,
     ) -> Result<Arc<Self>, GroupError> {
         let cluster = Group::start(GroupId::CLUSTER, me, ClusterState::default(), store, &mesh, &config).await?;
-        let mut hosted = BTreeMap::new();
-        for (&partition, replicas) in &topology.placement {
-            if replicas.contains(&me) {
-                let limits = PartitionLimits { feed_entries_max: config.feed_entries_max };
-                let state = PartitionState::new(partition, limits);
-                let group = Group::start(GroupId::partition(partition), me, state, store, &mesh, &config).await?;
-                hosted.insert(partition, group);
-            }
-        }
         let hints = (0..topology.partitions).map(|_| AtomicU64::new(0)).collect();
         Ok(Arc::new(Groups {
             me,
             config,
             cluster,
-            hosted,
+            hosted: ArcSwap::default(),
             topology: ArcSwap::from_pointee(topology),
             hints,
             turn: AtomicUsize::new(0),
@@ -102,10 +95,43 @@ impl Groups {
         &self.cluster
     }
 
-    /// The partition groups that have a replica here.
+    /// The partition groups that have a replica here, as they are now.
     #[must_use]
-    pub fn hosted(&self) -> &BTreeMap<PartitionId, Group<PartitionState>> {
-        &self.hosted
+    pub fn hosted(&self) -> Arc<BTreeMap<PartitionId, Arc<Hosted>>> {
+        self.hosted.load_full()
+    }
+
+    /// The replica of a partition here, whether or not it takes part in answering.
+    #[must_use]
+    pub fn replica_of(&self, partition: PartitionId) -> Option<Arc<Hosted>> {
+        self.hosted.load().get(&partition).cloned()
+    }
+
+    /// The replica of a partition here, if questions are to be answered from it: it votes, so it keeps up, and it is to
+    /// stay. One that still learns, or is on its way out, would only make the question wait.
+    #[must_use]
+    pub fn answering_replica_of(&self, partition: PartitionId) -> Option<Arc<Hosted>> {
+        let stays = self.topology.load().placement.get(&partition).is_some_and(|r| r.contains(&self.me));
+        self.replica_of(partition).filter(|hosted| stays && hosted.handle().votes())
+    }
+
+    /// Notes that a partition has a replica here from now on.
+    pub(crate) fn opened(&self, partition: PartitionId, hosted: &Arc<Hosted>) {
+        self.hosted.rcu(|present| {
+            let mut next = BTreeMap::clone(present);
+            next.insert(partition, Arc::clone(hosted));
+            next
+        });
+    }
+
+    /// Takes a partition's replica out of use.
+    pub(crate) fn taken_out(&self, partition: PartitionId) -> Option<Arc<Hosted>> {
+        let before = self.hosted.rcu(|present| {
+            let mut next = BTreeMap::clone(present);
+            next.remove(&partition);
+            next
+        });
+        before.get(&partition).cloned()
     }
 
     /// Where the replicas are.
@@ -114,8 +140,8 @@ impl Groups {
         self.topology.load_full()
     }
 
-    /// Replaces what is known of names and addresses.
-    pub fn set_topology(&self, topology: Topology) {
+    /// Replaces what is known of names and replicas.
+    pub(crate) fn set_topology(&self, topology: Topology) {
         self.topology.store(Arc::new(topology));
     }
 
@@ -133,37 +159,51 @@ impl Groups {
 
     /// The handle of a group with a replica here.
     #[must_use]
-    pub fn handle(&self, group: GroupId) -> Option<&Arc<GroupHandle>> {
+    pub fn handle(&self, group: GroupId) -> Option<Arc<GroupHandle>> {
         match group.as_partition() {
-            None => Some(&self.cluster.handle),
-            Some(partition) => self.hosted.get(&partition).map(|g| &g.handle),
+            None => Some(Arc::clone(&self.cluster.handle)),
+            Some(partition) => self.replica_of(partition).map(|hosted| Arc::clone(hosted.handle())),
         }
     }
 
-    /// Every group with a replica here.
-    pub fn handles(&self) -> impl Iterator<Item = &Arc<GroupHandle>> {
-        std::iter::once(&self.cluster.handle).chain(self.hosted.values().map(|g| &g.handle))
+    /// Every group with a replica here, the cluster group first.
+    #[must_use]
+    pub fn handles(&self) -> Vec<Arc<GroupHandle>> {
+        let hosted = self.hosted.load();
+        let partitions = hosted.values().map(|hosted| Arc::clone(hosted.handle()));
+        std::iter::once(Arc::clone(&self.cluster.handle)).chain(partitions).collect()
     }
 
     /// Whom to ask first about a group: its leader by this node's belief, else one replica after the other. `None`
     /// while a replica here knows no leader.
     #[must_use]
     pub fn whom_to_ask(&self, group: GroupId) -> Option<NodeId> {
-        if let Some(handle) = self.handle(group) {
-            return handle.leader();
+        let Some(partition) = group.as_partition() else {
+            // Fed by nobody yet, or no more: any other member knows who leads.
+            let others = || self.topology.load().names.keys().copied().filter(|node| *node != self.me).collect();
+            return self.cluster.handle.leader().or_else(|| self.one_of(others()));
+        };
+        if let Some(hosted) = self.answering_replica_of(partition) {
+            return hosted.handle().leader();
         }
-        let partition = group.as_partition()?;
         let hint = self.hints.get(usize::from(partition.0))?.load(Ordering::Relaxed);
         if hint != 0 {
             return Some(NodeId(hint));
         }
         let topology = self.topology.load();
-        let replicas = topology.placement.get(&partition)?;
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        replicas.get(turn % replicas.len().max(1)).copied()
+        let replicas = topology.placement.get(&partition).into_iter().flatten();
+        let former = topology.former.get(&partition).into_iter().flatten();
+        let others: Vec<NodeId> = replicas.chain(former).copied().filter(|node| *node != self.me).collect();
+        self.one_of(others)
     }
 
-    /// Notes who leads a partition without a replica here; `None` to forget it.
+    /// One after the other, over all calls.
+    fn one_of(&self, nodes: Vec<NodeId>) -> Option<NodeId> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        nodes.get(turn % nodes.len().max(1)).copied()
+    }
+
+    /// Notes who leads a partition that is not answered from a replica here; `None` to forget it.
     pub fn note_leader(&self, group: GroupId, leader: Option<NodeId>) {
         if let Some(partition) = group.as_partition()
             && let Some(hint) = self.hints.get(usize::from(partition.0))
@@ -172,12 +212,8 @@ impl Groups {
         }
     }
 
-    /// Stops every group's Raft instance.
-    pub async fn shutdown(&self) {
-        for handle in self.handles() {
-            if let Err(error) = handle.raft.shutdown().await {
-                tracing::warn!(group = %handle.id, %error, "raft did not end in order");
-            }
-        }
+    /// Stops the cluster group's Raft instance.
+    pub(crate) async fn shutdown(&self) {
+        self.cluster.handle.shutdown().await;
     }
 }

@@ -6,14 +6,15 @@
 use crate::{
     config::{HOUSEKEEPING_EVERY, HOUSEKEEPING_LIMIT},
     groups::Groups,
+    hosting::Hosted,
     metrics::{APPLIED_INDEX, Metrics, RAFT_LEADER},
-    proposer::{ProposeAnswer, Proposer},
+    proposer::ProposeAnswer,
 };
 use rollcall_presence::{
     Housekeeping, PartitionState,
     invariants::{InvariantWatch, check_cheap},
 };
-use rollcall_types::{ClusterTime, GroupId, PartitionId};
+use rollcall_types::{ClusterTime, GroupId};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -54,22 +55,16 @@ pub(crate) async fn watch_cluster_group(groups: Arc<Groups>, stop: CancellationT
 }
 
 /// Runs until stopped. Somebody must own it.
-pub(crate) async fn run(
-    groups: Arc<Groups>,
-    partition: PartitionId,
-    proposer: Proposer,
-    metrics: Metrics,
-    stop: CancellationToken,
-) {
-    let Some(group) = groups.hosted().get(&partition) else { return };
-    let gauges = Gauges::new(GroupId::partition(partition));
+pub(crate) async fn run(groups: Arc<Groups>, hosted: Arc<Hosted>, metrics: Metrics, stop: CancellationToken) {
+    let group = &hosted.group;
+    let gauges = Gauges::new(group.handle.id);
     let mut cluster = groups.cluster().replica.watch();
     let mut invariants = InvariantWatch::new(&group.replica.read().state);
     loop {
         // A change of the cluster state may be a death: look at once.
         tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return gauges.set(false, group.replica.position().index),
             _ = cluster.changed() => {}
             () = tokio::time::sleep(HOUSEKEEPING_EVERY) => {}
         }
@@ -93,7 +88,7 @@ pub(crate) async fn run(
             continue;
         }
         let fences = steps.iter().filter(|s| matches!(s, Housekeeping::Fence { .. })).count();
-        if let ProposeAnswer::Outcomes(_) = proposer.housekeep(steps).await {
+        if let ProposeAnswer::Outcomes(_) = hosted.proposer.housekeep(steps).await {
             metrics.fences.increment(fences as u64);
         }
     }

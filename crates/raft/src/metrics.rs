@@ -12,6 +12,8 @@ pub const COMMIT_SECONDS: &str = "rollcall_raft_commit_seconds";
 pub const RAFT_LEADER: &str = "rollcall_raft_leader";
 /// Index of the last entry applied here.
 pub const APPLIED_INDEX: &str = "rollcall_raft_applied_index";
+/// Partitions that have a replica here.
+pub const PARTITION_REPLICAS: &str = "rollcall_partition_replicas";
 /// Fences proposed by partition leaders on this node and applied.
 pub const FENCES: &str = "rollcall_fences_total";
 /// Violations of an invariant found in a partition's state.

@@ -7,7 +7,7 @@ use crate::{
     },
     groups::Groups,
     payload,
-    proposer::{ProposeAnswer, Proposer},
+    proposer::ProposeAnswer,
     weight::operation_bytes,
 };
 use bytes::Bytes;
@@ -73,7 +73,6 @@ pub(crate) struct OperationQueue {
     pub(crate) partition: PartitionId,
     pub(crate) owner: Owner,
     pub(crate) groups: Arc<Groups>,
-    pub(crate) proposer: Option<Proposer>,
     pub(crate) outstanding: Arc<Outstanding>,
     pub(crate) stop: CancellationToken,
 }
@@ -181,8 +180,8 @@ impl OperationQueue {
 
     async fn propose(&self, to: NodeId, batch: &Batch, encoded: &Bytes) -> ProposeAnswer {
         if to == self.groups.me() {
-            let Some(proposer) = &self.proposer else { return ProposeAnswer::Unavailable };
-            let proposed = proposer.propose(batch.clone());
+            let Some(hosted) = self.groups.replica_of(self.partition) else { return ProposeAnswer::Unavailable };
+            let proposed = hosted.proposer.propose(batch.clone());
             return tokio::time::timeout(PROPOSE_TRY, proposed).await.unwrap_or(ProposeAnswer::Unavailable);
         }
         let request = Bytes::from(ProposeRequest { hops: FORWARD_HOPS_MAX, command: encoded.clone() }.encode_to_vec());

@@ -5,7 +5,6 @@ use crate::{
     config::OPERATION_BYTES_MAX,
     groups::Groups,
     operations::{OperationQueue, Outstanding, Queued},
-    proposer::Proposer,
     reader::Reader,
     weight::claim_bytes,
 };
@@ -15,7 +14,6 @@ use rollcall_contracts::{ClaimError, ClaimGranted, PresenceStore, StatusAnswer, 
 use rollcall_presence::ClaimDetails;
 use rollcall_types::{ClientId, DisconnectReason, Epoch, Owner, PartitionId};
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,7 +24,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub struct PresenceClient {
     groups: Arc<Groups>,
     reader: Arc<Reader>,
-    proposers: BTreeMap<PartitionId, Proposer>,
     serving: ArcSwapOption<Serving>,
 }
 
@@ -39,8 +36,8 @@ struct Serving {
 }
 
 impl PresenceClient {
-    pub(crate) fn new(groups: Arc<Groups>, reader: Arc<Reader>, proposers: BTreeMap<PartitionId, Proposer>) -> Self {
-        PresenceClient { groups, reader, proposers, serving: ArcSwapOption::empty() }
+    pub(crate) fn new(groups: Arc<Groups>, reader: Arc<Reader>) -> Self {
+        PresenceClient { groups, reader, serving: ArcSwapOption::empty() }
     }
 
     /// Begins to serve as this incarnation: numbers start at 1 on every partition.
@@ -55,7 +52,6 @@ impl PresenceClient {
                     partition,
                     owner,
                     groups: Arc::clone(&self.groups),
-                    proposer: self.proposers.get(&partition).cloned(),
                     outstanding: Arc::clone(&outstanding),
                     stop: stop.clone(),
                 };

@@ -90,7 +90,7 @@ impl ReadPoints {
     async fn applied_in_term(&self, group: GroupId, term: u64, until: Instant) -> Option<Position> {
         let mut watch = match group.as_partition() {
             None => self.groups.cluster().replica.watch(),
-            Some(partition) => self.groups.hosted().get(&partition)?.replica.watch(),
+            Some(partition) => self.groups.replica_of(partition)?.replica().watch(),
         };
         let now = *watch.borrow_and_update();
         if now.term == term {

@@ -5,6 +5,7 @@
 use crate::{
     config::{QUESTIONS_PER_ROUND_MAX, QUESTIONS_WAITING_MAX, READ_TRY, RETRY_PAUSE},
     groups::Groups,
+    hosting::Hosted,
     metrics::Metrics,
     pace::Pace,
     read_point::{Ask, PointAnswer, ReadPoints},
@@ -72,7 +73,7 @@ impl Reader {
     pub(crate) async fn caught_up(&self, partition: PartitionId) -> bool {
         // Any question will do; only its read point counts.
         let Ok(client_id) = ClientId::new("-") else { return false };
-        self.inner.groups.hosted().contains_key(&partition) && self.ask(partition, client_id).await.is_ok()
+        self.inner.groups.answering_replica_of(partition).is_some() && self.ask(partition, client_id).await.is_ok()
     }
 
     /// Asks; answers within the status deadline, or says that it cannot.
@@ -155,7 +156,7 @@ impl Inner {
             let mut here: BTreeMap<PartitionId, Vec<Question>> = BTreeMap::new();
             let mut there: Vec<Question> = Vec::new();
             for question in waiting.drain(..) {
-                if self.groups.hosted().contains_key(&question.partition) {
+                if self.groups.answering_replica_of(question.partition).is_some() {
                     here.entry(question.partition).or_default().push(question);
                 } else {
                     there.push(question);
@@ -201,18 +202,18 @@ impl Inner {
     }
 
     fn read_at(self: &Arc<Self>, partition: PartitionId, index: u64, questions: Vec<Question>, outbox: &mut Outbox) {
-        let Some(group) = self.groups.hosted().get(&partition) else { return self.again(questions) };
-        if group.replica.position().index >= index {
-            self.answer_all(partition, questions, outbox);
+        let Some(hosted) = self.groups.answering_replica_of(partition) else { return self.again(questions) };
+        if hosted.replica().position().index >= index {
+            self.answer_all(partition, &hosted, questions, outbox);
             return;
         }
         let Some(until) = questions.iter().map(|q| q.until).max() else { return };
-        let mut watch = group.replica.watch();
+        let mut watch = hosted.replica().watch();
         let inner = Arc::clone(self);
         self.tasks.spawn(async move {
             let reached = tokio::time::timeout_at(until, watch.wait_for(|p| p.index >= index)).await;
             if matches!(reached, Ok(Ok(_))) {
-                inner.answer_all(partition, questions, &mut Outbox::default());
+                inner.answer_all(partition, &hosted, questions, &mut Outbox::default());
             } else {
                 for question in questions {
                     question.reply.send(Err(StatusError::NoQuorum));
@@ -221,9 +222,8 @@ impl Inner {
         });
     }
 
-    fn answer_all(&self, partition: PartitionId, questions: Vec<Question>, outbox: &mut Outbox) {
-        let Some(group) = self.groups.hosted().get(&partition) else { return };
-        let applied = group.replica.read();
+    fn answer_all(&self, partition: PartitionId, hosted: &Hosted, questions: Vec<Question>, outbox: &mut Outbox) {
+        let applied = hosted.replica().read();
         let index = applied.index();
         for question in questions {
             let status = applied.state.status(question.client_id.as_str());

@@ -6,11 +6,11 @@ use crate::{
     feed_follower::{self, FeedSink},
     group::GroupError,
     groups::{Groups, Topology},
+    hosting::Hosting,
     housekeeping,
     metrics::Metrics,
     operations, payload,
     presence_client::PresenceClient,
-    proposer::Proposer,
     read_point::ReadPoints,
     reader::Reader,
     term_check::{self, TermCheck},
@@ -27,7 +27,7 @@ use rollcall_proto::{
 };
 use rollcall_storage::Store;
 use rollcall_types::{ClientId, GroupId, NodeId, PartitionId};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Most ids in one status request of a peer.
@@ -40,7 +40,7 @@ pub struct Replication {
     reader: Arc<Reader>,
     presence: Arc<PresenceClient>,
     cluster: Arc<ClusterClient>,
-    proposers: BTreeMap<PartitionId, Proposer>,
+    hosting: Arc<Hosting>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -53,7 +53,7 @@ impl Replication {
     pub async fn start(
         me: NodeId,
         topology: Topology,
-        store: &Store,
+        store: &Arc<Store>,
         mesh: Arc<Mesh>,
         config: GroupsConfig,
     ) -> Result<Arc<Self>, GroupError> {
@@ -72,23 +72,14 @@ impl Replication {
             metrics.clone(),
         ));
         tasks.spawn(housekeeping::watch_cluster_group(Arc::clone(&groups), stop.clone()));
-        let mut proposers = BTreeMap::new();
-        for (&partition, group) in groups.hosted() {
-            let (proposer, run) =
-                Proposer::new(Arc::clone(&group.handle), Arc::clone(&group.replica), metrics.clone(), stop.clone());
-            tasks.spawn(run);
-            tasks.spawn(housekeeping::run(
-                Arc::clone(&groups),
-                partition,
-                proposer.clone(),
-                metrics.clone(),
-                stop.clone(),
-            ));
-            proposers.insert(partition, proposer);
+        let hosting = Arc::new(Hosting { groups: Arc::clone(&groups), store: Arc::clone(store), metrics });
+        for partition in present_here(&groups, store) {
+            hosting.open(partition).await?;
         }
-        let presence = Arc::new(PresenceClient::new(Arc::clone(&groups), Arc::clone(&reader), proposers.clone()));
+        tasks.spawn(Arc::clone(&hosting).follow(stop.clone()));
+        let presence = Arc::new(PresenceClient::new(Arc::clone(&groups), Arc::clone(&reader)));
         let cluster = Arc::new(ClusterClient::new(Arc::clone(&groups)));
-        Ok(Arc::new(Replication { groups, points, reader, presence, cluster, proposers, tasks, stop }))
+        Ok(Arc::new(Replication { groups, points, reader, presence, cluster, hosting, tasks, stop }))
     }
 
     /// The groups.
@@ -169,11 +160,11 @@ impl Replication {
             Kind::Propose => {
                 let request = forwarded(call.payload)?;
                 let partition = GroupId(call.group).as_partition();
-                let proposer = partition
-                    .and_then(|p| self.proposers.get(&p))
+                let hosted = partition
+                    .and_then(|p| self.groups.replica_of(p))
                     .ok_or_else(|| format!("group {} has no replica here", call.group))?;
                 let batch = payload::decode(&request.command).map_err(|e| e.to_string())?;
-                written(&operations::propose_reply(proposer.propose(batch).await))
+                written(&operations::propose_reply(hosted.proposer.propose(batch).await))
             }
             Kind::ClusterPropose => written(&self.cluster.answer_peer(&forwarded(call.payload)?).await?),
             Kind::ReadFeed => {
@@ -201,6 +192,8 @@ impl Replication {
         }
         let answers = join_all(request.client_ids.iter().map(|id| async move {
             let client_id = ClientId::new(id).ok()?;
+            // Answered from here or not at all, so that no question circles.
+            self.groups.answering_replica_of(self.groups.partition_of(&client_id))?;
             let answer = self.reader.status(client_id).await.ok()?;
             Some(answer)
         }))
@@ -223,13 +216,13 @@ impl Replication {
         Ok(StatusReply { answers })
     }
 
-    fn handle(&self, group: u32) -> Result<&Arc<crate::group::GroupHandle>, String> {
+    fn handle(&self, group: u32) -> Result<Arc<crate::group::GroupHandle>, String> {
         self.groups.handle(GroupId(group)).ok_or_else(|| format!("group {group} has no replica here"))
     }
 
     /// Hands over what this node leads, as far as another replica has caught up. Best effort, bounded.
     pub async fn hand_leadership_over(&self) {
-        for handle in self.groups.handles().filter(|h| h.is_leader()) {
+        for handle in self.groups.handles().into_iter().filter(|h| h.is_leader()) {
             for member in handle.voter_sets().into_iter().flatten() {
                 if member != self.groups.me()
                     && self.groups.mesh().is_connected(member)
@@ -247,8 +240,17 @@ impl Replication {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.hosting.close_all().await;
         self.groups.shutdown().await;
     }
+}
+
+/// The partitions to open at the start: those placed here as far as is known, and those that have a log here, which may
+/// be needed until the cluster state says otherwise.
+fn present_here(groups: &Groups, store: &Store) -> BTreeSet<PartitionId> {
+    let topology = groups.topology();
+    let placed = topology.placement.iter().filter(|(_, replicas)| replicas.contains(&groups.me())).map(|(p, _)| *p);
+    placed.chain(store.groups().into_iter().filter_map(GroupId::as_partition)).collect()
 }
 
 async fn until(stop: CancellationToken, run: impl Future<Output = ()>) {

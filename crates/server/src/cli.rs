@@ -29,6 +29,13 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     /// Ask whether clients are online.
     Status(StatusArguments),
+    /// List the members of the cluster.
+    Nodes(NodesArguments),
+    /// Tell a member to leave the cluster, alive or dead.
+    ///
+    /// A living node asks its clients to go elsewhere, hands over what it holds, and ends. A dead one is replaced by
+    /// others as far as there are enough. Its data directory can join again only when it is emptied.
+    Leave(LeaveArguments),
     /// Measure: a load generator for any MQTT broker and any status URL.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -89,6 +96,42 @@ pub(crate) struct AccountArguments {
     /// Its password; better in the variable, since others can read a command line.
     #[arg(long, value_name = "PASSWORD", env = "ROLLCALL_PASSWORD", hide_env_values = true)]
     pub(crate) password: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ManagementArguments {
+    /// Any node's admin address.
+    #[arg(long, value_name = "URL", env = "ROLLCALL_ADMIN_URL", default_value = "http://127.0.0.1:8081")]
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) account: AccountArguments,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NodesArguments {
+    #[command(flatten)]
+    pub(crate) api: ManagementArguments,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LeaveArguments {
+    /// The node's name.
+    #[arg(value_name = "NAME", value_parser = node_name)]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) api: ManagementArguments,
+}
+
+/// Names need no encoding in a path.
+fn node_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if text.is_empty() || !text.chars().all(fits) || text.starts_with('.') {
+        return Err("a node's name consists of A-Z a-z 0-9 . _ -".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 #[derive(Subcommand, Debug)]

@@ -10,6 +10,7 @@ mod configuration;
 mod demo;
 mod failure;
 mod http;
+mod management;
 mod mqtt;
 mod open_files;
 mod output;
@@ -46,6 +47,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Server(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Nodes(arguments) => management::nodes(&arguments),
+        Command::Leave(arguments) => management::leave(&arguments),
         Command::Bench(BenchCommand::Status(arguments)) => bench::status::run(&arguments),
         Command::Bench(BenchCommand::Connect(arguments)) => bench::connect::run(&arguments),
         Command::Config(ConfigCommand::Check(arguments)) => configuration::check(&arguments),

@@ -54,7 +54,7 @@ pub struct Cluster {
     pub disks: Vec<Disk>,
     options: Options,
     // Last, so that processes and mounts are gone before the folder.
-    _folder: TempDir,
+    folder: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -108,7 +108,23 @@ impl Cluster {
             std::fs::write(&config, toml(&options, &name, &data_dir, &own, &seeds)).expect("the configuration");
             nodes.push(Node::new(&name, own, &config, network.as_ref().map(|network| network.namespace(place))));
         }
-        Cluster { nodes, network, disks: mounted, options, _folder: folder, _turn: turn }
+        Cluster { nodes, network, disks: mounted, options, folder, _turn: turn }
+    }
+
+    /// Starts one more node, which finds the cluster by the same seeds, and gives its place. It may have the name of a
+    /// node that is there: then it comes with an empty directory.
+    pub fn add_node(&mut self, name: &str) -> usize {
+        let place = self.nodes.len();
+        let own = addresses_of(place, self.network.as_ref());
+        let seeds: Vec<SocketAddr> =
+            self.nodes.iter().take(self.options.nodes).map(|node| node.addresses.mesh).collect();
+        let data_dir = self.folder.path().join(format!("{name}.{place}"));
+        let config = self.folder.path().join(format!("{name}.{place}.toml"));
+        std::fs::write(&config, toml(&self.options, name, &data_dir, &own, &seeds)).expect("the configuration");
+        let namespace = self.network.as_ref().map(|network| network.namespace(place));
+        self.nodes.push(Node::new(name, own, &config, namespace));
+        self.nodes[place].start();
+        place
     }
 
     /// Starts every node that does not run, and waits until all are ready.

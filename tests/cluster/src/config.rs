@@ -8,6 +8,8 @@ use std::path::Path;
 pub const USER: (&str, &str) = ("user0", "secret0");
 /// An account that a policy forbids to connect, and so to ask.
 pub const FORBIDDEN_USER: (&str, &str) = ("nobody", "secret1");
+/// An account that may change the cluster's members.
+pub const OPERATOR: (&str, &str) = ("operator0", "secret2");
 
 /// What a scenario wants of its cluster. Everything else is a default of the server.
 #[derive(Clone, Debug)]
@@ -97,6 +99,11 @@ username = "{forbidden}"
 password = "{forbidden_password}"
 role = "client"
 
+[[auth.bootstrap_users]]
+username = "{operator}"
+password = "{operator_password}"
+role = "operator"
+
 [[auth.bootstrap_policies]]
 name = "nobody-connects"
 effect = "deny"
@@ -119,6 +126,8 @@ resources = ["#"]
         mesh = own.mesh,
         user = USER.0,
         password = USER.1,
+        operator = OPERATOR.0,
+        operator_password = OPERATOR.1,
         forbidden = FORBIDDEN_USER.0,
         forbidden_password = FORBIDDEN_USER.1,
     )

@@ -2,8 +2,8 @@
 
 use crate::notation::{check, directory, number, value};
 use rollcall_cluster::{
-    Action, ClusterChange, ClusterCommand, ClusterOutcome, ClusterState, Effect, Formation, Founding, Hello,
-    Member, NodeAddresses, Policy, RetainCondition, Role, SeedAnswer, User, formation, invariants, rebalance::Layout,
+    Action, ClusterChange, ClusterCommand, ClusterOutcome, ClusterState, Effect, Formation, Founding, Hello, Member,
+    NodeAddresses, Policy, RetainCondition, Role, SeedAnswer, User, formation, invariants, rebalance::Layout,
 };
 use rollcall_types::{ClusterTime, Incarnation, LogIndex, NodeId, NodeName, PartitionId};
 use std::fmt::Write;

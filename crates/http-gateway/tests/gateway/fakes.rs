@@ -5,11 +5,12 @@ use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rollcall_contracts::{
-    Account, Admission, AuthError, ClaimError, ClaimGranted, ConnectPermission, PresenceStore, QueryRefusal, Readiness,
-    ReadinessReport, Role, SourceAddress, StatusAnswer, StatusError,
+    Account, Admission, AuthError, ClaimError, ClaimGranted, ConnectPermission, LeaveError, MemberView, Membership,
+    PartitionView, PresenceStore, QueryRefusal, Readiness, ReadinessReport, Role, SourceAddress, StatusAnswer,
+    StatusError,
 };
 use rollcall_http_gateway::{Gateway, GatewayConfig, GatewayParts, Listen};
-use rollcall_types::{ClientId, DisconnectReason, Epoch, LogIndex, NodeName, PartitionId};
+use rollcall_types::{ClientId, DisconnectReason, Epoch, Incarnation, LogIndex, NodeId, NodeName, PartitionId};
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -34,6 +35,7 @@ pub(crate) struct World {
     pub(crate) permission: Mutex<ConnectPermission>,
     pub(crate) refusal: Mutex<Option<QueryRefusal>>,
     pub(crate) readiness: Mutex<ReadinessReport>,
+    pub(crate) role: Mutex<Role>,
     /// Answers are held back while this is locked for writing.
     pub(crate) held: tokio::sync::RwLock<()>,
     calls: Mutex<Vec<Call>>,
@@ -72,6 +74,7 @@ impl World {
             permission: Mutex::new(ConnectPermission::Allowed),
             refusal: Mutex::new(None),
             readiness: Mutex::default(),
+            role: Mutex::new(Role::Client),
             held: tokio::sync::RwLock::new(()),
             calls: Mutex::default(),
             known: Mutex::new(false),
@@ -98,6 +101,12 @@ impl World {
 }
 
 struct Fake(Arc<World>);
+
+impl Fake {
+    fn user0(&self) -> Arc<Account> {
+        Arc::new(Account { username: "user0".into(), role: *self.0.role.lock().unwrap() })
+    }
+}
 
 #[async_trait]
 impl PresenceStore for Fake {
@@ -127,7 +136,7 @@ impl PresenceStore for Fake {
 impl Admission for Fake {
     fn cached_basic(&self, authorization: &[u8]) -> Option<Arc<Account>> {
         self.0.note(Call::CachedBasic);
-        (*self.0.known.lock().unwrap() && GOOD.contains(std::str::from_utf8(authorization).ok()?)).then(user0)
+        (*self.0.known.lock().unwrap() && GOOD.contains(std::str::from_utf8(authorization).ok()?)).then(|| self.user0())
     }
 
     async fn authenticate_basic(
@@ -144,7 +153,7 @@ impl Admission for Fake {
         }
         let right = authorization.is_some_and(|value| GOOD.as_bytes()[15..].strip_suffix(b"\r\n") == Some(value));
         *self.0.known.lock().unwrap() |= right;
-        right.then(user0).ok_or(AuthError::Rejected)
+        right.then(|| self.user0()).ok_or(AuthError::Rejected)
     }
 
     async fn authenticate_mqtt(
@@ -191,8 +200,38 @@ impl Readiness for Fake {
     }
 }
 
-fn user0() -> Arc<Account> {
-    Arc::new(Account { username: "user0".into(), role: Role::Client })
+#[async_trait]
+impl Membership for Fake {
+    fn members(&self) -> Vec<MemberView> {
+        vec![MemberView {
+            id: NodeId(4),
+            name: NodeName("n4".into()),
+            zone: Some("a".into()),
+            mesh: "n4:7400".into(),
+            alive: Some(Incarnation(2)),
+            leaving: false,
+            partitions: 3,
+            votes: true,
+        }]
+    }
+
+    fn partitions(&self) -> Vec<PartitionView> {
+        vec![PartitionView {
+            partition: PartitionId(0),
+            replicas: vec![NodeId(4), NodeId(1)],
+            moving: true,
+            leader: None,
+        }]
+    }
+
+    async fn leave(&self, name: &str) -> Result<(), LeaveError> {
+        match name {
+            "n4" => Ok(()),
+            "last" => Err(LeaveError::Refused("the last member cannot be removed".into())),
+            "cut-off" => Err(LeaveError::Unavailable),
+            _ => Err(LeaveError::UnknownNode),
+        }
+    }
 }
 
 /// A running gateway with its world.
@@ -212,6 +251,7 @@ pub(crate) fn parts(world: &Arc<World>, runtime: &Runtime) -> GatewayParts {
     GatewayParts {
         presence: fake.clone(),
         admission: fake.clone(),
+        membership: fake.clone(),
         readiness: fake,
         metrics: Arc::new(|| RECORDER.render()),
         runtime: runtime.handle().clone(),

@@ -6,6 +6,7 @@ mod client_ids;
 mod connections;
 mod fakes;
 mod https;
+mod management;
 mod raw_http;
 mod refusals;
 mod status;

@@ -6,8 +6,8 @@ use rand::RngCore as _;
 use rollcall_contracts::CallError;
 use rollcall_mesh::SNAPSHOT_PIECE_BYTES_MAX;
 use rollcall_proto::{
-    Claim, Frame, FrameBatch, HelloReply, HelloRequest, PROTOCOL_VERSION, Reply, Request, SnapshotChunk, SnapshotHead,
-    SnapshotReply, Welcome, frame, hello_reply,
+    Claim, Frame, FrameBatch, HelloReply, HelloRequest, JoinReply, JoinRequest, PROTOCOL_VERSION, Reply, Request,
+    SnapshotChunk, SnapshotHead, SnapshotReply, Welcome, frame, hello_reply,
     mesh_client::MeshClient,
     mesh_server::{Mesh as MeshService, MeshServer},
     reply, snapshot_chunk, snapshot_reply,
@@ -165,6 +165,10 @@ impl MeshService for Impostor {
             }
         };
         Ok(Response::new(HelloReply { step: Some(step) }))
+    }
+
+    async fn join(&self, _: tonic::Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
+        Err(Status::internal("no"))
     }
 
     async fn link(&self, _: tonic::Request<Streaming<FrameBatch>>) -> Result<Response<Self::LinkStream>, Status> {

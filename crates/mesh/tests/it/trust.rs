@@ -6,8 +6,9 @@ use crate::{
     nodes::{Node, WITHIN, within},
     wire::Wire,
 };
+use bytes::Bytes;
 use rollcall_contracts::CallError;
-use rollcall_mesh::{ConfigError, Mesh, MeshConfig, MeshError, MeshTls};
+use rollcall_mesh::{ConfigError, JoinHandler, Mesh, MeshConfig, MeshError, MeshTls};
 use rollcall_types::{NodeId, NodeName};
 use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -130,4 +131,32 @@ async fn renewed_certificates_count_for_new_connections_and_links_go_on() {
     let broken = MeshTls { ca: b"no".to_vec(), cert: b"no".to_vec(), key: b"no".to_vec() };
     assert!(matches!(first.mesh.renew_tls(broken), Err(MeshError::Tls(_))));
     assert!(first.mesh.hello(&second.address(), WITHIN).await.is_ok());
+}
+
+struct Joins;
+
+#[async_trait::async_trait]
+impl JoinHandler for Joins {
+    async fn join(&self, request: Bytes) -> Result<Bytes, String> {
+        if request.as_ref() == b"later" {
+            Err("not now".to_owned())
+        } else {
+            Ok([b"welcome ", &request[..]].concat().into())
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_proves_the_secret_may_ask_to_join_and_nobody_else() {
+    let member = Node::identified(1, secret("one"));
+    let newcomer = Node::start(secret("one"));
+    let stranger = Node::start(secret("two"));
+    let ask = async |from: &Node, words: &'static str| from.mesh.join(&member.address(), words.into(), WITHIN).await;
+    let early = ask(&newcomer, "n4").await;
+    assert!(matches!(&early, Err(CallError::Refused(why)) if why.contains("still starting")), "{early:?}");
+    member.mesh.set_join_handler(Arc::new(Joins));
+    assert_eq!(ask(&newcomer, "n4").await, Ok("welcome n4".into()));
+    assert_eq!(ask(&newcomer, "later").await, Err(CallError::Refused("not now".to_owned())));
+    let refused = ask(&stranger, "n4").await;
+    assert!(matches!(&refused, Err(CallError::Refused(why)) if why.contains("secret differs")), "{refused:?}");
 }

@@ -67,6 +67,7 @@ pub const KEYS: &[Key] = &[
     key("node.name", Kind::Text, "Stable and unique in the cluster, e.g. the pod name: 1 to 64 of A-Z a-z 0-9 . _ - and first a letter or digit."),
     key("node.data_dir", Kind::Path, "Where this node keeps its logs and snapshots. A directory belongs to one node of one cluster."),
     key("node.advertise_host", Kind::Text, "The host name or address under which other nodes and clients reach this node, without a port; resolved again at every dial."),
+    key("node.zone", Kind::Text, "The failure domain this node stands in, e.g. the cloud's zone: replicas are spread over zones. Empty: a domain of its own."),
     key("node.profile", Kind::Choice(&["default", "conformance"]), "`conformance` sets what outside MQTT test suites expect: any credentials or none are accepted and policies do not apply. Loopback only."),
 
     key("cluster.name", Kind::Text, "The same on all nodes of a cluster; same characters as node.name."),

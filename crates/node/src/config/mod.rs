@@ -72,6 +72,8 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// The host name or address under which other nodes and clients reach this node; resolved again at every dial.
     pub advertise_host: String,
+    /// The failure domain this node stands in; empty for one of its own.
+    pub zone: String,
     /// A set of behaviours chosen as a whole.
     pub profile: Profile,
 }
@@ -82,6 +84,7 @@ impl Default for NodeConfig {
             name: "n1".to_owned(),
             data_dir: PathBuf::from("rollcall-data"),
             advertise_host: "127.0.0.1".to_owned(),
+            zone: String::new(),
             profile: Profile::Default,
         }
     }

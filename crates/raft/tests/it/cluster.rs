@@ -71,6 +71,7 @@ impl Cluster {
             partitions,
             cluster_voters: planner::cluster_group_voters(&ids, &[]),
             placement: planner::initial_placement(&ids, partitions, replicas),
+            former: BTreeMap::new(),
             names: ids.iter().map(|id| (*id, NodeName(format!("n{id}")))).collect(),
         };
         let listeners: BTreeMap<NodeId, TcpListener> =

@@ -161,7 +161,7 @@ async fn a_burst_of_large_wills_is_spread_over_entries_that_every_part_can_carry
     for node in cluster.nodes.values() {
         assert!(answered(node, "large-0").await.online);
         assert!(answered(node, &format!("large-{}", CLIENTS - 1)).await.online);
-        assert!(node.replication.groups().handles().all(|group| group.failure().is_none()));
+        assert!(node.replication.groups().handles().iter().all(|group| group.failure().is_none()));
     }
     let too_large = ClaimDetails { will: Some(will(3 << 20)), ..claim("too-large") };
     assert_eq!(presence.claim(too_large).await, Err(ClaimError::TooLarge));

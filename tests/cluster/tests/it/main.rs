@@ -14,6 +14,7 @@ mod four_nodes;
 mod interop;
 mod isolation;
 mod keepalive;
+mod membership;
 mod odd_ids;
 mod power_loss;
 mod quota;

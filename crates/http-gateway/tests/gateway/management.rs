@@ -1,0 +1,52 @@
+//! Members and partitions, and who may change them.
+
+use crate::fakes::{GOOD, basic, start};
+use rollcall_contracts::Role;
+
+#[test]
+fn a_viewer_reads_members_and_partitions() {
+    let running = start();
+    *running.world.role.lock().unwrap() = Role::Viewer;
+    let mut connection = running.connect_admin();
+    let nodes = connection.ask("GET", "/api/v1/nodes", GOOD);
+    assert_eq!((nodes.status(), nodes.header("content-type")), (200, Some("application/json")));
+    assert_eq!(
+        nodes.body,
+        r#"{"nodes":[{"id":4,"name":"n4","zone":"a","mesh":"n4:7400","alive":true,"incarnation":2,"leaving":false,"partitions":3,"votes":true}]}"#
+    );
+    let partitions = connection.ask("GET", "/api/v1/partitions", GOOD);
+    assert_eq!(partitions.body, r#"{"partitions":[{"partition":0,"replicas":[4,1],"leader":null,"moving":true}]}"#);
+    assert_eq!(connection.ask("DELETE", "/api/v1/nodes/n4", GOOD).status(), 403);
+}
+
+#[test]
+fn an_operator_tells_a_member_to_leave_and_hears_why_not() {
+    let running = start();
+    *running.world.role.lock().unwrap() = Role::Operator;
+    let mut connection = running.connect_admin();
+    let told = connection.ask("DELETE", "/api/v1/nodes/n4", GOOD);
+    assert_eq!((told.status(), told.body.as_str()), (202, r#"{"leaving":true}"#));
+    for (name, status, code) in
+        [("x", 404, "unknown_node"), ("last", 409, "cannot_leave"), ("cut-off", 503, "no_quorum")]
+    {
+        let answer = connection.ask("DELETE", &format!("/api/v1/nodes/{name}"), GOOD);
+        assert_eq!(answer.status(), status);
+        assert!(answer.body.contains(&format!("\"code\":\"{code}\"")), "{}", answer.body);
+    }
+}
+
+#[test]
+fn nobody_else_gets_in() {
+    let running = start();
+    let mut connection = running.connect_admin();
+    for path in ["/api/v1/nodes", "/api/v1/partitions"] {
+        assert_eq!(connection.ask("GET", path, "").status(), 401);
+        assert_eq!(connection.ask("GET", path, &basic("user0:wrong")).status(), 401);
+        assert_eq!(connection.ask("GET", path, GOOD).status(), 403, "role client");
+        assert_eq!(connection.ask("DELETE", path, GOOD).status(), 405);
+    }
+    for path in ["/api/v1/", "/api/v1/nodes/", "/api/v1/nodes/a/b", "/api/v1/nothing"] {
+        assert_eq!(connection.ask("GET", path, GOOD).status(), 404, "{path}");
+    }
+    assert_eq!(connection.ask("GET", "/api/v1/nodes/n4", GOOD).header("allow"), Some("DELETE"));
+}

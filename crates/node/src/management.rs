@@ -1,0 +1,78 @@
+//! What the management API asks of this node about the members.
+
+use async_trait::async_trait;
+use rollcall_cluster::{ClusterChange, ClusterOutcome};
+use rollcall_contracts::{LeaveError, MemberView, Membership, PartitionView};
+use rollcall_raft::Replication;
+use rollcall_types::{GroupId, NodeId};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// Longest wait for the cluster group to decide.
+const LEAVE_WITHIN: Duration = Duration::from_secs(3);
+
+/// [`Membership`] over the replica of the cluster group, once there is one.
+#[derive(Default)]
+pub(crate) struct Management {
+    replication: OnceLock<Arc<Replication>>,
+}
+
+impl Management {
+    /// The groups run from now on.
+    pub(crate) fn set(&self, replication: Arc<Replication>) {
+        let _ = self.replication.set(replication);
+    }
+}
+
+#[async_trait]
+impl Membership for Management {
+    fn members(&self) -> Vec<MemberView> {
+        let Some(replication) = self.replication.get() else { return Vec::new() };
+        let groups = replication.groups();
+        let voters: BTreeSet<NodeId> = groups.cluster().handle().voter_sets().into_iter().flatten().collect();
+        let applied = groups.cluster().replica().read();
+        let placement = applied.state.placement();
+        let held = |node: NodeId| placement.values().filter(|replicas| replicas.contains(&node)).count();
+        let members = applied.state.members().iter().map(|(id, member)| MemberView {
+            id: *id,
+            name: member.name.clone(),
+            zone: member.addresses.zone.clone(),
+            mesh: member.addresses.mesh.clone(),
+            alive: member.alive(),
+            leaving: member.leaving,
+            partitions: u16::try_from(held(*id)).unwrap_or(u16::MAX),
+            votes: voters.contains(id),
+        });
+        members.collect()
+    }
+
+    fn partitions(&self) -> Vec<PartitionView> {
+        let Some(replication) = self.replication.get() else { return Vec::new() };
+        let groups = replication.groups();
+        let applied = groups.cluster().replica().read();
+        let views = applied.state.placement().iter().map(|(partition, replicas)| PartitionView {
+            partition: *partition,
+            replicas: replicas.clone(),
+            moving: applied.state.moving().contains_key(partition),
+            leader: groups.handle(GroupId::partition(*partition)).and_then(|handle| handle.leader()),
+        });
+        views.collect()
+    }
+
+    async fn leave(&self, name: &str) -> Result<(), LeaveError> {
+        let replication = self.replication.get().ok_or(LeaveError::Unavailable)?;
+        let node = {
+            let applied = replication.groups().cluster().replica().read();
+            applied.state.member_named(name).map(|(node, _)| node).ok_or(LeaveError::UnknownNode)?
+        };
+        match replication.cluster().change(&ClusterChange::Leave { node }, LEAVE_WITHIN).await {
+            Ok(ClusterOutcome::Done | ClusterOutcome::Unchanged) => Ok(()),
+            Ok(ClusterOutcome::Refused(refusal)) => Err(LeaveError::Refused(refusal.to_string())),
+            Ok(other) => Err(LeaveError::Refused(format!("{other:?}"))),
+            Err(_) => Err(LeaveError::Unavailable),
+        }
+    }
+}

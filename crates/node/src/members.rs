@@ -1,0 +1,99 @@
+//! What this node does when the members change: links and streams to those there are, what it tells newcomers, and
+//! its own departure.
+
+use crate::{formation::Greeting, peer_publisher::Publisher};
+use rollcall_cluster::Hello;
+use rollcall_mesh::Mesh;
+use rollcall_raft::Replication;
+use rollcall_types::NodeId;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// Who is told.
+pub(crate) struct Members {
+    pub(crate) replication: Arc<Replication>,
+    pub(crate) mesh: Arc<Mesh>,
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) greeting: Arc<Greeting>,
+    /// What this node says of itself; what it says of the cluster follows the members.
+    pub(crate) hello: Hello,
+}
+
+impl Members {
+    /// Runs until stopped.
+    pub(crate) async fn follow(self, stop: CancellationToken) {
+        let groups = self.replication.groups();
+        let mut watch = groups.cluster().replica().watch();
+        watch.mark_changed();
+        let mut known: BTreeMap<NodeId, String> = BTreeMap::new();
+        let mut told = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                changed = watch.changed() => if changed.is_err() { return },
+            }
+            let (mut peers, formed) = {
+                let applied = groups.cluster().replica().read();
+                let peers = applied.state.members().iter().map(|(id, member)| (*id, member.addresses.mesh.clone()));
+                (peers.collect::<BTreeMap<NodeId, String>>(), applied.state.formed())
+            };
+            if formed.is_none() {
+                continue;
+            }
+            if formed != told {
+                let hello = Hello { formed: formed.clone(), ..self.hello.clone() };
+                match self.greeting.set(&hello) {
+                    Ok(()) => told = formed,
+                    Err(error) => tracing::error!(%error, "newcomers are told of the members as they were"),
+                }
+            }
+            // Who has left is reached until the group feeds it no more, so that it learns of it.
+            let fed = groups.cluster().handle().members();
+            for (node, address) in known.iter().filter(|(node, _)| fed.contains(node)) {
+                peers.entry(*node).or_insert_with(|| address.clone());
+            }
+            peers.remove(&groups.me());
+            if peers != known {
+                self.publisher.set_peers(&peers.keys().copied().collect());
+                self.mesh.set_peers(peers.clone());
+                known = peers;
+            }
+        }
+    }
+}
+
+/// Waits until this node is to leave, or is a member no more.
+pub(crate) async fn told_to_leave(replication: &Replication) {
+    let me = replication.groups().me();
+    wait_for(replication, |state| {
+        state.facts().is_some() && (state.has_departed(me) || state.member(me).is_some_and(|member| member.leaving))
+    })
+    .await;
+}
+
+/// Whether this node is known here to be a member no more.
+pub(crate) fn has_departed(replication: &Replication) -> bool {
+    replication.groups().cluster().replica().read().state.has_departed(replication.groups().me())
+}
+
+/// Waits until this node is a member no more.
+pub(crate) async fn departed(replication: &Replication) {
+    let me = replication.groups().me();
+    wait_for(replication, |state| state.has_departed(me)).await;
+}
+
+async fn wait_for(replication: &Replication, holds: impl Fn(&rollcall_cluster::ClusterState) -> bool) {
+    let replica = replication.groups().cluster().replica();
+    let mut watch = replica.watch();
+    loop {
+        watch.borrow_and_update();
+        if holds(&replica.read().state) {
+            return;
+        }
+        if watch.changed().await.is_err() {
+            // The group has ended, and the node with it.
+            return std::future::pending().await;
+        }
+    }
+}
