@@ -1,14 +1,14 @@
 //! `rollcall server`: one node, from its configuration to its drain.
 
 use crate::{cli::ServerArguments, configuration, failure::Failure, open_files, signals::StopRequests, telemetry};
-use rollcall_node::{Node, StartError, config::Config};
+use rollcall_node::{Complaint, Node, StartError, config::Config};
 use std::future::Future;
 use tokio::sync::oneshot;
 
 /// Runs a node until it is asked to stop. The first request drains it; a second one ends it at once.
 pub(crate) fn run(arguments: &ServerArguments) -> Result<(), Failure> {
     let loaded = configuration::load(arguments.config.as_deref())?;
-    telemetry::start(&loaded.config.telemetry)?;
+    let logging = telemetry::start(&loaded.config.telemetry)?;
     for warning in &loaded.warnings {
         tracing::warn!(warning, "configuration");
     }
@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &ServerArguments) -> Result<(), Failure> {
         .thread_name("rollcall")
         .build()
         .map_err(|error| Failure::io("cannot start the runtime", &error))?;
-    runtime.block_on(serve(loaded.config, arguments.stop_with_stdin))
+    runtime.block_on(serve(loaded.config, logging.complaint(), arguments.stop_with_stdin))
 }
 
 /// Threads for everything replicated: half of the cores. The HTTP and MQTT listeners have threads of their own, and with
@@ -33,11 +33,11 @@ fn replication_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2)
 }
 
-async fn serve(config: Config, stop_with_stdin: bool) -> Result<(), Failure> {
+async fn serve(config: Config, log: Complaint, stop_with_stdin: bool) -> Result<(), Failure> {
     let mut stops =
         StopRequests::listen(stop_with_stdin).map_err(|error| Failure::io("cannot listen for signals", &error))?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let node = run_node(config, async move {
+    let node = run_node(config, log, async move {
         let _ = stopped.await;
     });
     tokio::pin!(node);
@@ -55,8 +55,8 @@ async fn serve(config: Config, stop_with_stdin: bool) -> Result<(), Failure> {
 }
 
 /// The one place where the program starts a node.
-async fn run_node(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Failure> {
+async fn run_node(config: Config, log: Complaint, shutdown: impl Future<Output = ()>) -> Result<(), Failure> {
     let failed = |error: StartError| Failure::new(error.to_string());
-    let node = Node::start(config).await.map_err(failed)?;
+    let node = Node::start(config, log).await.map_err(failed)?;
     node.run_until_stopped(shutdown).await.map_err(failed)
 }
