@@ -303,8 +303,22 @@ fn raft_config(config: &GroupsConfig) -> Result<openraft::Config, GroupError> {
         max_in_snapshot_log_to_keep: config.snapshot_every / 10,
         purge_batch_size: 1024,
         enable_pre_vote: Some(true),
+        // A leader that restarts must win an election: it may have lost entries that others committed, and it no longer
+        // knows how far it had committed, so that its read points would lie in the past.
+        enable_leader_restore: Some(false),
         // A committed position is saved, so a restarted replica recovers by itself up to it.
         ..openraft::Config::default()
     };
     raft.validate().map_err(|e| GroupError::Timings(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_restarts_is_a_follower() {
+        let config = raft_config(&GroupsConfig::default()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.enable_leader_restore, Some(false), "openraft's default would have it lead on at once");
+    }
 }
