@@ -11,7 +11,7 @@ use openraft::{
     async_runtime::watch::WatchReceiver as _,
     errors::{InitializeError, RaftError},
 };
-use rollcall_mesh::Mesh;
+use rollcall_contracts::PeerLinks;
 use rollcall_storage::{LogStore, Store, TypeConfig};
 use rollcall_types::{GroupId, NodeId};
 use std::{
@@ -75,7 +75,7 @@ impl<S: Replicated> Group<S> {
         me: NodeId,
         state: S,
         store: &Store,
-        mesh: &Arc<Mesh>,
+        mesh: &Arc<dyn PeerLinks>,
         config: &GroupsConfig,
     ) -> Result<Self, GroupError> {
         let storage = |reason: String| GroupError::Storage { group: id, reason };

@@ -7,7 +7,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use rollcall_cluster::ClusterState;
-use rollcall_mesh::Mesh;
+use rollcall_contracts::PeerLinks;
 use rollcall_storage::Store;
 use rollcall_types::{ClientId, GroupId, NodeId, NodeName, PartitionId, partition_of};
 use std::{
@@ -42,7 +42,7 @@ pub struct Groups {
     topology: ArcSwap<Topology>,
     hints: Vec<AtomicU64>,
     turn: AtomicUsize,
-    mesh: Arc<Mesh>,
+    mesh: Arc<dyn PeerLinks>,
 }
 
 impl Groups {
@@ -54,7 +54,7 @@ impl Groups {
         me: NodeId,
         topology: Topology,
         store: &Store,
-        mesh: Arc<Mesh>,
+        mesh: Arc<dyn PeerLinks>,
         config: GroupsConfig,
     ) -> Result<Arc<Self>, GroupError> {
         let cluster = Group::start(GroupId::CLUSTER, me, ClusterState::default(), store, &mesh, &config).await?;
@@ -85,7 +85,7 @@ impl Groups {
 
     /// The links to the peers.
     #[must_use]
-    pub fn mesh(&self) -> &Arc<Mesh> {
+    pub fn mesh(&self) -> &Arc<dyn PeerLinks> {
         &self.mesh
     }
 

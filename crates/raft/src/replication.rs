@@ -19,8 +19,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::future::join_all;
 use prost::Message;
-use rollcall_contracts::PeerCall;
-use rollcall_mesh::Mesh;
+use rollcall_contracts::{PeerCall, PeerLinks};
 use rollcall_proto::{
     ConfirmTermRequest, Kind, KnownStatus, ProposeRequest, ReadFeedRequest, ReadPointRequest, StatusOf, StatusReply,
     StatusRequest,
@@ -54,7 +53,7 @@ impl Replication {
         me: NodeId,
         topology: Topology,
         store: &Arc<Store>,
-        mesh: Arc<Mesh>,
+        mesh: Arc<dyn PeerLinks>,
         config: GroupsConfig,
     ) -> Result<Arc<Self>, GroupError> {
         let groups = Groups::start(me, topology, store, mesh, config).await?;
