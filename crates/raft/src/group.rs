@@ -4,7 +4,8 @@ use crate::{
     config::GroupsConfig,
     machine::Machine,
     network::Network,
-    replica::{AnyReplica, Replica, Replicated},
+    replica::{Replica, Replicated},
+    stores::{SavedTerm, StartRaft},
 };
 use openraft::{
     ChangeMembers, Raft, ServerState, SnapshotPolicy,
@@ -12,7 +13,7 @@ use openraft::{
     errors::{InitializeError, RaftError},
 };
 use rollcall_contracts::PeerLinks;
-use rollcall_storage::{LogStore, Store, TypeConfig};
+use rollcall_storage::TypeConfig;
 use rollcall_types::{GroupId, NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,7 +42,7 @@ pub struct GroupHandle {
     pub(crate) id: GroupId,
     pub(crate) me: NodeId,
     pub(crate) raft: Raft<TypeConfig, Machine>,
-    pub(crate) log: LogStore,
+    pub(crate) log: Arc<dyn SavedTerm>,
     pub(crate) commit_sent: Arc<CommitSent>,
     violation: OnceLock<String>,
 }
@@ -74,20 +75,17 @@ impl<S: Replicated> Group<S> {
         id: GroupId,
         me: NodeId,
         state: S,
-        store: &Store,
+        store: &dyn StartRaft,
         mesh: &Arc<dyn PeerLinks>,
         config: &GroupsConfig,
     ) -> Result<Self, GroupError> {
-        let storage = |reason: String| GroupError::Storage { group: id, reason };
-        let (log, snapshots) = store.group(id).map_err(|e| storage(e.to_string()))?;
         let replica = Arc::new(Replica::new(state));
         let commit_sent = Arc::new(CommitSent::default());
         let network = Network { mesh: Arc::clone(mesh), me, group: id, commit_sent: Arc::clone(&commit_sent) };
-        let any: Arc<dyn AnyReplica> = replica.clone();
-        let machine = Machine::new(any, snapshots);
-        let raft = Raft::new(me.0, Arc::new(raft_config(config)?), network, log.clone(), machine)
+        let (raft, log) = store
+            .start(id, me.0, raft_config(config)?, network, replica.clone())
             .await
-            .map_err(|e| storage(e.to_string()))?;
+            .map_err(|reason| GroupError::Storage { group: id, reason })?;
         let handle = Arc::new(GroupHandle { id, me, raft, log, commit_sent, violation: OnceLock::new() });
         Ok(Group { handle, replica })
     }

@@ -4,11 +4,11 @@ use crate::{
     config::GroupsConfig,
     group::{Group, GroupError, GroupHandle},
     hosting::Hosted,
+    stores::StartRaft,
 };
 use arc_swap::ArcSwap;
 use rollcall_cluster::ClusterState;
 use rollcall_contracts::PeerLinks;
-use rollcall_storage::Store;
 use rollcall_types::{ClientId, GroupId, NodeId, NodeName, PartitionId, partition_of};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -53,7 +53,7 @@ impl Groups {
     pub(crate) async fn start(
         me: NodeId,
         topology: Topology,
-        store: &Store,
+        store: &dyn StartRaft,
         mesh: Arc<dyn PeerLinks>,
         config: GroupsConfig,
     ) -> Result<Arc<Self>, GroupError> {
