@@ -37,48 +37,52 @@ impl Client {
         self.history.begin(groups.me(), key, groups.partition_of(&id(key)))
     }
 
-    pub(crate) async fn claim(&self, key: &str) -> Result<ClaimGranted, ClaimError> {
-        let number = self.begin(key);
-        let result = self.replication.presence().claim(details(key)).await;
-        self.history.end(
-            number,
-            match &result {
+    // Each operation begins with the call, not when its node first runs it: a node may stand still just then.
+
+    pub(crate) fn claim(&self, key: &str) -> impl Future<Output = Result<ClaimGranted, ClaimError>> + Send + use<> {
+        let (number, client, details) = (self.begin(key), self.clone(), details(key));
+        async move {
+            let result = client.replication.presence().claim(details).await;
+            let outcome = match &result {
                 Ok(granted) => Outcome::Claimed(granted.epoch),
                 // It may have been applied, or may be yet.
                 Err(ClaimError::Unavailable) => Outcome::Unknown,
                 Err(error) => Outcome::Refused(error.to_string()),
-            },
-        );
-        result
+            };
+            client.history.end(number, outcome);
+            result
+        }
     }
 
     /// `true` once the release was applied.
-    pub(crate) async fn release(&self, key: &str, epoch: Epoch) -> bool {
-        let number = self.begin(key);
-        let presence = self.replication.presence();
-        presence.release(id(key), epoch, DisconnectReason::Normal);
-        let released = presence.released(RELEASED_WITHIN).await;
-        self.history.end(number, if released { Outcome::Released(epoch) } else { Outcome::Unknown });
-        released
+    pub(crate) fn release(&self, key: &str, epoch: Epoch) -> impl Future<Output = bool> + Send + use<> {
+        let (number, client, id) = (self.begin(key), self.clone(), id(key));
+        async move {
+            let presence = client.replication.presence();
+            presence.release(id, epoch, DisconnectReason::Normal);
+            let released = presence.released(RELEASED_WITHIN).await;
+            client.history.end(number, if released { Outcome::Released(epoch) } else { Outcome::Unknown });
+            released
+        }
     }
 
-    pub(crate) async fn status(&self, key: &str) -> Result<StatusAnswer, StatusError> {
-        let number = self.begin(key);
-        let result = self.replication.presence().status(id(key)).await;
-        self.history.end(
-            number,
-            match &result {
+    pub(crate) fn status(&self, key: &str) -> impl Future<Output = Result<StatusAnswer, StatusError>> + Send + use<> {
+        let (number, client, id) = (self.begin(key), self.clone(), id(key));
+        async move {
+            let result = client.replication.presence().status(id).await;
+            let outcome = match &result {
                 Ok(answer) => Outcome::Answered(Known::from(answer)),
                 Err(error) => Outcome::Refused(error.to_string()),
-            },
-        );
-        result
+            };
+            client.history.end(number, outcome);
+            result
+        }
     }
 
     /// Claims, holds, asks and releases for as long as the node lives and the load is on.
     pub(crate) async fn load(self, on: Arc<AtomicBool>, mut chance: Chance) {
         loop {
-            sleep(Duration::from_millis(chance.between(2, 30))).await;
+            sleep(Duration::from_millis(chance.between(5, 60))).await;
             if !on.load(Ordering::SeqCst) {
                 sleep(PAUSE).await;
                 continue;

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 /// Clients of the load on each node.
-const CLIENTS: u64 = 3;
+const CLIENTS: u64 = 2;
 /// Longest wait for one proposal to the cluster group before it is made again.
 const PROPOSE_WITHIN: Duration = Duration::from_secs(2);
 /// Pause between two such tries.

@@ -24,13 +24,16 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, TryRecvError, channel},
+        mpsc::{Receiver, channel},
     },
     time::Duration,
 };
 
 /// Longest time for anything that must come true, in simulated milliseconds.
 pub const WITHIN: u64 = 60_000;
+
+/// Most contradictions that a failing run shows.
+const SHOWN_MAX: usize = 4;
 
 /// The first moment, in milliseconds: no clock begins at zero.
 const BEGIN_MS: u64 = 1_000_000;
@@ -46,6 +49,8 @@ pub struct Setting {
     pub partitions: u16,
     /// Nodes that hold replicas in the beginning: the first ones.
     pub holders: u64,
+    /// Replicas of each partition.
+    pub replicas: u8,
     /// Entries between two snapshots.
     pub snapshot_every: u64,
 }
@@ -54,7 +59,7 @@ impl Setting {
     /// Three nodes that hold one partition.
     #[must_use]
     pub fn three(seed: u64) -> Self {
-        Setting { seed, nodes: 3, partitions: 1, holders: 3, snapshot_every: 20_000 }
+        Setting { seed, nodes: 3, partitions: 1, holders: 3, replicas: 3, snapshot_every: 20_000 }
     }
 }
 
@@ -76,10 +81,7 @@ pub struct Pending<T>(Receiver<T>);
 impl<T> Pending<T> {
     /// The result, if it is there.
     pub fn ready(&self) -> Option<T> {
-        match self.0.try_recv() {
-            Ok(value) => Some(value),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.0.try_recv().ok()
     }
 }
 
@@ -89,7 +91,7 @@ impl World {
     pub fn new(setting: &Setting) -> World {
         let ids: Vec<NodeId> = (1..=setting.nodes).map(NodeId).collect();
         let holders: Vec<NodeId> = (1..=setting.holders).map(NodeId).collect();
-        let placement = planner::initial_placement(&holders, setting.partitions, 3);
+        let placement = planner::initial_placement(&holders, setting.partitions, setting.replicas);
         let names: BTreeMap<NodeId, NodeName> = ids.iter().map(|id| (*id, NodeName(format!("n{id}")))).collect();
         let members = ids.iter().map(|id| FoundingMember {
             id: *id,
@@ -101,7 +103,7 @@ impl World {
             cluster_id: "0".repeat(32),
             name: "simulation".to_owned(),
             partitions: setting.partitions,
-            replicas: 3,
+            replicas: setting.replicas,
             lease_ms: 5000,
             members: members.collect(),
             placement: placement.clone(),
@@ -217,20 +219,23 @@ impl World {
 
     /// A client claims its id at a node.
     pub fn claim(&self, node: u64, key: &str) -> Pending<Result<ClaimGranted, ClaimError>> {
-        let key = key.to_owned();
-        self.client(node, |client| async move { client.claim(&key).await })
+        self.client(node, |client| client.claim(key))
     }
 
     /// A client's claim is released.
     pub fn release(&self, node: u64, key: &str, epoch: Epoch) -> Pending<bool> {
-        let key = key.to_owned();
-        self.client(node, move |client| async move { client.release(&key, epoch).await })
+        self.client(node, |client| client.release(key, epoch))
     }
 
     /// A node is asked whether a client is online.
     pub fn status(&self, node: u64, key: &str) -> Pending<Result<StatusAnswer, StatusError>> {
-        let key = key.to_owned();
-        self.client(node, |client| async move { client.status(&key).await })
+        self.client(node, |client| client.status(key))
+    }
+
+    /// A release that must be applied, and is waited for.
+    pub fn released(&mut self, node: u64, key: &str, epoch: Epoch) {
+        let pending = self.release(node, key, epoch);
+        assert!(self.wait("a release", &pending), "{}: {key} was not released", self.place());
     }
 
     /// A claim that must be granted, and is waited for. Tried again while it is refused.
@@ -370,6 +375,14 @@ impl World {
         hosted.map_or(0, |hosted| hosted.replica().position().index)
     }
 
+    /// Up to where a node's log of a partition was removed, and up to where its newest snapshot reaches.
+    #[must_use]
+    pub fn purged_and_snapshot(&self, node: u64, partition: u16) -> (u64, u64) {
+        let image = self.nodes[&NodeId(node)].disk.image(GroupId::partition(PartitionId(partition)));
+        let snapshot = image.snapshot.and_then(|(meta, _)| meta.last_log_id);
+        (image.purged.map_or(0, |purged| purged.index), snapshot.map_or(0, |last| last.index))
+    }
+
     /// Milliseconds since the beginning.
     #[must_use]
     pub fn elapsed(&self) -> u64 {
@@ -420,7 +433,7 @@ impl World {
             }
         }
         self.until("every node serves again", WITHIN, |world| world.nodes.values().all(Node::serves));
-        self.run(5000);
+        self.run(500);
         self.until("all replicas stand at the same position", WITHIN, World::is_settled);
         // One question of each node about each client, so that the end of the history is judged, too.
         let keys: BTreeSet<String> = self.operations().into_iter().map(|operation| operation.key).collect();
@@ -438,7 +451,8 @@ impl World {
     /// The verdict must be that nothing contradicts the log.
     pub fn conclude(mut self) -> Vec<Operation> {
         let found = self.verdict();
-        assert!(found.is_empty(), "seed {}: {found:#?}", self.seed);
+        let first: Vec<&String> = found.iter().take(SHOWN_MAX).collect();
+        assert!(found.is_empty(), "seed {}: {} contradictions, the first are {first:#?}", self.seed, found.len());
         self.operations()
     }
 

@@ -1,5 +1,9 @@
-//! Scenarios of the simulated raft crate.
+//! Scenarios of the simulated raft crate. Each ends with the whole history held against the log.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod crashes;
+mod disks;
 mod partitions;
+mod pauses;
 mod replay;
+mod snapshots;
