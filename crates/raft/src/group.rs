@@ -301,6 +301,10 @@ fn raft_config(config: &GroupsConfig) -> Result<openraft::Config, GroupError> {
         max_in_snapshot_log_to_keep: config.snapshot_every / 10,
         purge_batch_size: 1024,
         enable_pre_vote: Some(true),
+        // A leader sends entries before its own disk has them. Back from a crash without them it would give their
+        // positions to others in the same term, and followers could not tell; its read points would not know what it
+        // had sent, either. So it has to be elected, in a new term.
+        enable_leader_restore: Some(false),
         // A committed position is saved, so a restarted replica recovers by itself up to it.
         ..openraft::Config::default()
     };

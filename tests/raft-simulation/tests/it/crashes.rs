@@ -1,7 +1,7 @@
 //! Power loss, restart, and a network that delays, reorders and loses.
 
 use rollcall_test_raft_simulation::{
-    Setting, Weather, World,
+    Faults, Setting, Weather, World,
     history::{Operation, Outcome},
 };
 
@@ -95,5 +95,26 @@ fn packets_that_are_late_overtaken_or_lost_change_no_answer() {
         world.load(true);
         world.run(8000);
         busy(&world.conclude(), 3, 20);
+    }
+}
+
+/// A leader sends entries before it has synced them itself. Back from a power loss without them, it must not lead in the
+/// same term: other entries would get their log positions, and the followers could not tell.
+#[test]
+fn a_leader_that_lost_entries_it_had_sent_does_not_lead_on_in_their_term() {
+    for seed in 25..31 {
+        let mut world = World::new(&Setting::three(seed));
+        let leader = world.elected(0, &[]);
+        let other = world.others(leader)[0];
+        world.disk(leader, Faults { sync_min_us: 400_000, sync_max_us: 500_000, ..Faults::default() });
+        // Two followers are a quorum.
+        for number in 0..5 {
+            world.claimed(other, &format!("early-{number}"));
+        }
+        world.crash(leader);
+        world.disk(leader, Faults::default());
+        world.start(leader);
+        world.claimed(other, "late");
+        world.conclude();
     }
 }
