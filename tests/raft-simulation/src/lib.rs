@@ -16,8 +16,11 @@ mod disk;
 pub mod history;
 mod links;
 mod log;
+#[cfg(test)]
+mod log_test;
 mod network;
 mod node;
+mod verdict;
 mod watch;
 mod world;
 

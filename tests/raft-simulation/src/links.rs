@@ -14,7 +14,8 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc::UnboundedReceiver, oneshot},
+    sync::{mpsc::Receiver, oneshot},
+    task::JoinSet,
     time::timeout,
 };
 
@@ -75,24 +76,30 @@ impl Links {
     /// Takes what arrives, for as long as the process lives.
     pub(crate) async fn serve(
         self: Arc<Self>,
-        mut inbox: UnboundedReceiver<Packet>,
+        mut inbox: Receiver<Packet>,
         replication: Arc<OnceLock<Arc<Replication>>>,
     ) {
-        while let Some(Packet { from, call, body, .. }) = inbox.recv().await {
-            let work = match body {
-                Body::Answer(answer) => {
-                    self.answered(call, answer);
-                    continue;
-                }
-                other => other,
+        let mut work = JoinSet::new();
+        loop {
+            let Packet { from, call, body, .. } = tokio::select! {
+                biased;
+                packet = inbox.recv() => match packet {
+                    Some(packet) => packet,
+                    None => return,
+                },
+                Some(_) = work.join_next() => continue,
             };
+            if let Body::Answer(answer) = body {
+                self.answered(call, answer);
+                continue;
+            }
             let Some(replication) = replication.get().cloned() else {
                 self.answer(from, call, Err("the node is starting".to_owned()));
                 continue;
             };
             let links = Arc::clone(&self);
-            tokio::spawn(async move {
-                if let Some(answer) = handle(&replication, from, work).await {
+            work.spawn(async move {
+                if let Some(answer) = handle(&replication, from, body).await {
                     links.answer(from, call, answer);
                 }
             });

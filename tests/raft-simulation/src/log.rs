@@ -26,6 +26,9 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+/// Most changes that wait for the disk. More are refused as if it had failed, which fails the run.
+const WRITES_MAX: usize = 65_536;
+
 /// The stores of one process.
 pub(crate) struct MemoryStores {
     disk: Disk,
@@ -34,12 +37,12 @@ pub(crate) struct MemoryStores {
 }
 
 impl MemoryStores {
-    /// Opens what the disk keeps. The task that writes ends with the process.
-    pub(crate) fn open(disk: Disk) -> Self {
-        let (queue, writes) = mpsc::unbounded_channel();
+    /// Opens what the disk keeps. The future writes, for as long as the process lives; somebody must run it.
+    pub(crate) fn open(disk: Disk) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (queue, writes) = mpsc::channel(WRITES_MAX);
         let failed = Arc::new(AtomicBool::new(false));
-        tokio::spawn(write_all(disk.clone(), writes, Arc::clone(&failed)));
-        MemoryStores { disk, writer: Writer { queue, failed }, groups: Mutex::default() }
+        let write = write_all(disk.clone(), writes, Arc::clone(&failed));
+        (MemoryStores { disk, writer: Writer { queue, failed }, groups: Mutex::default() }, write)
     }
 }
 
@@ -86,7 +89,7 @@ type Write = (GroupId, Change, Done);
 /// The way to the task that writes.
 #[derive(Clone)]
 struct Writer {
-    queue: mpsc::UnboundedSender<Write>,
+    queue: mpsc::Sender<Write>,
     failed: Arc<AtomicBool>,
 }
 
@@ -96,8 +99,8 @@ impl Writer {
     }
 
     fn push(&self, group: GroupId, change: Change, done: Done) {
-        if let Err(refused) = self.queue.send((group, change, done)) {
-            refused.0.2.complete(true);
+        if let Err(refused) = self.queue.try_send((group, change, done)) {
+            refused.into_inner().2.complete(true);
         }
     }
 
@@ -108,7 +111,7 @@ impl Writer {
     }
 }
 
-async fn write_all(disk: Disk, mut writes: mpsc::UnboundedReceiver<Write>, failed: Arc<AtomicBool>) {
+async fn write_all(disk: Disk, mut writes: mpsc::Receiver<Write>, failed: Arc<AtomicBool>) {
     while let Some(first) = writes.recv().await {
         let mut taken = vec![first];
         while let Ok(more) = writes.try_recv() {

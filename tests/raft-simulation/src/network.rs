@@ -16,7 +16,7 @@ use std::{
     hash::{Hash as _, Hasher as _},
     sync::Arc,
 };
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{Sender, error::TrySendError};
 
 /// What travels.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ struct State {
     under_way: BTreeMap<(u64, u64, u64), Packet>,
     held: Vec<Packet>,
     sent: u64,
-    inboxes: BTreeMap<NodeId, UnboundedSender<Packet>>,
+    inboxes: BTreeMap<NodeId, Sender<Packet>>,
     trace: DefaultHasher,
     delivered: u64,
 }
@@ -116,7 +116,7 @@ impl Network {
     }
 
     /// A process of the node listens from now on.
-    pub(crate) fn listen(&self, node: NodeId, inbox: UnboundedSender<Packet>) {
+    pub(crate) fn listen(&self, node: NodeId, inbox: Sender<Packet>) {
         self.state.lock().inboxes.insert(node, inbox);
     }
 
@@ -192,7 +192,10 @@ impl State {
         (self.now_us, digest).hash(&mut self.trace);
         self.delivered += 1;
         let refused = match self.inboxes.get(&packet.to) {
-            Some(inbox) => inbox.send(packet).err().map(|refused| refused.0),
+            Some(inbox) => match inbox.try_send(packet) {
+                Ok(()) | Err(TrySendError::Full(_)) => None,
+                Err(TrySendError::Closed(packet)) => Some(packet),
+            },
             None => Some(packet),
         };
         // Nobody listens: the caller hears so, as it would from the machine of a process that is gone.

@@ -20,9 +20,12 @@ use std::{
 };
 use tokio::{
     runtime::{Builder, Runtime},
+    task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
 
+/// Most packets that wait for a process. More are lost, as in a socket that is full.
+const INBOX_MAX: usize = 65_536;
 /// Clients of the load on each node.
 const CLIENTS: u64 = 2;
 /// Longest wait for one proposal to the cluster group before it is made again.
@@ -82,13 +85,15 @@ impl Node {
         self.boots += 1;
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let seat = Arc::new(Seat::default());
-        let (inbox, arriving) = tokio::sync::mpsc::unbounded_channel();
+        let (inbox, arriving) = tokio::sync::mpsc::channel(INBOX_MAX);
         self.common.network.listen(self.id, inbox);
         let links = Arc::new(Links::new(self.id, self.common.network.clone(), self.boots << 32));
         let begun = runtime.block_on(async { Instant::now() });
         runtime.spawn(Arc::clone(&links).serve(arriving, Arc::clone(&seat.replication)));
-        let boot =
-            Boot { me: self.id, number: self.boots, common: self.common.clone(), disk: self.disk.clone(), links };
+        let (stores, write) = MemoryStores::open(self.disk.clone());
+        runtime.spawn(write);
+        let stores = Arc::new(stores);
+        let boot = Boot { me: self.id, number: self.boots, common: self.common.clone(), stores, links };
         runtime.spawn(boot.run(Arc::clone(&seat)));
         let chance = Chance::new(self.common.seed, &[2, self.id.0, self.boots]).draw();
         self.process = Some(Process { runtime, begun, age: 0, chance, seat });
@@ -173,16 +178,15 @@ struct Boot {
     me: NodeId,
     number: u64,
     common: Common,
-    disk: Disk,
+    stores: Arc<MemoryStores>,
     links: Arc<Links>,
 }
 
 impl Boot {
     async fn run(self, seat: Arc<Seat>) {
-        let stores = Arc::new(MemoryStores::open(self.disk.clone()));
         let links: Arc<dyn PeerLinks> = self.links.clone();
         let (topology, config) = (self.common.topology.clone(), self.common.config.clone());
-        let started = Replication::start(self.me, topology, &stores, links, config).await;
+        let started = Replication::start(self.me, topology, &self.stores, links, config).await;
         let replication = started.unwrap_or_else(|error| panic!("node {} does not start: {error}", self.me));
         assert!(seat.replication.set(Arc::clone(&replication)).is_ok(), "one process, one start");
         self.make_groups(&replication).await;
@@ -190,11 +194,13 @@ impl Boot {
         let incarnation = self.register(&replication).await;
         replication.presence().begin(Owner { node: self.me, incarnation });
         seat.serves.store(incarnation.0, Ordering::SeqCst);
+        let mut clients = JoinSet::new();
         for number in 0..CLIENTS {
             let client = Client { replication: Arc::clone(&replication), history: self.common.history.clone() };
             let chance = Chance::new(self.common.seed, &[3, self.me.0, self.number, number]);
-            tokio::spawn(client.load(Arc::clone(&self.common.load), chance));
+            clients.spawn(client.load(Arc::clone(&self.common.load), chance));
         }
+        clients.join_all().await;
     }
 
     /// Makes the groups whose first replica this node is.

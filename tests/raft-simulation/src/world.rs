@@ -5,7 +5,6 @@
 
 use crate::{
     chance::Chance,
-    check::{Transition, Truth, contradictions},
     clients::Client,
     disk::Faults,
     history::{History, Operation},
@@ -15,7 +14,6 @@ use crate::{
 };
 use rollcall_cluster::{DirectoryId, Founding, FoundingMember, NodeAddresses, planner};
 use rollcall_contracts::{ClaimError, ClaimGranted, StatusAnswer, StatusError};
-use rollcall_presence::Transition as FeedTransition;
 use rollcall_raft::{GroupsConfig, Replication, Topology};
 use rollcall_storage::simulation;
 use rollcall_types::{Epoch, GroupId, NodeId, NodeName, PartitionId};
@@ -31,9 +29,6 @@ use std::{
 
 /// Longest time for anything that must come true, in simulated milliseconds.
 pub const WITHIN: u64 = 60_000;
-
-/// Most contradictions that a failing run shows.
-const SHOWN_MAX: usize = 4;
 
 /// The first moment, in milliseconds: no clock begins at zero.
 const BEGIN_MS: u64 = 1_000_000;
@@ -65,14 +60,14 @@ impl Setting {
 
 /// The world.
 pub struct World {
-    nodes: BTreeMap<NodeId, Node>,
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
     network: Network,
     history: History,
     watch: Watch,
     load: Arc<AtomicBool>,
     now_ms: u64,
-    partitions: u16,
-    seed: u64,
+    pub(crate) partitions: u16,
+    pub(crate) seed: u64,
 }
 
 /// What will come of something that runs on a node; nothing, if the node dies first.
@@ -113,7 +108,8 @@ impl World {
         };
         let topology = Topology {
             partitions: setting.partitions,
-            cluster_voters: planner::cluster_group_voters(&holders, &[]),
+            // Every node needs the cluster state; that the rest learn it is the controller's work.
+            cluster_voters: ids.iter().copied().collect(),
             placement,
             former: BTreeMap::new(),
             names,
@@ -276,6 +272,23 @@ impl World {
         self.node(node).crash();
     }
 
+    /// Every node loses its power.
+    pub fn crash_all(&mut self) {
+        self.nodes.values_mut().for_each(Node::crash);
+    }
+
+    /// Starts every node that is down.
+    pub fn start_all(&mut self) {
+        let down: Vec<u64> = self.nodes.values().filter(|node| node.is_down()).map(|node| node.id.0).collect();
+        down.into_iter().for_each(|node| self.start(node));
+    }
+
+    /// Whether a node's process is there and does not stand still.
+    #[must_use]
+    pub fn runs(&self, node: u64) -> bool {
+        self.nodes[&NodeId(node)].runs()
+    }
+
     /// A node's process stands still.
     pub fn stop(&mut self, node: u64) {
         self.node(node).stop();
@@ -294,7 +307,7 @@ impl World {
         self.node(node).disk.set_faults(faults);
     }
 
-    fn node(&mut self, node: u64) -> &mut Node {
+    pub(crate) fn node(&mut self, node: u64) -> &mut Node {
         self.nodes.get_mut(&NodeId(node)).unwrap()
     }
 
@@ -411,92 +424,6 @@ impl World {
     #[must_use]
     pub fn chance(&self) -> Chance {
         Chance::new(self.seed, &[4])
-    }
-
-    /// Ends all faults, waits until all is well again, and holds the whole history against the log. Returns what
-    /// contradicts it.
-    #[must_use]
-    pub fn verdict(&mut self) -> Vec<String> {
-        self.load(false);
-        self.heal();
-        self.weather(Weather::FAIR);
-        for id in self.nodes.keys().map(|id| id.0).collect::<Vec<_>>() {
-            let node = self.node(id);
-            let faulty = node.disk.faults().syncs_fail;
-            node.disk.set_faults(Faults::default());
-            if faulty {
-                node.crash();
-            }
-            node.resume();
-            if node.is_down() {
-                self.start(id);
-            }
-        }
-        self.until("every node serves again", WITHIN, |world| world.nodes.values().all(Node::serves));
-        self.run(500);
-        self.until("all replicas stand at the same position", WITHIN, World::is_settled);
-        // One question of each node about each client, so that the end of the history is judged, too.
-        let keys: BTreeSet<String> = self.operations().into_iter().map(|operation| operation.key).collect();
-        for node in self.nodes.keys().map(|id| id.0).collect::<Vec<_>>() {
-            for key in &keys {
-                self.answered(node, key);
-            }
-        }
-        self.until("all replicas stand at the same position", WITHIN, World::is_settled);
-        let (truth, mut found) = self.truth();
-        found.extend(contradictions(&self.operations(), &truth));
-        found
-    }
-
-    /// The verdict must be that nothing contradicts the log.
-    pub fn conclude(mut self) -> Vec<Operation> {
-        let found = self.verdict();
-        let first: Vec<&String> = found.iter().take(SHOWN_MAX).collect();
-        assert!(found.is_empty(), "seed {}: {} contradictions, the first are {first:#?}", self.seed, found.len());
-        self.operations()
-    }
-
-    fn is_settled(&self) -> bool {
-        (0..self.partitions).all(|partition| {
-            let group = GroupId::partition(PartitionId(partition));
-            let replications = self.nodes.values().filter_map(Node::replication);
-            let handles: Vec<_> = replications.filter_map(|r| r.groups().handle(group)).collect();
-            let positions: BTreeSet<(u64, u64)> = handles.iter().map(|handle| handle.progress()).collect();
-            let leaders = handles.iter().filter(|handle| handle.is_leader()).count();
-            leaders == 1 && positions.len() == 1 && positions.iter().all(|(applied, last)| applied == last)
-        })
-    }
-
-    /// What the log says, by the feed of one replica of each partition; and where replicas differ.
-    fn truth(&self) -> (Truth, Vec<String>) {
-        let mut truth = Truth::new();
-        let mut found = Vec::new();
-        for partition in (0..self.partitions).map(PartitionId) {
-            let replications = self.nodes.values().filter_map(Node::replication);
-            let mut replicas = replications.filter_map(|r| r.groups().replica_of(partition));
-            let first = replicas.next().unwrap();
-            let first = first.replica().read();
-            if replicas.any(|other| other.replica().read().state != first.state) {
-                found.push(format!("the replicas of partition {partition} differ"));
-            }
-            let entries = first.state.feed().after(None, usize::MAX).unwrap();
-            let transitions = entries.iter().filter_map(|entry| {
-                let began = match entry.transition {
-                    FeedTransition::Connected => true,
-                    FeedTransition::Disconnected(_) => false,
-                    FeedTransition::WillDue(_) => return None,
-                };
-                Some(Transition {
-                    index: entry.position.index,
-                    key: entry.client_id.as_str().to_owned(),
-                    epoch: entry.epoch,
-                    node: entry.owner.node,
-                    began,
-                })
-            });
-            truth.insert(partition, transitions.collect());
-        }
-        (truth, found)
     }
 }
 
