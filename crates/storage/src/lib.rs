@@ -37,6 +37,10 @@ mod record;
 mod recovery;
 #[cfg(test)]
 mod recovery_test;
+#[cfg(feature = "simulation")]
+mod runtime;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod snapshot_file;
 mod snapshot_store;
 mod store;
