@@ -18,6 +18,8 @@
 #![forbid(unsafe_code)]
 
 mod atomic_file;
+#[cfg(test)]
+mod bytes_test;
 mod config;
 mod directory;
 mod entry_cache;
@@ -40,6 +42,8 @@ mod recovery_test;
 mod snapshot_file;
 mod snapshot_store;
 mod store;
+#[cfg(test)]
+mod stored_test;
 mod witness;
 mod writer;
 
