@@ -8,6 +8,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod bytes_test;
 mod clock;
 mod cluster_client;
 mod config;
@@ -30,6 +32,8 @@ mod receiver;
 mod replica;
 mod replication;
 mod reply;
+#[cfg(test)]
+mod stored_test;
 mod term_check;
 mod weight;
 mod wire;
