@@ -5,6 +5,7 @@ use crate::{
     machine::Machine,
     network::Network,
     replica::{AnyReplica, Replica, Replicated},
+    violations::Violations,
 };
 use openraft::{
     ChangeMembers, Raft, ServerState, SnapshotPolicy,
@@ -17,7 +18,7 @@ use rollcall_types::{GroupId, NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -43,7 +44,7 @@ pub struct GroupHandle {
     pub(crate) raft: Raft<TypeConfig, Machine>,
     pub(crate) log: LogStore,
     pub(crate) commit_sent: Arc<CommitSent>,
-    violation: OnceLock<String>,
+    pub(crate) violations: Violations,
 }
 
 /// A group with its state.
@@ -88,7 +89,7 @@ impl<S: Replicated> Group<S> {
         let raft = Raft::new(me.0, Arc::new(raft_config(config)?), network, log.clone(), machine)
             .await
             .map_err(|e| storage(e.to_string()))?;
-        let handle = Arc::new(GroupHandle { id, me, raft, log, commit_sent, violation: OnceLock::new() });
+        let handle = Arc::new(GroupHandle { id, me, raft, log, commit_sent, violations: Violations::new(id) });
         Ok(Group { handle, replica })
     }
 
@@ -278,17 +279,12 @@ impl GroupHandle {
         (metrics.last_applied.as_ref().map_or(0, |l| l.index), metrics.last_log.as_ref().map_or(0, |l| l.index))
     }
 
-    /// Notes an invariant that was seen not to hold: the node is not ready from then on.
-    pub(crate) fn violated(&self, what: &str) {
-        let _ = self.violation.set(what.to_owned());
-    }
-
-    /// A failure that ended the group on this node, or an invariant that does not hold, if there was one.
+    /// A failure that ended the group on this node, or the invariants that were seen not to hold, if there was one.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        metrics.running_state.as_ref().err().map(ToString::to_string).or_else(|| self.violation.get().cloned())
+        metrics.running_state.as_ref().err().map(ToString::to_string).or_else(|| self.violations.sentence())
     }
 }
 

@@ -35,6 +35,7 @@ mod reply;
 #[cfg(test)]
 mod stored_test;
 mod term_check;
+mod violations;
 mod weight;
 mod wire;
 
