@@ -27,6 +27,17 @@ fn settled(cluster: &Cluster, places: &[usize], each: &[usize]) {
         held.sort_unstable();
         if held == each { Ok(()) } else { Err(format!("{held:?}")) }
     });
+    for place in places {
+        no_promise_was_broken(cluster, *place);
+    }
+}
+
+/// The node counts violations of every promise, and has found none.
+fn no_promise_was_broken(cluster: &Cluster, place: usize) {
+    let admin = cluster.nodes[place].addresses.admin;
+    let samples = metrics::samples(admin, "rollcall_invariant_violations_total").unwrap();
+    assert!(samples.iter().any(|sample| sample.labels.contains("one_owner_per_client")), "{samples:?}");
+    assert!(samples.iter().all(|sample| sample.value == 0.0), "{samples:?}");
 }
 
 #[test]
