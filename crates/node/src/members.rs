@@ -1,7 +1,8 @@
-//! What this node does when the members change: links and streams to those there are, what it tells newcomers, and
-//! its own departure.
+//! What this node does when the members change: links and streams to those there are, its share of the instance's
+//! limits, what it tells newcomers, and its own departure.
 
-use crate::{formation::Greeting, peer_publisher::Publisher};
+use crate::{config::Config, formation::Greeting, peer_publisher::Publisher, settings::share};
+use rollcall_admission::Admission;
 use rollcall_cluster::{ClusterState, Hello};
 use rollcall_mesh::Mesh;
 use rollcall_raft::Replication;
@@ -15,6 +16,8 @@ pub(crate) struct Members {
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) greeting: Arc<Greeting>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) config: Config,
     /// What this node says of itself; what it says of the cluster follows the members.
     pub(crate) hello: Hello,
 }
@@ -27,16 +30,18 @@ impl Members {
         watch.mark_changed();
         let mut known: BTreeMap<NodeId, String> = BTreeMap::new();
         let mut told = None;
+        let mut shared_by = 0;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 changed = watch.changed() => if changed.is_err() { return },
             }
-            let (mut peers, formed) = {
+            let (mut peers, formed, members) = {
                 let applied = groups.cluster().replica().read();
+                let members = u32::try_from(applied.state.members().len()).unwrap_or(u32::MAX);
                 let peers = applied.state.members().iter().map(|(id, member)| (*id, member.addresses.mesh.clone()));
-                (peers.collect::<BTreeMap<NodeId, String>>(), applied.state.formed())
+                (peers.collect::<BTreeMap<NodeId, String>>(), applied.state.formed(), members)
             };
             if formed.is_none() {
                 continue;
@@ -47,6 +52,12 @@ impl Members {
                     Ok(()) => told = formed,
                     Err(error) => tracing::error!(%error, "newcomers are told of the members as they were"),
                 }
+            }
+            if members != shared_by {
+                let limits = &self.config.limits;
+                self.admission.set_message_share(share(limits.messages_per_second, &self.config, members));
+                self.admission.set_connect_share(share(limits.connects_per_second, &self.config, members));
+                shared_by = members;
             }
             // Who has left is reached until the group feeds it no more, so that it learns of it.
             let fed = groups.cluster().handle().members();

@@ -56,6 +56,7 @@ struct Shell {
     calls: Arc<PeerCalls>,
     presence: Arc<LatePresence>,
     accounts: Arc<ReplicatedAccounts>,
+    admission: Arc<Admission>,
     gate: Arc<NodeLeaseGate>,
     readiness: Arc<NodeReadiness>,
     management: Arc<Management>,
@@ -92,7 +93,7 @@ impl Node {
             settings::gateway(&config)?,
             GatewayParts {
                 presence: presence.clone(),
-                admission,
+                admission: admission.clone(),
                 membership: management.clone(),
                 readiness: readiness.clone(),
                 metrics,
@@ -116,6 +117,7 @@ impl Node {
             calls,
             presence,
             accounts,
+            admission,
             gate,
             readiness,
             management,
@@ -201,6 +203,8 @@ impl Shell {
             mesh: Arc::clone(&self.mesh),
             publisher: Arc::clone(&self.publisher),
             greeting: Arc::clone(&self.greeting),
+            admission: Arc::clone(&self.admission),
+            config: self.config.clone(),
             hello: self.hello(),
         };
         tasks.spawn(members.follow(background.clone()));

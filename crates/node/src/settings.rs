@@ -4,7 +4,7 @@ use crate::{
     config::{Config, PolicyAction, PolicyEffect, Profile, Secret},
     errors::StartError,
 };
-use rollcall_admission::{AdmissionConfig, hash_password};
+use rollcall_admission::{AdmissionConfig, Share, hash_password};
 use rollcall_broker::BrokerConfig;
 use rollcall_cluster::{Action, DirectoryId, Effect, Hello, LeaseTerms, NodeAddresses, Policy, RetainCondition, User};
 use rollcall_http_gateway::{GatewayConfig, Tls};
@@ -28,7 +28,8 @@ pub(crate) fn allow_by_default(config: &Config) -> bool {
     config.auth.policy_default_effect == PolicyEffect::Allow
 }
 
-/// This node's part of the instance's limits: until grants exist, an equal one.
+/// This node's part of the instance's limits: until grants exist, an equal one among the nodes expected. [`share`]
+/// says how it shrinks where there are more.
 pub(crate) fn admission(config: &Config) -> AdmissionConfig {
     let nodes = config.cluster.expect_nodes.max(1);
     AdmissionConfig {
@@ -40,6 +41,13 @@ pub(crate) fn admission(config: &Config) -> AdmissionConfig {
         auth_failures_per_minute: config.limits.auth_failures_per_minute,
         bind_account: config.auth.bind_account && config.node.profile != Profile::Conformance,
     }
+}
+
+/// An equal part of a limit of the instance among so many members, or among the nodes expected where those are more.
+/// Where the limit does not suffice for a whole unit each, nothing may be admitted.
+pub(crate) fn share(limit: u32, config: &Config, members: u32) -> Share {
+    let part = rollcall_quota::node_share(limit, config.cluster.expect_nodes.max(members));
+    if limit > 0 && part == 0 { Share::NoGrant } else { Share::of_limit(part) }
 }
 
 pub(crate) fn gateway(config: &Config) -> Result<GatewayConfig, StartError> {
@@ -230,4 +238,22 @@ fn action(action: &PolicyAction) -> Action {
 
 fn read(path: &Path) -> Result<Vec<u8>, StartError> {
     fs::read(path).map_err(|e| StartError::Accounts(format!("{}: {e}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU32;
+
+    #[test]
+    fn a_share_shrinks_with_more_members_than_expected_and_never_turns_into_no_limit() {
+        let mut config = Config::default();
+        config.cluster.expect_nodes = 3;
+        let per_second = |units| NonZeroU32::new(units).map(Share::PerSecond);
+        assert_eq!(Some(share(12, &config, 0)), per_second(4), "before the cluster is known");
+        assert_eq!(Some(share(12, &config, 2)), per_second(4));
+        assert_eq!(Some(share(12, &config, 4)), per_second(3));
+        assert_eq!(share(12, &config, 13), Share::NoGrant, "not a unit for each");
+        assert_eq!(share(0, &config, 4), Share::Unlimited, "off");
+    }
 }
