@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod authentication;
 mod client_id_path;
 mod config;
 mod desk;

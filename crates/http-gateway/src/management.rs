@@ -3,19 +3,17 @@
 //! Names of nodes need no decoding: they consist of letters, digits, `.`, `_` and `-`.
 
 use crate::{
+    authentication,
     config::GatewayParts,
     error_response::{MEMBER_METHODS, Problem, READ_METHODS},
     in_runtime::InRuntime,
     response::json,
 };
-use actix_http::{
-    Method, Request, Response, StatusCode,
-    header::{AUTHORIZATION, HeaderValue},
-};
+use actix_http::{Method, Request, Response, StatusCode};
 use bytes::Bytes;
-use rollcall_contracts::{LeaveError, MemberView, PartitionView, Role, SourceAddress};
+use rollcall_contracts::{LeaveError, MemberView, PartitionView, Role};
 use serde::Serialize;
-use std::{net::Ipv4Addr, pin::pin};
+use std::pin::pin;
 
 /// Where all of it is.
 pub(crate) const PREFIX: &str = "/api/v1/";
@@ -111,16 +109,7 @@ fn call(request: &Request) -> Result<Call<'_>, Problem> {
 }
 
 async fn authorize(parts: &GatewayParts, request: &Request, wanted: Role) -> Result<(), Problem> {
-    let source: SourceAddress =
-        request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical());
-    let authorization = request.head().headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    let account = match authorization.and_then(|value| parts.admission.cached_basic(value)) {
-        Some(account) => account,
-        None => {
-            let future = pin!(parts.admission.authenticate_basic(authorization, source));
-            InRuntime { runtime: &parts.runtime, future }.await?
-        }
-    };
+    let account = authentication::account(parts, request).await?;
     if account.role < wanted { Err(Problem::ROLE_TOO_LOW) } else { Ok(()) }
 }
 

@@ -4,25 +4,24 @@
 //! rest of the answer. The order is fixed: method, body, authentication, the id, permission, quota, look-up.
 
 use crate::{
+    authentication::{self, source_address},
     client_id_path::{decode_segment, query_client_id, raw_segment},
     config::GatewayParts,
     desk::Desk,
     error_response::{Problem, STATUS_METHODS, options},
-    in_runtime::InRuntime,
     metrics::StatusMetrics,
     request_body,
 };
 use actix_http::{
     ConnectionType, Method, Request, Response, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use actix_web::dev::{AppConfig, Service, ServiceFactory};
 use bytes::Bytes;
-use rollcall_contracts::{Account, AuthError, ConnectPermission, SourceAddress, StatusAnswer};
+use rollcall_contracts::{ConnectPermission, StatusAnswer};
 use std::{
     future::{Future, Ready, ready},
-    net::Ipv4Addr,
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
@@ -114,37 +113,18 @@ impl Worker {
 
     async fn answer(&self, request: &mut Request) -> Result<StatusAnswer, Problem> {
         request_body::ignore(request).await?;
-        let admission = &self.parts.admission;
-        let source = source_address(request);
-        let authorization = request.head().headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let account = match authorization.and_then(|value| admission.cached_basic(value)) {
-            Some(account) => account,
-            None => self.authenticate(authorization, source).await?,
-        };
+        let account = authentication::account(&self.parts, request).await?;
         let segment = raw_segment(request.path()).unwrap_or_default();
         let client_id = decode_segment(segment, self.client_id_bytes_max)?;
         let connecting_as = query_client_id(request.uri().query(), self.client_id_bytes_max)?;
         let connecting_as = connecting_as.as_ref().map(rollcall_types::ClientId::as_str);
-        if admission.may_connect(&account, connecting_as, source) == ConnectPermission::Denied {
+        let admission = &self.parts.admission;
+        if admission.may_connect(&account, connecting_as, source_address(request)) == ConnectPermission::Denied {
             return Err(Problem::FORBIDDEN);
         }
         admission.charge(1)?;
         Ok(self.desk.status(client_id).await?)
     }
-
-    async fn authenticate(
-        &self,
-        authorization: Option<&[u8]>,
-        source: SourceAddress,
-    ) -> Result<Arc<Account>, AuthError> {
-        let future = pin!(self.parts.admission.authenticate_basic(authorization, source));
-        InRuntime { runtime: &self.parts.runtime, future }.await
-    }
-}
-
-fn source_address(request: &Request) -> SourceAddress {
-    // Only a Unix socket has no peer address, and the gateway opens none.
-    request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical())
 }
 
 fn answered(answer: &StatusAnswer) -> Response<Bytes> {
