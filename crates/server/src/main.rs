@@ -19,6 +19,7 @@ mod serve;
 mod signals;
 mod status;
 mod telemetry;
+mod web_client;
 
 #[cfg(test)]
 mod in_test_server;

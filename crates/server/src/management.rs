@@ -4,7 +4,7 @@ use crate::{
     cli::{LeaveArguments, ManagementArguments, NodesArguments},
     failure::Failure,
     http::basic,
-    output,
+    output, web_client,
 };
 use serde::Deserialize;
 use std::time::Duration;
@@ -84,20 +84,10 @@ struct Api {
 
 impl Api {
     fn new(arguments: &ManagementArguments) -> Result<Api, Failure> {
-        let url = &arguments.url;
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(Failure::new(format!("--url must begin with http:// or https://, not {url:?}")));
-        }
         let account = &arguments.account;
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .timeout_global(Some(ANSWER_WITHIN))
-            .build();
         Ok(Api {
-            agent: config.into(),
-            base: format!("{}/api/v1", url.trim_end_matches('/')),
+            agent: web_client::agent(&arguments.url, ANSWER_WITHIN)?,
+            base: format!("{}/api/v1", arguments.url.trim_end_matches('/')),
             authorization: account.user.as_ref().map(|u| basic(u, account.password.as_deref().unwrap_or(""))),
         })
     }

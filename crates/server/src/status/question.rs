@@ -1,6 +1,6 @@
 //! One question over HTTP or HTTPS, asked again where the node says when.
 
-use crate::{failure::Failure, http::encode_segment};
+use crate::{failure::Failure, http::encode_segment, web_client};
 use serde::Deserialize;
 use std::{
     thread,
@@ -90,18 +90,9 @@ impl Questioner {
         retries: u8,
         timeout_ms: u64,
     ) -> Result<Questioner, Failure> {
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(Failure::new(format!("--url must begin with http:// or https://, not {url:?}")));
-        }
-        // No proxy: the nodes of a cluster are asked directly, and the demo's are on loopback.
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .timeout_global(Some(Duration::from_millis(timeout_ms)))
-            .build();
+        let agent = web_client::agent(url, Duration::from_millis(timeout_ms))?;
         let base = url.trim_end_matches('/').to_owned();
-        Ok(Questioner { agent: config.into(), base, authorization, retries })
+        Ok(Questioner { agent, base, authorization, retries })
     }
 
     pub(super) fn ask(&self, id: &str) -> Result<Answer, NoAnswer> {
