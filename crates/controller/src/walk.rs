@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const CHANGE_WITHIN: Duration = Duration::from_secs(3);
 /// Partitions on their way to another placement at once.
 const MOVES_AT_ONCE: usize = 2;
-/// A learner that lacks at most so many entries may vote: it has all that was snapshot and is fed live.
+/// A learner that lacks at most so many entries may vote: it has what the snapshot held, and is fed as entries come.
 const LAG_MAX: u64 = 1_000;
 
 /// Walks on behalf of whatever this node leads.
