@@ -1,0 +1,1 @@
+//! Seeds, replays and broken rules.
