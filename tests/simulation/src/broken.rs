@@ -24,6 +24,8 @@ pub enum Broken {
     PointReused,
     /// The claim is released first, and the socket closed a moment later.
     ReleaseBeforeClose,
+    /// A displaced connection does not hang up.
+    DisplacedStays,
     /// Partition leaders never compare the cluster's fences with their own.
     FencesForgotten,
     /// The leader carries out a due will by itself, beside what the feed says.

@@ -44,7 +44,13 @@ pub enum Tracing {
 /// Runs a seed, with a broken rule if one is given.
 #[must_use]
 pub fn run(seed: u64, broken: Option<Broken>, tracing: Tracing) -> Outcome {
-    let world = World::new(Plan::new(seed), broken);
+    run_plan(Plan::new(seed), broken, tracing)
+}
+
+/// Runs a plan that is not quite what its seed decided.
+#[must_use]
+pub fn run_plan(plan: Plan, broken: Option<Broken>, tracing: Tracing) -> Outcome {
+    let world = World::new(plan, broken);
     if tracing == Tracing::Aloud {
         world.scheduler.trace.aloud();
     }

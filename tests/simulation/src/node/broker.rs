@@ -143,7 +143,8 @@ impl Process {
         };
         self.tell(&client_id, displaced);
         // From here to the end nothing waits, so that a dropped future cannot leave a claim behind.
-        let connection = Connection::new(client_id, epoch, incarnation);
+        let deaf = self.world.is_broken(Broken::DisplacedStays);
+        let connection = Connection::new(client_id, epoch, incarnation, deaf);
         let displaced = self.enter_slot(&connection).ok()?;
         drop(turn);
         if let Some(displaced) = displaced {

@@ -32,16 +32,21 @@ pub(super) struct Connection {
     pub(super) incarnation: Incarnation,
     ordered: watch::Sender<Option<Order>>,
     claim_over: Cell<bool>,
+    /// Broken: it stays whoever takes over.
+    deaf: bool,
 }
 
 impl Connection {
-    pub(super) fn new(client_id: ClientId, epoch: Epoch, incarnation: Incarnation) -> Rc<Self> {
+    pub(super) fn new(client_id: ClientId, epoch: Epoch, incarnation: Incarnation, deaf: bool) -> Rc<Self> {
         let ordered = watch::Sender::new(None);
-        Rc::new(Connection { client_id, epoch, incarnation, ordered, claim_over: Cell::new(false) })
+        Rc::new(Connection { client_id, epoch, incarnation, ordered, claim_over: Cell::new(false), deaf })
     }
 
     /// Gives the order to end. The first one counts, except that a lost lease silences any other.
     pub(super) fn order(&self, order: Order) {
+        if self.deaf && order == Order::Takeover {
+            return;
+        }
         self.ordered.send_modify(|present| {
             if present.is_none() || order == Order::NodeLost {
                 *present = Some(order);

@@ -1,1 +1,6 @@
-//! Seeds, replays and broken rules.
+//! Seeds that pass, seeds that run twice the same way, and rules broken on purpose that are found.
+
+#![forbid(unsafe_code)]
+
+mod broken_rules;
+mod seeds;
