@@ -14,7 +14,7 @@ mod publish;
 pub use access::{Account, Admission, AuthError, ConnectPermission, QueryRefusal, Role, SourceAddress};
 pub use health::{LeaseGate, Readiness, ReadinessReport};
 pub use membership::{LeaveError, MemberView, Membership, PartitionView};
-pub use mesh::{CallError, PeerCall, PeerHandler};
+pub use mesh::{CallError, PeerCall, PeerHandler, PeerLinks};
 pub use presence_store::{
     ClaimError, ClaimGranted, ConnectionEnding, EndingKind, PresenceStore, StatusAnswer, StatusError, StatusInbox,
 };

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use rollcall_types::NodeId;
+use std::time::Duration;
 
 /// One request of a peer. The payload's meaning depends on `kind`, a number of `proto`.
 #[derive(Clone, Debug)]
@@ -25,6 +26,40 @@ pub struct PeerCall {
 pub trait PeerHandler: Send + Sync + 'static {
     /// Answers one call. An `Err` text reaches the caller as [`CallError::Refused`].
     async fn handle(&self, call: PeerCall) -> Result<Bytes, String>;
+}
+
+/// The way to the peers.
+#[async_trait]
+pub trait PeerLinks: Send + Sync + 'static {
+    /// Asks a peer and waits for the answer until the deadline.
+    ///
+    /// # Errors
+    /// See [`CallError`]; it tells whether the call was handled.
+    async fn call(
+        &self,
+        to: NodeId,
+        kind: u32,
+        group: u32,
+        lane: u32,
+        payload: Bytes,
+        deadline: Duration,
+    ) -> Result<Bytes, CallError>;
+
+    /// Sends a snapshot of a group to a peer and waits until it is installed.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    async fn send_snapshot(
+        &self,
+        to: NodeId,
+        group: u32,
+        head: Bytes,
+        data: Bytes,
+        deadline: Duration,
+    ) -> Result<Bytes, CallError>;
+
+    /// Whether the link to the peer is up, as far as is known.
+    fn is_connected(&self, peer: NodeId) -> bool;
 }
 
 /// Why a call to a peer gave no answer.

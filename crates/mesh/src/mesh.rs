@@ -12,8 +12,9 @@ use crate::{
     secret::Secret,
     snapshot::{self, Outgoing, SnapshotHandler},
 };
+use async_trait::async_trait;
 use bytes::Bytes;
-use rollcall_contracts::{CallError, PeerHandler};
+use rollcall_contracts::{CallError, PeerHandler, PeerLinks};
 use rollcall_proto::Request;
 use rollcall_types::NodeId;
 use std::{
@@ -258,6 +259,36 @@ impl Mesh {
         if tokio::time::timeout(SHUTDOWN_WAIT, self.local.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.local.tasks.len(), "mesh tasks did not end in time");
         }
+    }
+}
+
+#[async_trait]
+impl PeerLinks for Mesh {
+    async fn call(
+        &self,
+        to: NodeId,
+        kind: u32,
+        group: u32,
+        lane: u32,
+        payload: Bytes,
+        deadline: Duration,
+    ) -> Result<Bytes, CallError> {
+        Mesh::call(self, to, kind, group, lane, payload, deadline).await
+    }
+
+    async fn send_snapshot(
+        &self,
+        to: NodeId,
+        group: u32,
+        head: Bytes,
+        data: Bytes,
+        deadline: Duration,
+    ) -> Result<Bytes, CallError> {
+        Mesh::send_snapshot(self, to, group, head, data, deadline).await
+    }
+
+    fn is_connected(&self, peer: NodeId) -> bool {
+        Mesh::is_connected(self, peer)
     }
 }
 

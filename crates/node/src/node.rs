@@ -173,7 +173,7 @@ impl Shell {
         self.connect_peers(me, peers);
         let config = self.groups_config(&founding);
         let replication =
-            Replication::start(me, founding::topology(&founding), &store, Arc::clone(&self.mesh), config).await?;
+            Replication::start(me, founding::topology(&founding), &store, self.mesh.clone(), config).await?;
         let duties = Arc::new(LeaderDuties::new(Arc::clone(&replication), self.terms));
         self.calls.set(Parts {
             replication: Arc::clone(&replication),

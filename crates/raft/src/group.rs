@@ -4,20 +4,22 @@ use crate::{
     config::GroupsConfig,
     machine::Machine,
     network::Network,
-    replica::{AnyReplica, Replica, Replicated},
+    replica::{Replica, Replicated},
+    stores::{SavedTerm, StartRaft},
+    violations::Violations,
 };
 use openraft::{
     ChangeMembers, Raft, ServerState, SnapshotPolicy,
     async_runtime::watch::WatchReceiver as _,
     errors::{InitializeError, RaftError},
 };
-use rollcall_mesh::Mesh;
-use rollcall_storage::{LogStore, Store, TypeConfig};
+use rollcall_contracts::PeerLinks;
+use rollcall_storage::TypeConfig;
 use rollcall_types::{GroupId, NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -41,9 +43,9 @@ pub struct GroupHandle {
     pub(crate) id: GroupId,
     pub(crate) me: NodeId,
     pub(crate) raft: Raft<TypeConfig, Machine>,
-    pub(crate) log: LogStore,
+    pub(crate) log: Arc<dyn SavedTerm>,
     pub(crate) commit_sent: Arc<CommitSent>,
-    violation: OnceLock<String>,
+    pub(crate) violations: Violations,
 }
 
 /// A group with its state.
@@ -74,21 +76,18 @@ impl<S: Replicated> Group<S> {
         id: GroupId,
         me: NodeId,
         state: S,
-        store: &Store,
-        mesh: &Arc<Mesh>,
+        store: &dyn StartRaft,
+        mesh: &Arc<dyn PeerLinks>,
         config: &GroupsConfig,
     ) -> Result<Self, GroupError> {
-        let storage = |reason: String| GroupError::Storage { group: id, reason };
-        let (log, snapshots) = store.group(id).map_err(|e| storage(e.to_string()))?;
         let replica = Arc::new(Replica::new(state));
         let commit_sent = Arc::new(CommitSent::default());
         let network = Network { mesh: Arc::clone(mesh), me, group: id, commit_sent: Arc::clone(&commit_sent) };
-        let any: Arc<dyn AnyReplica> = replica.clone();
-        let machine = Machine::new(any, snapshots);
-        let raft = Raft::new(me.0, Arc::new(raft_config(config)?), network, log.clone(), machine)
+        let (raft, log) = store
+            .start(id, me.0, raft_config(config)?, network, replica.clone())
             .await
-            .map_err(|e| storage(e.to_string()))?;
-        let handle = Arc::new(GroupHandle { id, me, raft, log, commit_sent, violation: OnceLock::new() });
+            .map_err(|reason| GroupError::Storage { group: id, reason })?;
+        let handle = Arc::new(GroupHandle { id, me, raft, log, commit_sent, violations: Violations::new(id) });
         Ok(Group { handle, replica })
     }
 
@@ -278,17 +277,12 @@ impl GroupHandle {
         (metrics.last_applied.as_ref().map_or(0, |l| l.index), metrics.last_log.as_ref().map_or(0, |l| l.index))
     }
 
-    /// Notes an invariant that was seen not to hold: the node is not ready from then on.
-    pub(crate) fn violated(&self, what: &str) {
-        let _ = self.violation.set(what.to_owned());
-    }
-
-    /// A failure that ended the group on this node, or an invariant that does not hold, if there was one.
+    /// A failure that ended the group on this node, or the invariants that were seen not to hold, if there was one.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        metrics.running_state.as_ref().err().map(ToString::to_string).or_else(|| self.violation.get().cloned())
+        metrics.running_state.as_ref().err().map(ToString::to_string).or_else(|| self.violations.sentence())
     }
 }
 
@@ -303,8 +297,9 @@ fn raft_config(config: &GroupsConfig) -> Result<openraft::Config, GroupError> {
         max_in_snapshot_log_to_keep: config.snapshot_every / 10,
         purge_batch_size: 1024,
         enable_pre_vote: Some(true),
-        // A leader that restarts must win an election: it may have lost entries that others committed, and it no longer
-        // knows how far it had committed, so that its read points would lie in the past.
+        // A leader sends entries before its own disk has them. Back from a crash without them it would give their
+        // positions to others in the same term, and followers could not tell; its read points would not know what it
+        // had sent, either. So it has to be elected, in a new term.
         enable_leader_restore: Some(false),
         // A committed position is saved, so a restarted replica recovers by itself up to it.
         ..openraft::Config::default()

@@ -4,11 +4,11 @@ use crate::{
     config::GroupsConfig,
     group::{Group, GroupError, GroupHandle},
     hosting::Hosted,
+    stores::StartRaft,
 };
 use arc_swap::ArcSwap;
 use rollcall_cluster::ClusterState;
-use rollcall_mesh::Mesh;
-use rollcall_storage::Store;
+use rollcall_contracts::PeerLinks;
 use rollcall_types::{ClientId, GroupId, NodeId, NodeName, PartitionId, partition_of};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,7 +42,7 @@ pub struct Groups {
     topology: ArcSwap<Topology>,
     hints: Vec<AtomicU64>,
     turn: AtomicUsize,
-    mesh: Arc<Mesh>,
+    mesh: Arc<dyn PeerLinks>,
 }
 
 impl Groups {
@@ -53,8 +53,8 @@ impl Groups {
     pub(crate) async fn start(
         me: NodeId,
         topology: Topology,
-        store: &Store,
-        mesh: Arc<Mesh>,
+        store: &dyn StartRaft,
+        mesh: Arc<dyn PeerLinks>,
         config: GroupsConfig,
     ) -> Result<Arc<Self>, GroupError> {
         let cluster = Group::start(GroupId::CLUSTER, me, ClusterState::default(), store, &mesh, &config).await?;
@@ -85,7 +85,7 @@ impl Groups {
 
     /// The links to the peers.
     #[must_use]
-    pub fn mesh(&self) -> &Arc<Mesh> {
+    pub fn mesh(&self) -> &Arc<dyn PeerLinks> {
         &self.mesh
     }
 

@@ -13,9 +13,9 @@ use crate::{
     metrics::{Metrics, PARTITION_REPLICAS},
     proposer::Proposer,
     replica::Replica,
+    stores::StartRaft,
 };
 use rollcall_presence::{PartitionLimits, PartitionState};
-use rollcall_storage::Store;
 use rollcall_types::{GroupId, PartitionId};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -53,7 +53,7 @@ impl Hosted {
 /// Opens and closes replicas.
 pub(crate) struct Hosting {
     pub(crate) groups: Arc<Groups>,
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Arc<dyn StartRaft>,
     pub(crate) metrics: Metrics,
 }
 
@@ -67,7 +67,7 @@ impl Hosting {
         let limits = PartitionLimits { feed_entries_max: groups.config().feed_entries_max };
         let state = PartitionState::new(partition, limits);
         let id = GroupId::partition(partition);
-        let group = Group::start(id, groups.me(), state, &self.store, groups.mesh(), groups.config()).await?;
+        let group = Group::start(id, groups.me(), state, &*self.store, groups.mesh(), groups.config()).await?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (proposer, run) =
             Proposer::new(Arc::clone(&group.handle), Arc::clone(&group.replica), self.metrics.clone(), stop.clone());

@@ -1,22 +1,22 @@
 //! The replica as openraft's state machine: apply in order, snapshot to a file, restore from one.
 
-use crate::replica::AnyReplica;
+use crate::{replica::AnyReplica, stores::Snapshots};
 use futures_util::{Stream, StreamExt as _};
 use openraft::{
     OptionalSend,
     storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine},
 };
-use rollcall_storage::{LogId, Snapshot, SnapshotMeta, SnapshotStore, StoredMembership, TypeConfig};
+use rollcall_storage::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use std::{io, sync::Arc};
 
 /// openraft's side of one replica.
 pub(crate) struct Machine {
     replica: Arc<dyn AnyReplica>,
-    snapshots: SnapshotStore,
+    snapshots: Arc<dyn Snapshots>,
 }
 
 impl Machine {
-    pub(crate) fn new(replica: Arc<dyn AnyReplica>, snapshots: SnapshotStore) -> Self {
+    pub(crate) fn new(replica: Arc<dyn AnyReplica>, snapshots: Arc<dyn Snapshots>) -> Self {
         Machine { replica, snapshots }
     }
 }
@@ -44,7 +44,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { replica: Arc::clone(&self.replica), snapshots: self.snapshots.clone() }
+        Builder { replica: Arc::clone(&self.replica), snapshots: Arc::clone(&self.snapshots) }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Vec<u8>) -> Result<(), io::Error> {
@@ -60,7 +60,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
 /// Builds a snapshot beside the running machine.
 pub(crate) struct Builder {
     replica: Arc<dyn AnyReplica>,
-    snapshots: SnapshotStore,
+    snapshots: Arc<dyn Snapshots>,
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Builder {
@@ -68,10 +68,19 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let replica = Arc::clone(&self.replica);
-        let (last_log_id, last_membership, bytes) =
-            tokio::task::spawn_blocking(move || replica.snapshot()).await.map_err(io::Error::other)??;
+        let (last_log_id, last_membership, bytes) = beside(move || replica.snapshot()).await??;
         let meta = SnapshotMeta { last_log_id, last_membership };
         self.snapshots.save(meta.clone(), bytes.clone()).await?;
         Ok(Snapshot { meta, snapshot: bytes })
     }
+}
+
+/// Away from the tasks, since it takes as long as the state is large.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    #[cfg(feature = "simulation")]
+    if rollcall_storage::simulation::now_ms().is_some() {
+        // A thread of its own would run at a moment that no seed decides.
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }

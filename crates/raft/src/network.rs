@@ -14,8 +14,7 @@ use openraft::{
         VoteRequest, VoteResponse,
     },
 };
-use rollcall_contracts::CallError;
-use rollcall_mesh::Mesh;
+use rollcall_contracts::{CallError, PeerLinks};
 use rollcall_proto::Kind;
 use rollcall_storage::{LogId, Snapshot, StoredMembership, TypeConfig, Vote};
 use rollcall_types::{GroupId, NodeId};
@@ -27,7 +26,7 @@ const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Makes the clients of one group.
 pub(crate) struct Network {
-    pub(crate) mesh: Arc<Mesh>,
+    pub(crate) mesh: Arc<dyn PeerLinks>,
     pub(crate) me: NodeId,
     pub(crate) group: GroupId,
     pub(crate) commit_sent: Arc<CommitSent>,
@@ -56,7 +55,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 /// One group's messages to one peer.
 #[derive(Clone)]
 pub(crate) struct PeerClient {
-    mesh: Arc<Mesh>,
+    mesh: Arc<dyn PeerLinks>,
     me: NodeId,
     target: NodeId,
     group: GroupId,

@@ -13,19 +13,18 @@ use crate::{
     presence_client::PresenceClient,
     read_point::ReadPoints,
     reader::Reader,
+    stores::Stores,
     term_check::{self, TermCheck},
     wire,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
 use prost::Message;
-use rollcall_contracts::PeerCall;
-use rollcall_mesh::Mesh;
+use rollcall_contracts::{PeerCall, PeerLinks};
 use rollcall_proto::{
     ConfirmTermRequest, Kind, KnownStatus, ProposeRequest, ReadFeedRequest, ReadPointRequest, StatusOf, StatusReply,
     StatusRequest,
 };
-use rollcall_storage::Store;
 use rollcall_types::{ClientId, GroupId, NodeId, PartitionId};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -53,11 +52,11 @@ impl Replication {
     pub async fn start(
         me: NodeId,
         topology: Topology,
-        store: &Arc<Store>,
-        mesh: Arc<Mesh>,
+        store: &Arc<impl Stores>,
+        mesh: Arc<dyn PeerLinks>,
         config: GroupsConfig,
     ) -> Result<Arc<Self>, GroupError> {
-        let groups = Groups::start(me, topology, store, mesh, config).await?;
+        let groups = Groups::start(me, topology, &**store, mesh, config).await?;
         let metrics = Metrics::new();
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
@@ -72,8 +71,8 @@ impl Replication {
             metrics.clone(),
         ));
         tasks.spawn(housekeeping::watch_cluster_group(Arc::clone(&groups), stop.clone()));
-        let hosting = Arc::new(Hosting { groups: Arc::clone(&groups), store: Arc::clone(store), metrics });
-        for partition in present_here(&groups, store) {
+        let hosting = Arc::new(Hosting { groups: Arc::clone(&groups), store: store.clone(), metrics });
+        for partition in present_here(&groups, store.known()) {
             hosting.open(partition).await?;
         }
         tasks.spawn(Arc::clone(&hosting).follow(stop.clone()));
@@ -247,10 +246,10 @@ impl Replication {
 
 /// The partitions to open at the start: those placed here as far as is known, and those that have a log here, which may
 /// be needed until the cluster state says otherwise.
-fn present_here(groups: &Groups, store: &Store) -> BTreeSet<PartitionId> {
+fn present_here(groups: &Groups, known: Vec<GroupId>) -> BTreeSet<PartitionId> {
     let topology = groups.topology();
     let placed = topology.placement.iter().filter(|(_, replicas)| replicas.contains(&groups.me())).map(|(p, _)| *p);
-    placed.chain(store.groups().into_iter().filter_map(GroupId::as_partition)).collect()
+    placed.chain(known.into_iter().filter_map(GroupId::as_partition)).collect()
 }
 
 async fn until(stop: CancellationToken, run: impl Future<Output = ()>) {

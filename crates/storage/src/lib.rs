@@ -18,6 +18,8 @@
 #![forbid(unsafe_code)]
 
 mod atomic_file;
+#[cfg(test)]
+mod bytes_test;
 mod config;
 mod directory;
 mod entry_cache;
@@ -37,9 +39,15 @@ mod record;
 mod recovery;
 #[cfg(test)]
 mod recovery_test;
+#[cfg(feature = "simulation")]
+mod runtime;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod snapshot_file;
 mod snapshot_store;
 mod store;
+#[cfg(test)]
+mod stored_test;
 mod witness;
 mod writer;
 

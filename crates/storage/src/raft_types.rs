@@ -8,6 +8,12 @@ use openraft::type_config::alias;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 
+/// What openraft's tasks run on.
+#[cfg(feature = "simulation")]
+type Runtime = crate::runtime::Runtime;
+#[cfg(not(feature = "simulation"))]
+type Runtime = openraft::TokioRuntime;
+
 openraft::declare_raft_types!(
     /// Rollcall's Raft types: node ids are numbers, a term has one leader, payloads are opaque.
     pub TypeConfig:
@@ -16,6 +22,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = openraft::EmptyNode,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
+        AsyncRuntime = Runtime,
 );
 
 pub use openraft::EmptyNode;

@@ -29,7 +29,7 @@ pub(crate) fn verify() -> Vec<Step> {
             "cargo xtask fix --only lints, then by hand what is left",
         ),
         Step {
-            environment: vec![("RUSTDOCFLAGS", "-D warnings")],
+            environment: vec![("RUSTDOCFLAGS", "-D warnings".to_owned())],
             ..step(
                 "documentation",
                 &["doc", "--workspace", "--no-deps", "--document-private-items"],
@@ -71,7 +71,7 @@ pub(crate) fn fix() -> Vec<Step> {
         ),
         step("format", &["fmt", "--all"], "mend what the formatter names"),
         Step {
-            environment: vec![("UPDATE_TRANSCRIPTS", "1")],
+            environment: vec![("UPDATE_TRANSCRIPTS", "1".to_owned())],
             ..step(
                 "transcripts",
                 &["test", "--workspace", "--test", "it", "transcripts"],
@@ -79,7 +79,7 @@ pub(crate) fn fix() -> Vec<Step> {
             )
         },
         Step {
-            environment: vec![("ROLLCALL_TEST_REWRITE", "1")],
+            environment: vec![("ROLLCALL_TEST_REWRITE", "1".to_owned())],
             ..step("generated pages", &GENERATED_PAGES, "add what the message asks for to the page that it names")
         },
     ]
@@ -91,4 +91,28 @@ pub(crate) fn cluster(scenario: Option<&str>) -> Vec<Step> {
     let mut run = step("scenarios", &["test", "--workspace", "--test", "scenarios"], "read the logs it prints");
     run.cargo.extend(scenario.map(str::to_owned));
     vec![step("build", &["build", "--workspace", "--all-targets"], "mend what the compiler names"), run]
+}
+
+/// Seeds of faults over the rules. Optimized: the rules need few dependencies, and thousands of seeds much time.
+pub(crate) fn simulate(seeds: u64, seed: Option<u64>) -> Vec<Step> {
+    let program = ["run", "--profile", "simulation", "-p", "rollcall-test-simulation", "--bin", "simulate", "--"];
+    let mut run = step("seeds", &program, "run a failing one again with --seed, and find its cause");
+    match seed {
+        Some(seed) => run.cargo.extend(["--seed".to_owned(), seed.to_string()]),
+        None => run.cargo.extend(["--seeds".to_owned(), seeds.to_string()]),
+    }
+    vec![run]
+}
+
+/// Seeds of faults in the simulated raft crate.
+pub(crate) fn raft_simulate(seeds: u64, seed: Option<u64>) -> Vec<Step> {
+    let environment = match seed {
+        Some(seed) => ("ROLLCALL_SIMULATION_SEED", seed.to_string()),
+        None => ("ROLLCALL_SIMULATION_SEEDS", seeds.to_string()),
+    };
+    let test = ["test", "--workspace", "--test", "raft_simulation", "fuzz", "--", "--nocapture"];
+    vec![Step {
+        environment: vec![environment],
+        ..step("seeds", &test, "run a failing one again with --seed, and find its cause")
+    }]
 }

@@ -11,7 +11,7 @@ pub(crate) struct Step {
     /// Arguments for cargo.
     pub(crate) cargo: Vec<String>,
     /// Environment variables set for it.
-    pub(crate) environment: Vec<(&'static str, &'static str)>,
+    pub(crate) environment: Vec<(&'static str, String)>,
     /// What to do when it fails.
     pub(crate) repair: &'static str,
     /// A cargo tool that must be installed, or the step is left out with a word.
@@ -64,7 +64,7 @@ fn run(step: &Step) -> Ending {
     }
     let began = Instant::now();
     let mut command = Command::new(cargo());
-    command.args(&step.cargo).envs(step.environment.iter().copied());
+    command.args(&step.cargo).envs(step.environment.iter().map(|(name, value)| (name, value)));
     match command.status() {
         Ok(status) if status.success() => Ending::Passed(began.elapsed()),
         Ok(_) => Ending::Failed,

@@ -32,6 +32,8 @@ pub enum Broken {
     WillFiredByLeaderToo,
     /// Due wills are never fired.
     WillsForgotten,
+    /// After a failed read a follower of a feed reads once more what it had read last.
+    FeedReadTwice,
     /// After a failed read a follower of a feed goes on from where the feed ends.
     FeedSkipsOnRetry,
     /// A replica that starts from its snapshot leaves out the entry that follows it.

@@ -5,8 +5,8 @@
 use crate::{
     device::{WILL_S_MAX, probe},
     group::ELECTION_WITHIN_MS,
+    invariants::{Verdict, will_fires_once::FIRED_WITHIN_MS},
     node::GRACE_MS,
-    oracle::FIRED_WITHIN_MS,
     plan::Ms,
     world::{Phase, World},
 };
@@ -37,7 +37,7 @@ pub async fn phases(world: Rc<World>) {
     world.scheduler.stop();
 }
 
-async fn through(world: &Rc<World>) -> Result<(), (&'static str, String)> {
+async fn through(world: &Rc<World>) -> Verdict {
     all_serve(world).await?;
     world.note(|| "faults begin".to_owned());
     world.network.set_quality(world.plan.quality_in_faults);
@@ -75,12 +75,12 @@ fn mend(world: &Rc<World>) {
     }
 }
 
-fn served(result: Result<(), String>) -> Result<(), (&'static str, String)> {
+fn served(result: Result<(), String>) -> Verdict {
     result.map_err(|sentence| ("majority_serves", sentence))
 }
 
 /// Waits until every node that runs serves, within the time.
-async fn all_serve(world: &Rc<World>) -> Result<(), (&'static str, String)> {
+async fn all_serve(world: &Rc<World>) -> Verdict {
     let within_ms = SERVES_WITHIN_MS + 2 * world.terms.lease_ms();
     let idle = |world: &World| -> Option<NodeId> {
         world.nodes().into_iter().find(|node| world.machine(*node).running().is_some_and(|process| !process.serves()))
@@ -96,7 +96,7 @@ async fn all_serve(world: &Rc<World>) -> Result<(), (&'static str, String)> {
 }
 
 /// Waits until sockets and claims agree, within the time that reconciliation takes.
-async fn agree(world: &Rc<World>) -> Result<(), (&'static str, String)> {
+async fn agree(world: &Rc<World>) -> Verdict {
     let within_ms = GRACE_MS + 2 * world.terms.lease_ms() + AGREE_WITHIN_MS;
     for _ in 0..within_ms / LOOK_MS {
         if world.oracle.converged(world).is_ok() {
@@ -108,7 +108,7 @@ async fn agree(world: &Rc<World>) -> Result<(), (&'static str, String)> {
 }
 
 /// Every node knows of every client what the log says.
-async fn asked_everywhere(world: &Rc<World>) -> Result<(), (&'static str, String)> {
+async fn asked_everywhere(world: &Rc<World>) -> Verdict {
     for node in world.nodes() {
         for client_id in &world.clients {
             if world.ask(node, client_id).await.is_none() {
@@ -120,7 +120,7 @@ async fn asked_everywhere(world: &Rc<World>) -> Result<(), (&'static str, String
 }
 
 /// One node dies for good. Its clients are offline within the promised time, and the others serve.
-async fn death(world: &Rc<World>) -> Result<(), (&'static str, String)> {
+async fn death(world: &Rc<World>) -> Verdict {
     let nodes = world.nodes();
     let Some(node) = world.chance().one_of(&nodes).copied() else { return Ok(()) };
     let mut within_ms = world.terms.lease_ms() + DEAD_WITHIN_MS;

@@ -3,7 +3,7 @@
 //!
 //! The rules are the real ones: `rollcall-presence`, `rollcall-cluster`, and the endings of `rollcall-session`. In place of Raft there is
 //! an ideal log for each group ([`group`]), in place of the shells there are thin copies ([`node`]), and a judge that sees
-//! everything holds what happens against the promises ([`oracle`]). What does not belong here: Raft itself, storage and
+//! everything ([`oracle`]) holds what happens against the promises ([`invariants`]). What does not belong here: Raft itself, storage and
 //! sockets, which have tests of their own.
 //!
 //! Start with [`run`] and [`plan`]; [`healing`] has the phases of a run.
@@ -14,9 +14,11 @@ pub mod broken;
 pub mod campaign;
 pub mod chance;
 pub mod device;
+mod facts;
 pub mod faults;
 pub mod group;
 pub mod healing;
+pub mod invariants;
 pub mod kept;
 pub mod machine;
 pub mod network;

@@ -2,59 +2,55 @@
 
 #![forbid(unsafe_code)]
 
+use clap::Parser;
 use rollcall_test_simulation::{
     campaign::campaign,
     run::{Tracing, run},
 };
 use std::process::ExitCode;
 
-/// What was asked for.
+/// Runs the rules under faults that seeds decide.
+#[derive(Parser)]
+#[command(name = "simulate", about)]
 struct Arguments {
-    first: u64,
+    /// How many seeds.
+    #[arg(long, default_value_t = 100)]
     seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Run this seed alone, with everything that happens.
+    #[arg(long, conflicts_with_all = ["seeds", "first"])]
     seed: Option<u64>,
 }
 
 fn main() -> ExitCode {
-    match arguments(std::env::args().skip(1)) {
-        Err(sentence) => {
-            eprintln!("simulate: {sentence}; usage: simulate [--first N] [--seeds N] [--seed N]");
-            ExitCode::from(2)
+    let Arguments { seeds, first, seed } = Arguments::parse();
+    match seed {
+        Some(seed) => one(seed),
+        None => many(first, seeds),
+    }
+}
+
+fn one(seed: u64) -> ExitCode {
+    let outcome = run(seed, None, Tracing::Aloud);
+    match &outcome.failure {
+        Some(failure) => {
+            println!("seed {seed} breaks {}: {}", failure.invariant, failure.sentence);
+            ExitCode::FAILURE
         }
-        Ok(Arguments { seed: Some(seed), .. }) => {
-            let outcome = run(seed, None, Tracing::Aloud);
-            match &outcome.failure {
-                Some(failure) => {
-                    println!("seed {seed} breaks {}: {}", failure.invariant, failure.sentence);
-                    ExitCode::FAILURE
-                }
-                None => {
-                    println!("seed {seed} passes, trace {:016x}", outcome.hash);
-                    ExitCode::SUCCESS
-                }
-            }
-        }
-        Ok(Arguments { first, seeds, seed: None }) => {
-            let summary = campaign(first, seeds);
-            for failure in &summary.failures {
-                println!("{failure}\n");
-            }
-            println!("{}", summary.told());
-            if summary.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        None => {
+            println!("seed {seed} passes, trace {:016x}", outcome.hash);
+            ExitCode::SUCCESS
         }
     }
 }
 
-fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut arguments = Arguments { first: 0, seeds: 100, seed: None };
-    while let Some(name) = given.next() {
-        let value = given.next().and_then(|value| value.parse().ok()).ok_or(format!("{name} needs a number"))?;
-        match name.as_str() {
-            "--first" => arguments.first = value,
-            "--seeds" => arguments.seeds = value,
-            "--seed" => arguments.seed = Some(value),
-            _ => return Err(format!("{name} is not known")),
-        }
+fn many(first: u64, seeds: u64) -> ExitCode {
+    let summary = campaign(first, seeds);
+    for failure in &summary.failures {
+        println!("{failure}\n");
     }
-    Ok(arguments)
+    println!("{}", summary.told());
+    if summary.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

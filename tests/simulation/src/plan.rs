@@ -132,7 +132,7 @@ impl Plan {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         // Its own chance, so that a change of the plan does not change what chance decides later.
-        let chance = Chance::new(seed ^ 0x5eed_0f_9a17);
+        let chance = Chance::new(seed ^ 0x005e_ed0f_9a17);
         let nodes = [3, 3, 3, 4, 5][chance.below(5)];
         let extreme = chance.per_mille(400);
         let rates = (0..nodes).map(|_| match (extreme, chance.per_mille(500)) {

@@ -12,7 +12,8 @@ use crate::{
     scheduler::Scheduler,
 };
 use rollcall_cluster::{
-    ClusterState, DirectoryId, Founding, FoundingMember, LeaseTerms, NodeAddresses, planner::initial_placement,
+    ClusterState, DirectoryId, Founding, FoundingMember, LeaseTerms, NodeAddresses,
+    planner::{cluster_group_voters, initial_placement},
 };
 use rollcall_presence::{PartitionLimits, PartitionState};
 use rollcall_types::{BootTime, ClientId, GroupId, NodeId, NodeName, PartitionId, partition_of};
@@ -76,10 +77,11 @@ impl World {
             (1..).zip(&plan.clock_rates_ppm).map(|(id, rate)| machine(id, *rate, &scheduler.chance)).collect();
         let nodes: Vec<NodeId> = machines.iter().map(|machine| machine.id).collect();
         let placement = initial_placement(&nodes, plan.partitions, plan.replicas);
+        let voters = cluster_group_voters(&nodes, &[]).into_iter().collect();
         let limits = PartitionLimits { feed_entries_max: plan.feed_entries_max };
         let partitions = (0..plan.partitions).map(PartitionId).map(|partition| {
             let voters = placement.get(&partition).cloned().unwrap_or_default();
-            Group::new(GroupId::partition(partition), voters, PartitionState::new(partition, limits))
+            Group::new(GroupId::partition(partition), voters.clone(), voters, PartitionState::new(partition, limits))
         });
         let clients: Vec<ClientId> =
             (0..plan.clients).filter_map(|n| ClientId::new(&format!("client-{n}")).ok()).collect();
@@ -88,7 +90,7 @@ impl World {
         Rc::new(World {
             terms,
             network: Network::new(plan.quality),
-            cluster: Group::new(GroupId::CLUSTER, nodes, ClusterState::default()),
+            cluster: Group::new(GroupId::CLUSTER, nodes, voters, ClusterState::default()),
             partitions: partitions.collect(),
             oracle: Oracle::new(plan.partitions),
             clients,

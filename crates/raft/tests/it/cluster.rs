@@ -142,7 +142,7 @@ async fn node(
     peers.remove(&me);
     mesh.set_peers(peers);
     let config = GroupsConfig::default();
-    let replication = Replication::start(me, topology.clone(), &store, Arc::clone(&mesh), config).await.unwrap();
+    let replication = Replication::start(me, topology.clone(), &store, mesh.clone(), config).await.unwrap();
     let _ = calls.0.set(Arc::clone(&replication));
     TestNode { replication, mesh, store, _folder: folder }
 }

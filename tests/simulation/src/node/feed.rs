@@ -25,10 +25,14 @@ impl Process {
     /// Follows one partition as long as the process runs.
     pub(super) async fn follow_feed(self: Rc<Self>, partition: PartitionId) {
         let mut cursor = None;
+        let mut earlier = None;
         loop {
             let Some(read) = self.next_of_feed(partition, cursor).await else {
                 if self.world.is_broken(Broken::FeedSkipsOnRetry) {
                     cursor = None;
+                }
+                if self.world.is_broken(Broken::FeedReadTwice) {
+                    cursor = earlier.or(cursor);
                 }
                 self.sleep_ms(RETRY_PAUSE_MS).await;
                 continue;
@@ -48,6 +52,7 @@ impl Process {
                 self.world.oracle.feed_read(&self.world, &self, partition, entry);
                 self.take(partition, entry);
             }
+            earlier = cursor.filter(|_| !read.gap && !read.entries.is_empty()).or(earlier);
             cursor = Some(read.last);
         }
     }

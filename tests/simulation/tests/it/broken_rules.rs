@@ -62,7 +62,7 @@ fn heartbeats_acknowledged_by_a_deposed_leader_are_found() {
 
 #[test]
 fn a_retry_under_a_new_number_is_found() {
-    is_found_by(Broken::RetryUnderNewNumber, &["epochs_only_grow", "majority_serves"]);
+    is_found_by(Broken::RetryUnderNewNumber, &["claims_apply_once"]);
 }
 
 #[test]
@@ -108,6 +108,11 @@ fn wills_that_are_never_fired_are_found() {
 #[test]
 fn a_feed_that_skips_without_a_word_is_found() {
     is_found_by(Broken::FeedSkipsOnRetry, &["events_follow_the_log"]);
+}
+
+#[test]
+fn a_feed_read_twice_is_found() {
+    is_found_by(Broken::FeedReadTwice, &["events_follow_the_log", "will_fires_once"]);
 }
 
 #[test]
