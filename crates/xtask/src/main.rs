@@ -41,7 +41,7 @@ enum Command {
     Ci,
     /// Run the rules under faults that seeds decide, `tests/simulation`.
     Simulate {
-        /// How many seeds, from 1 on.
+        /// How many seeds, from 0 on.
         #[arg(long, default_value_t = 2000)]
         seeds: u64,
         /// Run this seed alone, with everything that happens in it.

@@ -1,258 +1,319 @@
-//! The log that stands in place of Raft: agreed upon by itself, with a leader that can fall. A proposal is appended
-//! after a while, if its leader leads on and reaches a majority; else it is lost, or appended with nobody told.
+//! A Raft group as it ought to be: one log in a total order, whose entries are committed by a leader that reaches a
+//! quorum, and leaders that change. An entry that its leader could not commit before it fell is committed by the next one
+//! or lost for good, as chance decides; its proposer does not learn which.
+//!
+//! What a real group keeps on disk is kept here for each voter: the term it saved. A leader that fell goes on believing
+//! that it leads until it hears of the next one. What does not belong here: what the entries mean.
 
-use crate::{
-    plan::Plan,
-    world::{Task, World},
-};
-use rollcall_cluster::{
-    ClusterChange, ClusterCommand, ClusterOutcome, ClusterState, DirectoryId, Founding, FoundingMember, NodeAddresses,
-    planner,
-};
-use rollcall_presence::{Outcome, PartitionCommand, PartitionLimits, PartitionState};
-use rollcall_types::{ClusterTime, LogIndex, NodeId, NodeName, PartitionId};
+mod leaders;
+
+pub use leaders::ELECTION_WITHIN_MS;
+
+use crate::{broken::Broken, node::Process, replica::Replica, world::World};
+use rollcall_types::{ClusterTime, GroupId, LogIndex, NodeId};
 use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
+};
+use tokio::sync::oneshot;
 
-/// Longest time without a leader, where a majority can elect one.
-pub(crate) const ELECTION_MAX_MS: u64 = 600;
-/// How often a group without a leader looks for one.
-const LOOK_EVERY_MS: u64 = 50;
-/// Entries between two snapshots.
-const SNAPSHOT_EVERY: u64 = 40;
-/// Out of a hundred proposals without an answer, so many are appended all the same.
-const UNKNOWN_APPENDED: u8 = 40;
+/// Longest time a sync of the disk takes.
+const SYNC_US_MAX: u64 = 4000;
 
-/// The rules of a group's state.
-pub(crate) trait Rules: Clone + Serialize + DeserializeOwned {
-    type Command: Clone;
-    type Outcome: Clone;
-    fn apply(&mut self, index: LogIndex, command: Self::Command) -> Self::Outcome;
+/// The rules of a replicated state.
+pub trait Rules: Serialize + DeserializeOwned + Clone + 'static {
+    /// What enters the log.
+    type Command: Clone + 'static;
+    /// What its proposer hears.
+    type Outcome: Clone + 'static;
+
+    /// Cluster time of the last command applied.
     fn time(&self) -> ClusterTime;
+    /// Applies one command at its position.
+    fn apply(&mut self, index: LogIndex, command: Self::Command) -> Self::Outcome;
+    /// The replica of a process.
+    fn replica_of(process: &Process, group: GroupId) -> Option<Rc<Replica<Self>>>;
+    /// An entry was committed and moved the ideal state.
+    fn committed(world: &World, group: GroupId, index: u64, entry: &Entry<Self>, before: &Self, after: &Self);
+    /// A replica has come to this position.
+    fn applied(world: &World, group: &Group<Self>, node: NodeId, index: u64, state: &Self);
+    /// One line about a command, for the trace.
+    fn told(command: &Self::Command) -> String;
 }
 
-impl Rules for ClusterState {
-    type Command = ClusterCommand;
-    type Outcome = ClusterOutcome;
-    fn apply(&mut self, index: LogIndex, command: ClusterCommand) -> ClusterOutcome {
-        ClusterState::apply(self, index, command)
-    }
-    fn time(&self) -> ClusterTime {
-        ClusterState::time(self)
-    }
+/// One committed entry.
+pub struct Entry<S: Rules> {
+    /// The term in which it was committed.
+    pub term: u64,
+    /// Nothing for a leader's first entry.
+    pub command: Option<S::Command>,
+    /// Ideal time of the proposal.
+    pub proposed_us: u64,
 }
 
-impl Rules for PartitionState {
-    type Command = PartitionCommand;
-    type Outcome = Vec<Vec<Outcome>>;
-    fn apply(&mut self, index: LogIndex, command: PartitionCommand) -> Vec<Vec<Outcome>> {
-        PartitionState::apply(self, index, command)
-    }
-    fn time(&self) -> ClusterTime {
-        PartitionState::time(self)
-    }
+/// One entry under way.
+struct UnderWay<S: Rules> {
+    term: u64,
+    leader: NodeId,
+    life: u64,
+    command: Option<S::Command>,
+    proposed_us: u64,
+    /// When its leader has heard of a quorum, if one can be reached.
+    ready_us: u64,
+    answer: Option<oneshot::Sender<S::Outcome>>,
 }
 
-/// One group: its log, the state at its end, and who leads.
-pub(crate) struct Group<S: Rules> {
-    pub(crate) voters: Vec<usize>,
-    pub(crate) log: Vec<S::Command>,
-    pub(crate) state: S,
-    pub(crate) leader: Option<usize>,
-    pub(crate) term: u64,
-    leaderless_since: u64,
-    /// The last snapshot: its index, and its bytes as they would be stored.
-    snapshot: (u64, Vec<u8>),
+/// What one voter knows.
+#[derive(Clone, Copy, Default)]
+struct Voter {
+    /// The highest term it saved. On disk.
+    saved_term: u64,
+    /// The term in which it believes to lead.
+    leads: Option<u64>,
+    /// The leader it knows.
+    knows: Option<NodeId>,
+    /// The highest commit position that it has told anybody of, as a leader.
+    commit_sent: u64,
+}
+
+struct Core<S: Rules> {
+    log: Vec<Entry<S>>,
+    /// The state that the log makes.
+    truth: S,
+    term: u64,
+    leader: NodeId,
+    /// Since when the leader is out of reach of a quorum, and when an election follows.
+    lost: Option<u64>,
+    under_way: VecDeque<UnderWay<S>>,
+    voters: BTreeMap<NodeId, Voter>,
+}
+
+/// One group.
+pub struct Group<S: Rules> {
+    /// Which.
+    pub id: GroupId,
+    /// Voters, and those that only learn.
+    members: Vec<NodeId>,
+    voters: Vec<NodeId>,
+    empty: S,
+    core: RefCell<Core<S>>,
 }
 
 impl<S: Rules> Group<S> {
-    fn new(voters: Vec<usize>, state: S) -> Self {
-        let snapshot = (0, postcard::to_stdvec(&state).expect("a state can be stored"));
-        Group { voters, log: Vec::new(), state, leader: None, term: 0, leaderless_since: 0, snapshot }
+    /// A group whose log is empty. Members that do not vote learn the log, and never lead.
+    pub fn new(id: GroupId, members: Vec<NodeId>, voters: Vec<NodeId>, empty: S) -> Rc<Self> {
+        let leader = voters.first().copied().unwrap_or_default();
+        let known = members.iter().map(|voter| (*voter, Voter::default())).collect();
+        let core = Core {
+            log: Vec::new(),
+            truth: empty.clone(),
+            term: 0,
+            leader,
+            lost: Some(0),
+            under_way: VecDeque::new(),
+            voters: known,
+        };
+        Rc::new(Group { id, members, voters, empty, core: RefCell::new(core) })
     }
 
-    /// Index of the last entry.
-    pub(crate) fn end(&self) -> u64 {
-        self.log.len() as u64
+    /// The state before the first entry.
+    pub fn empty(&self) -> S {
+        self.empty.clone()
     }
 
-    pub(crate) fn append(&mut self, command: S::Command) -> (u64, S::Outcome) {
-        self.log.push(command.clone());
-        let index = self.end();
-        let outcome = self.state.apply(LogIndex(index), command);
-        if index - self.snapshot.0 >= SNAPSHOT_EVERY {
-            self.snapshot = (index, postcard::to_stdvec(&self.state).expect("a state can be stored"));
+    /// Who votes.
+    pub fn voters(&self) -> &[NodeId] {
+        &self.voters
+    }
+
+    /// The last leader elected, whether or not it still runs.
+    pub fn leader(&self) -> NodeId {
+        self.core.borrow().leader
+    }
+
+    /// Entries committed so far.
+    pub fn length(&self) -> u64 {
+        self.core.borrow().log.len() as u64
+    }
+
+    /// A look at the state that the log makes.
+    pub fn truth<R>(&self, look: impl FnOnce(&S) -> R) -> R {
+        look(&self.core.borrow().truth)
+    }
+
+    /// The term and command of a committed entry.
+    pub fn entry(&self, index: u64) -> Option<(u64, Option<S::Command>)> {
+        let place = usize::try_from(index.checked_sub(1)?).ok()?;
+        self.core.borrow().log.get(place).map(|entry| (entry.term, entry.command.clone()))
+    }
+
+    /// The term in which this node believes to lead.
+    pub fn leading_term(&self, node: NodeId) -> Option<u64> {
+        self.voter(node).leads
+    }
+
+    /// The leader that this node knows.
+    pub fn known_leader(&self, node: NodeId) -> Option<NodeId> {
+        self.voter(node).knows
+    }
+
+    /// The highest term that this node saved.
+    pub fn saved_term(&self, node: NodeId) -> u64 {
+        self.voter(node).saved_term
+    }
+
+    /// The highest commit position that this node told anybody of as a leader.
+    pub fn commit_sent(&self, node: NodeId) -> u64 {
+        self.voter(node).commit_sent
+    }
+
+    /// Whether these nodes are a majority of the voters.
+    pub fn is_quorum(&self, nodes: &BTreeSet<NodeId>) -> bool {
+        self.voters.iter().filter(|voter| nodes.contains(voter)).count() * 2 > self.voters.len()
+    }
+
+    fn voter(&self, node: NodeId) -> Voter {
+        self.core.borrow().voters.get(&node).copied().unwrap_or_default()
+    }
+
+    /// The node's process is gone, with all that only its memory held.
+    pub fn forget(&self, node: NodeId) {
+        if let Some(voter) = self.core.borrow_mut().voters.get_mut(&node) {
+            *voter = Voter { saved_term: voter.saved_term, ..Voter::default() };
         }
-        (index, outcome)
     }
 
-    /// What a restarted replica finds on its disk.
-    pub(crate) fn restored(&self) -> (u64, S) {
-        (self.snapshot.0, postcard::from_bytes(&self.snapshot.1).expect("a snapshot can be read"))
-    }
-}
-
-/// The groups of a new cluster.
-pub(crate) fn founded(plan: &Plan) -> (Group<ClusterState>, Vec<Group<PartitionState>>) {
-    let ids: Vec<NodeId> = (1..=plan.nodes as u64).map(NodeId).collect();
-    let placement = planner::initial_placement(&ids, plan.partitions, 3);
-    let place = |node: &NodeId| usize::try_from(node.0 - 1).expect("a small number");
-    let voters = planner::cluster_group_voters(&ids, &[]).iter().map(place).collect();
-    let members = ids.iter().map(|id| FoundingMember {
-        id: *id,
-        name: NodeName(format!("n{id}")),
-        directory: directory(place(id)),
-        addresses: NodeAddresses::default(),
-    });
-    let founding = Founding {
-        cluster_id: "0".repeat(32),
-        name: "simulated".to_owned(),
-        partitions: plan.partitions,
-        replicas: 3,
-        lease_ms: plan.lease_ms,
-        members: members.collect(),
-        placement: placement.clone(),
-        users: Vec::new(),
-        policies: Vec::new(),
-        offline_record_keep_s: 3_600,
-    };
-    let mut cluster = Group::new(voters, ClusterState::default());
-    cluster.append(ClusterCommand { at: ClusterTime(1), change: ClusterChange::Form(Box::new(founding)) });
-    let limits = PartitionLimits { feed_entries_max: 100_000 };
-    let partitions = placement.iter().map(|(partition, replicas)| {
-        Group::new(replicas.iter().map(place).collect(), PartitionState::new(*partition, limits))
-    });
-    let partitions = partitions.collect();
-    (cluster, partitions)
-}
-
-pub(crate) fn directory(node: usize) -> DirectoryId {
-    DirectoryId([u8::try_from(node).expect("a small number"); 16])
-}
-
-/// The partition of a client.
-pub(crate) fn partition_of(world: &World, client_id: &str) -> usize {
-    let PartitionId(partition) = rollcall_types::partition_of(client_id, world.plan.partitions);
-    usize::from(partition)
-}
-
-/// What becomes of a proposal: its outcome, or nothing.
-pub(crate) type Told<O> = Box<dyn FnOnce(&mut World, Option<O>)>;
-
-impl World {
-    /// Proposes at the leader of the cluster group, in the term in which it leads now.
-    pub(crate) fn propose_cluster(&mut self, leader: usize, change: ClusterChange, told: Told<ClusterOutcome>) {
-        let (term, boot) = (self.cluster.term, self.boot(leader));
-        let at = self.nodes[leader].cluster.clock.at(boot);
-        let delay = self.random.u64(2..20);
-        self.after(
-            delay,
-            Box::new(move |world| {
-                let command = ClusterCommand { at, change };
-                let commits = world.cluster.leader == Some(leader)
-                    && world.cluster.term == term
-                    && world.reaches_majority(leader, &world.cluster.voters);
-                if commits || world.random.u8(0..100) < UNKNOWN_APPENDED && world.cluster.term == term {
-                    world.note(&format!("cluster: {}", command.change));
-                    let before = world.cluster.state.clone();
-                    let (_, outcome) = world.cluster.append(command);
-                    let verdict = crate::invariants::cluster_rules::check(&before, &world.cluster.state);
-                    world.judge(verdict);
-                    if commits {
-                        world.spread_cluster(leader);
-                        return world.at_node(leader, 0, Box::new(move |world| told(world, Some(outcome))));
-                    }
-                }
-                world.at_node(leader, 0, Box::new(move |world| told(world, None)));
-            }),
-        );
+    /// Whether the leader reaches a quorum.
+    pub fn is_led(&self, world: &World) -> bool {
+        let leader = self.leader();
+        let leads = self.leading_term(leader).is_some_and(|term| term == self.core.borrow().term);
+        leads && self.is_quorum(&self.reached(world, leader))
     }
 
-    /// Proposes at the leader of a partition.
-    pub(crate) fn propose(
-        &mut self,
-        partition: usize,
-        leader: usize,
-        command: PartitionCommand,
-        told: Told<Vec<Vec<Outcome>>>,
-    ) {
-        let term = self.partitions[partition].term;
-        let delay = self.random.u64(2..15);
-        self.after(
-            delay,
-            Box::new(move |world| {
-                let group = &world.partitions[partition];
-                let commits =
-                    group.leader == Some(leader) && group.term == term && world.reaches_majority(leader, &group.voters);
-                // An entry of a leader that fell may survive it, and is applied with nobody told.
-                if commits || world.random.u8(0..100) < UNKNOWN_APPENDED {
-                    let outcome = world.append(partition, command);
-                    if commits {
-                        world.spread(partition, leader);
-                        return world.at_node(leader, 0, Box::new(move |world| told(world, Some(outcome))));
-                    }
-                }
-                world.at_node(leader, 0, Box::new(move |world| told(world, None)));
-            }),
-        );
+    /// The group gets another leader soon, whatever the present one does.
+    pub fn depose(&self, world: &World) {
+        self.core.borrow_mut().lost = Some(world.scheduler.now_us());
     }
 
-    /// Watches the leaders of all groups, again and again.
-    pub(crate) fn watch_leaders(&mut self) {
-        let candidates = self.candidates(&self.cluster.voters.clone(), self.cluster.leader);
-        let led = elect(&mut self.cluster, candidates, self.now, &mut self.random);
-        if let Some(leader) = led {
-            self.note(&format!("cluster group: n{} leads in term {}", leader + 1, self.cluster.term));
-            self.catch_up_cluster(leader);
+    /// Proposes an entry at a process that leads in `term`, or in whichever term it believes to. The answer never comes
+    /// where the outcome is unknown. `None` when it does not lead.
+    pub fn propose(
+        self: &Rc<Self>,
+        world: &Rc<World>,
+        process: &Process,
+        term: Option<u64>,
+        command: S::Command,
+    ) -> Option<oneshot::Receiver<S::Outcome>> {
+        let leads = self.leading_term(process.me)?;
+        if term.is_some_and(|term| term != leads) {
+            return None;
         }
-        for partition in 0..self.partitions.len() {
-            let voters = self.partitions[partition].voters.clone();
-            let candidates = self.candidates(&voters, self.partitions[partition].leader);
-            let led = elect(&mut self.partitions[partition], candidates, self.now, &mut self.random);
-            if let Some(leader) = led {
-                self.note(&format!(
-                    "partition {partition}: n{} leads in term {}",
-                    leader + 1,
-                    self.partitions[partition].term
-                ));
-                self.catch_up(leader, partition);
+        let (sender, answer) = oneshot::channel();
+        let mut sender = Some(sender);
+        if world.is_broken(Broken::AcknowledgedBeforeCommit)
+            && let Some(replica) = S::replica_of(process, self.id)
+        {
+            let mut ahead = replica.read().clone();
+            let outcome = ahead.apply(LogIndex(self.length() + 1), command.clone());
+            if let Some(sender) = sender.take() {
+                let _ = sender.send(outcome);
             }
         }
-        let again: Task = Box::new(World::watch_leaders);
-        self.after(LOOK_EVERY_MS, again);
+        self.enter(world, process, leads, Some(command), sender);
+        Some(answer)
     }
 
-    /// Who may lead: the present leader alone, as long as it reaches a majority, else whoever does.
-    fn candidates(&self, voters: &[usize], leader: Option<usize>) -> Vec<usize> {
-        let reaches = |node: &usize| self.reaches_majority(*node, voters);
-        match leader.filter(reaches) {
-            Some(leader) => vec![leader],
-            None => voters.iter().copied().filter(reaches).collect(),
-        }
+    fn enter(
+        self: &Rc<Self>,
+        world: &Rc<World>,
+        process: &Process,
+        term: u64,
+        command: Option<S::Command>,
+        answer: Option<oneshot::Sender<S::Outcome>>,
+    ) {
+        let now = world.scheduler.now_us();
+        let took = world.delay_us() + world.delay_us() + world.chance().between(0, SYNC_US_MAX);
+        let entry = UnderWay {
+            term,
+            leader: process.me,
+            life: process.life,
+            command,
+            proposed_us: now,
+            ready_us: now + took,
+            answer,
+        };
+        self.core.borrow_mut().under_way.push_back(entry);
+        let (group, world) = (Rc::clone(self), Rc::clone(world));
+        world.scheduler.clone().spawn(None, async move {
+            world.scheduler.sleep_us(took).await;
+            group.commit(&world);
+        });
     }
-}
 
-/// A new leader, if there is one.
-fn elect<S: Rules>(
-    group: &mut Group<S>,
-    candidates: Vec<usize>,
-    now: u64,
-    random: &mut fastrand::Rng,
-) -> Option<usize> {
-    if group.leader.is_some_and(|leader| candidates.contains(&leader)) {
-        group.leaderless_since = now;
-        return None;
-    }
-    let waited = now.saturating_sub(group.leaderless_since);
-    // The old leader is believed in until the shortest election time is over.
-    if waited < ELECTION_MAX_MS / 2 || candidates.is_empty() {
-        if waited >= ELECTION_MAX_MS / 2 {
-            group.leader = None;
+    /// The members that a node reaches, itself included; none when it does not run.
+    fn reached(&self, world: &World, node: NodeId) -> BTreeSet<NodeId> {
+        if !world.is_up(node) {
+            return BTreeSet::new();
         }
-        return None;
+        self.members.iter().copied().filter(|member| world.connected(node, *member)).collect()
     }
-    let elected = candidates[random.usize(0..candidates.len())];
-    group.leader = Some(elected);
-    group.term += 1;
-    group.leaderless_since = now;
-    Some(elected)
+
+    /// Commits what its leader can commit, in order.
+    fn commit(self: &Rc<Self>, world: &Rc<World>) {
+        let mut any = false;
+        let leader = self.leader();
+        let reached = self.reached(world, leader);
+        while let Some(entry) = self.next_to_commit(world, &reached) {
+            any = true;
+            self.commit_one(world, entry);
+        }
+        if any {
+            self.tell(world, leader, &reached);
+        }
+    }
+
+    fn next_to_commit(&self, world: &World, reached: &BTreeSet<NodeId>) -> Option<UnderWay<S>> {
+        let mut core = self.core.borrow_mut();
+        let term = core.term;
+        let leads = core.voters.get(&core.leader).and_then(|voter| voter.leads) == Some(term);
+        if !leads || !self.is_quorum(reached) {
+            return None;
+        }
+        // Entries of a leader that fell are in nobody's way.
+        core.under_way.retain(|entry| entry.term == term || world.machine(entry.leader).running().is_some());
+        let place = core.under_way.iter().position(|entry| entry.term == term)?;
+        core.under_way.get(place).filter(|entry| entry.ready_us <= world.scheduler.now_us())?;
+        core.under_way.remove(place)
+    }
+
+    fn commit_one(&self, world: &World, under_way: UnderWay<S>) {
+        let UnderWay { term, leader, life, command, proposed_us, answer, .. } = under_way;
+        let (index, before) = {
+            let mut core = self.core.borrow_mut();
+            let index = core.log.len() as u64 + 1;
+            let before = command.as_ref().map(|_| core.truth.clone());
+            if let Some(command) = command.clone() {
+                core.truth.apply(LogIndex(index), command);
+            }
+            core.log.push(Entry { term, command, proposed_us });
+            (index, before)
+        };
+        {
+            let core = self.core.borrow();
+            if let (Some(before), Some(entry)) = (&before, core.log.last()) {
+                world.note(|| {
+                    format!("{} {index}: {}", self.id, entry.command.as_ref().map(S::told).unwrap_or_default())
+                });
+                S::committed(world, self.id, index, entry, before, &core.truth);
+            }
+        }
+        let process = world.machine(leader).running().filter(|process| process.life == life);
+        if let (Some(answer), Some(process)) = (answer, process)
+            && let Some(replica) = S::replica_of(&process, self.id)
+        {
+            replica.answer_at(index, answer);
+        }
+    }
 }

@@ -1,33 +1,33 @@
-//! The rules of the cluster, run in one process under a scheduler, a network, clocks and disks that a seed commands.
+//! The deterministic simulation of the rules: whole clusters with clients and faults on one thread, in simulated time, from
+//! one seed that replays everything.
 //!
-//! The real rule crates are at work: `presence` and `cluster` apply every command, `LeaseTable` and `NodeLease` decide
-//! who is dead and who may serve. In place of Raft stands a log that is agreed upon by itself, with leaders that fall
-//! and proposals whose outcome gets lost; the shells (`controller`, `raft`, `broker`, `node`) are modelled as thinly as
-//! their logic allows. What each seed does follows from the seed alone.
+//! The rules are the real ones: `rollcall-presence`, `rollcall-cluster`, and the endings of `rollcall-session`. In place of Raft there is
+//! an ideal log for each group ([`group`]), in place of the shells there are thin copies ([`node`]), and a judge that sees
+//! everything ([`oracle`]) holds what happens against the promises ([`invariants`]). What does not belong here: Raft itself, storage and
+//! sockets, which have tests of their own.
 //!
-//! A run has a fault phase and a healing phase. The oracle sees everything and knows only facts: what was sent, closed,
-//! acknowledged. Each promise has a file under [`invariants`]. What does not belong here: Raft itself, sockets, sled.
+//! Start with [`run`] and [`plan`]; [`healing`] has the phases of a run.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a simulator, a failure is the failure of the test")]
 
-mod broker;
-mod clients;
-mod faults;
-mod group;
+pub mod broken;
+pub mod campaign;
+pub mod chance;
+pub mod device;
+mod facts;
+pub mod faults;
+pub mod group;
+pub mod healing;
 pub mod invariants;
-mod leases;
-mod network;
-mod node;
-mod operations;
-mod oracle;
-mod plan;
-mod questions;
-mod replicas;
-mod run;
-mod trace;
-mod world;
-
-pub use invariants::Violation;
-pub use plan::{Broken, Plan};
-pub use run::{Outcome, run, run_broken, run_traced};
+pub mod kept;
+pub mod machine;
+pub mod network;
+pub mod node;
+pub mod oracle;
+pub mod plan;
+pub mod replica;
+mod rules;
+pub mod run;
+pub mod scheduler;
+pub mod trace;
+pub mod world;

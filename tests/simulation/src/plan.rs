@@ -1,99 +1,186 @@
-//! What a seed decides before anything happens: how large the world is, which faults there are, and how clocks run.
+//! What a seed decides before anything happens: how large the world is, how bad its network, which faults it meets. Each
+//! seed switches kinds of faults off, so that some runs meet one kind alone and others many at once.
 
-use rollcall_cluster::LeaseTerms;
+use crate::chance::Chance;
 
-/// A rule that is broken on purpose, to prove that the oracle notices.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Broken {
-    /// A node goes on serving after its lease ran out.
-    LeaseIgnored,
-    /// The leader retires an incarnation long before its lease can be over.
-    RetiredTooEarly,
-    /// A batch whose outcome is unknown is proposed anew under other numbers.
-    NewNumbersOnRetry,
-    /// Questions are answered from the replica at hand, without a read point.
-    LocalReads,
-    /// A retry uses the read point of an earlier question.
-    ReadPointReused,
-    /// A reader of the feed starts over when its partition's leader changes.
-    FeedReadTwice,
+/// Milliseconds of simulated time.
+pub type Ms = u64;
+
+/// The kinds of faults.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Fault {
+    /// A process dies and comes back with its data directory.
+    Crash,
+    /// All processes die at once, as when the power fails.
+    CrashAll,
+    /// A process stands still, and goes on as if nothing had happened.
+    Pause,
+    /// One node is cut off from all others, in both directions or in one.
+    CutNode,
+    /// The nodes fall into two parts.
+    CutParts,
+    /// Two nodes do not reach each other, but all others.
+    CutPair,
+    /// The network loses and delays much.
+    BadNetwork,
+    /// A group gets another leader, or many one after the other.
+    Election,
+    /// A node is stopped in order and started again.
+    Drain,
+    /// A follower applies nothing for a while.
+    SlowApply,
 }
 
-/// The world of one seed.
+/// All kinds.
+pub const FAULTS: [Fault; 10] = [
+    Fault::Crash,
+    Fault::CrashAll,
+    Fault::Pause,
+    Fault::CutNode,
+    Fault::CutParts,
+    Fault::CutPair,
+    Fault::BadNetwork,
+    Fault::Election,
+    Fault::Drain,
+    Fault::SlowApply,
+];
+
+/// How the network treats messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Quality {
+    /// Least delay of a message.
+    pub delay_us: u64,
+    /// What may come on top of it.
+    pub jitter_us: u64,
+    /// Messages in a thousand that are lost.
+    pub lost_per_mille: u64,
+    /// Messages in a thousand that come once more, up to seconds later.
+    pub doubled_per_mille: u64,
+    /// Messages in a thousand that are late.
+    pub late_per_mille: u64,
+}
+
+/// The longest a late or doubled message is under way.
+pub const LATE_MS_MAX: Ms = 4000;
+
+impl Quality {
+    /// A network without faults.
+    #[must_use]
+    pub fn good(chance: &Chance) -> Self {
+        let delay_us = chance.between(100, 3000);
+        Quality {
+            delay_us,
+            jitter_us: chance.between(50, 2000),
+            lost_per_mille: 0,
+            doubled_per_mille: 0,
+            late_per_mille: 0,
+        }
+    }
+}
+
+/// What the seed decided.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The seed.
     pub seed: u64,
-    /// Nodes, 3 to 5.
-    pub nodes: usize,
-    /// Partitions, 1 to 3.
+    /// Nodes of the cluster.
+    pub nodes: u64,
+    /// Partitions.
     pub partitions: u16,
-    /// Clients, 3 to 10.
-    pub clients: usize,
-    /// The lease, in milliseconds.
+    /// Replicas of each.
+    pub replicas: u8,
+    /// The lease of all nodes.
     pub lease_ms: u32,
-    /// Mean pause between two actions of a client, in milliseconds.
-    pub client_pause_ms: u64,
-    /// Pause between two questions, in milliseconds.
-    pub question_pause_ms: u64,
-    /// How fast each node's clock runs, in per mille; within what the lease margin covers.
-    pub clock_rates: Vec<u64>,
-    /// Mean pause between two faults, in milliseconds.
-    pub fault_pause_ms: u64,
-    /// Which kinds of faults there are.
-    pub faults: Faults,
-    /// A rule that does not hold in this world.
-    pub broken: Option<Broken>,
+    /// Client ids.
+    pub clients: usize,
+    /// Devices that share each client id, and take it over from one another.
+    pub devices_per_client: usize,
+    /// Askers of status.
+    pub askers: usize,
+    /// Longest time a device does nothing.
+    pub idle_ms_max: Ms,
+    /// Longest time a device stays connected.
+    pub stay_ms_max: Ms,
+    /// How long faults happen.
+    pub faults_ms: Ms,
+    /// Kinds that happen.
+    pub faults: Vec<Fault>,
+    /// Longest pause between two faults.
+    pub fault_every_ms_max: Ms,
+    /// The network in good times.
+    pub quality: Quality,
+    /// The network in the fault phase, where no fault makes it worse.
+    pub quality_in_faults: Quality,
+    /// Rates of the nodes' clocks, in millionths of ideal time.
+    pub clock_rates_ppm: Vec<u64>,
+    /// Entries a partition's feed keeps.
+    pub feed_entries_max: u32,
+    /// Entries between two snapshots of a group.
+    pub snapshot_every: u64,
+    /// Entries a follower may lack before it gets a snapshot.
+    pub log_kept: u64,
+    /// Offline records are forgotten after this.
+    pub offline_record_keep_ms: Ms,
 }
 
-/// Kinds of faults, each on or off.
-#[derive(Clone, Copy, Debug)]
-pub struct Faults {
-    pub(crate) crash: bool,
-    pub(crate) pause: bool,
-    pub(crate) isolate: bool,
-    pub(crate) one_way: bool,
-    pub(crate) bridge: bool,
-    pub(crate) loss: bool,
-}
-
-/// When faults begin, and when they are over.
-pub(crate) const FAULTS_FROM_MS: u64 = 1_500;
-pub(crate) const FAULTS_UNTIL_MS: u64 = 9_000;
+/// Two clocks may differ by ten in a thousand; each is within half of that of ideal time.
+const RATE_ERROR_PPM: u64 = 4950;
+const PPM: u64 = 1_000_000;
 
 impl Plan {
     /// The plan of a seed.
     #[must_use]
-    pub fn from_seed(seed: u64) -> Plan {
-        let mut random = fastrand::Rng::with_seed(seed ^ 0x005e_ed0f_91a5);
-        let nodes = random.usize(3..=5);
-        let mut on = || random.u8(0..3) > 0;
-        let faults = Faults { crash: on(), pause: on(), isolate: on(), one_way: on(), bridge: on(), loss: on() };
+    pub fn new(seed: u64) -> Self {
+        // Its own chance, so that a change of the plan does not change what chance decides later.
+        let chance = Chance::new(seed ^ 0x005e_ed0f_9a17);
+        let nodes = [3, 3, 3, 4, 5][chance.below(5)];
+        let extreme = chance.per_mille(400);
+        let rates = (0..nodes).map(|_| match (extreme, chance.per_mille(500)) {
+            (true, true) => PPM + RATE_ERROR_PPM,
+            (true, false) => PPM - RATE_ERROR_PPM,
+            (false, _) => chance.between(PPM - RATE_ERROR_PPM, PPM + RATE_ERROR_PPM),
+        });
+        let clock_rates_ppm = rates.collect();
+        let quality = Quality::good(&chance);
+        let doubles = chance.per_mille(500);
+        let mut quality_in_faults = quality;
+        if chance.per_mille(500) {
+            quality_in_faults.lost_per_mille = chance.between(0, 30);
+            quality_in_faults.late_per_mille = chance.between(0, 50);
+        }
+        quality_in_faults.doubled_per_mille = if doubles { chance.between(5, 100) } else { 0 };
+        let wanted = chance.between(150, 800);
+        let mut faults: Vec<Fault> = FAULTS.into_iter().filter(|_| chance.per_mille(wanted)).collect();
+        if faults.is_empty() {
+            faults.extend(chance.one_of(&FAULTS));
+        }
         Plan {
             seed,
             nodes,
-            partitions: random.u16(1..=3),
-            clients: random.usize(3..=10),
-            lease_ms: random.u32(600..=2_000),
-            client_pause_ms: random.u64(30..=400),
-            question_pause_ms: random.u64(5..=60),
-            clock_rates: (0..nodes).map(|_| random.u64(996..=1_004)).collect(),
-            fault_pause_ms: random.u64(200..=2_500),
+            partitions: u16::try_from(chance.between(1, 3)).unwrap_or(1),
+            replicas: if chance.per_mille(850) { 3 } else { 5 },
+            lease_ms: [1000, 2000, 3000, 3000, 5000][chance.below(5)],
+            clients: chance.below(8) + 2,
+            devices_per_client: chance.below(3) + 1,
+            askers: chance.below(4) + 2,
+            idle_ms_max: chance.between(100, 3000),
+            stay_ms_max: chance.between(200, 8000),
+            faults_ms: chance.between(8000, 25_000),
             faults,
-            broken: None,
+            fault_every_ms_max: chance.between(300, 5000),
+            quality,
+            quality_in_faults,
+            clock_rates_ppm,
+            feed_entries_max: u32::try_from(chance.between(100, 2000)).unwrap_or(100),
+            snapshot_every: chance.between(20, 400),
+            log_kept: chance.between(10, 300),
+            offline_record_keep_ms: chance.between(500, 60_000),
         }
     }
 
-    pub(crate) fn terms(&self) -> LeaseTerms {
-        LeaseTerms::new(self.lease_ms).expect("a lease within the bounds")
-    }
-
-    /// From the end of the faults until everything must be right again: a lease and a second, and two elections.
-    pub(crate) fn healed_after_ms(&self) -> u64 {
-        2 * self.terms().retire_after_ms() + 1_000 + 2 * crate::group::ELECTION_MAX_MS
-    }
-
-    pub(crate) fn is_broken(&self, rule: Broken) -> bool {
-        self.broken == Some(rule)
+    /// Whether this kind of fault happens.
+    #[must_use]
+    pub fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
     }
 }

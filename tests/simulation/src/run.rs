@@ -1,87 +1,100 @@
-//! One run: the world begins, faults come and go, all heals, the clients fall silent, and the promises are looked at.
+//! One run: a seed, and what became of it.
 
 use crate::{
-    invariants::{
-        Violation, acknowledged_claim_is_not_lost, majority_serves, no_lasting_false_online, will_fires_once,
-    },
-    plan::{Broken, FAULTS_FROM_MS, FAULTS_UNTIL_MS, Plan},
+    broken::Broken,
+    device::{asker, device},
+    healing::phases,
+    oracle::{Failure, Figures},
+    plan::Plan,
     world::World,
 };
+use rollcall_cluster::{ClusterChange, ClusterCommand};
+use rollcall_types::ClusterTime;
+use std::rc::Rc;
 
-/// Clients act on for so long after everything is healed.
-const BUSY_AFTER_HEALING_MS: u64 = 1_000;
+/// No run takes longer, in simulated time: one that did would be stuck.
+const RUN_US_MAX: u64 = 200_000_000;
 
-/// What came of a run.
+/// What became of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The seed.
-    pub seed: u64,
-    /// The promise that was broken, if one was.
-    pub violation: Option<Violation>,
-    /// Of all that happened, in order: the same for the same seed.
-    pub trace_hash: u64,
-    /// The last lines of what happened, or all.
+    /// What the seed decided.
+    pub plan: Plan,
+    /// The promise that did not hold, if one did not.
+    pub failure: Option<Failure>,
+    /// The hash of everything that happened.
+    pub hash: u64,
+    /// The trace, or its last part.
     pub trace: Vec<String>,
-    /// Questions answered.
-    pub answers: u64,
-    /// CONNECTs acknowledged.
-    pub acknowledged: u64,
+    /// Simulated microseconds.
+    pub simulated_us: u64,
+    /// How much was judged.
+    pub figures: Figures,
 }
 
-/// Runs a seed.
+/// How much of a run's trace is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tracing {
+    /// The last part, to be shown with a failure.
+    LastPart,
+    /// All of it, printed as it comes.
+    Aloud,
+}
+
+/// Runs a seed, with a broken rule if one is given.
 #[must_use]
-pub fn run(seed: u64) -> Outcome {
-    run_plan(Plan::from_seed(seed), false)
+pub fn run(seed: u64, broken: Option<Broken>, tracing: Tracing) -> Outcome {
+    run_plan(Plan::new(seed), broken, tracing)
 }
 
-/// Runs a seed and keeps the whole trace.
+/// Runs a plan that is not quite what its seed decided.
 #[must_use]
-pub fn run_traced(seed: u64) -> Outcome {
-    run_plan(Plan::from_seed(seed), true)
+pub fn run_plan(plan: Plan, broken: Option<Broken>, tracing: Tracing) -> Outcome {
+    let world = World::new(plan, broken);
+    if tracing == Tracing::Aloud {
+        world.scheduler.trace.aloud();
+    }
+    world.note(|| format!("{:?}", world.plan));
+    for node in world.nodes() {
+        world.start(node);
+    }
+    world.start_groups();
+    world.scheduler.spawn(None, found(Rc::clone(&world)));
+    for client_id in world.clients.clone() {
+        for _ in 0..world.plan.devices_per_client {
+            world.scheduler.spawn(None, device(Rc::clone(&world), client_id.clone()));
+        }
+    }
+    for _ in 0..world.plan.askers {
+        world.scheduler.spawn(None, asker(Rc::clone(&world)));
+    }
+    world.scheduler.spawn(None, phases(Rc::clone(&world)));
+    world.scheduler.run(RUN_US_MAX);
+    if world.scheduler.now_us() >= RUN_US_MAX || !world.scheduler.is_stopped() {
+        world.oracle.fail(&world, "majority_serves", "the run never came to its end".to_owned());
+    }
+    let outcome = Outcome {
+        plan: world.plan.clone(),
+        failure: world.oracle.failure(),
+        hash: world.scheduler.trace.hash(),
+        trace: world.scheduler.trace.lines(),
+        simulated_us: world.scheduler.now_us(),
+        figures: world.oracle.figures(),
+    };
+    world.clear();
+    outcome
 }
 
-/// Runs a seed with a rule broken on purpose.
-#[must_use]
-pub fn run_broken(seed: u64, rule: Broken) -> Outcome {
-    run_plan(Plan { broken: Some(rule), ..Plan::from_seed(seed) }, false)
-}
-
-fn run_plan(plan: Plan, whole_trace: bool) -> Outcome {
-    let seed = plan.seed;
-    let healed_after = plan.healed_after_ms();
-    let mut world = World::new(plan, whole_trace);
-    world.watch_leaders();
-    for node in 0..world.nodes.len() {
-        world.start_node(node);
-    }
-    for client in 0..world.clients.len() {
-        let delay = world.random.u64(1..1_000);
-        world.after(delay, Box::new(move |world| world.client_loop(client)));
-    }
-    world.after(1, Box::new(World::question_loop));
-    world.after(FAULTS_FROM_MS, Box::new(World::fault_loop));
-    world.run_until(FAULTS_UNTIL_MS);
-    world.heal();
-    world.run_until(FAULTS_UNTIL_MS + BUSY_AFTER_HEALING_MS);
-    world.quiet = true;
-    let answered = world.oracle.answers;
-    world.run_until(FAULTS_UNTIL_MS + BUSY_AFTER_HEALING_MS + healed_after);
-    let checks = [
-        majority_serves::at_the_end(&world, world.oracle.answers - answered),
-        no_lasting_false_online::at_the_end(&world),
-        acknowledged_claim_is_not_lost::at_the_end(&world),
-        will_fires_once::at_the_end(&world),
-    ];
-    for verdict in checks {
-        world.judge(verdict);
-    }
-    let acknowledged = world.oracle.connections.values().filter(|fact| fact.acknowledged.is_some()).count() as u64;
-    Outcome {
-        seed,
-        violation: world.violation.clone(),
-        trace_hash: world.trace.hash(),
-        answers: world.oracle.answers,
-        acknowledged,
-        trace: world.trace.lines(),
+/// Founds the cluster, at its first leader.
+async fn found(world: Rc<World>) {
+    while world.cluster.truth(|state| state.facts().is_none()) {
+        let leader = world.cluster.leader();
+        if let Some(process) = world.machine(leader).running() {
+            let change = ClusterChange::Form(Box::new(world.founding()));
+            let at: ClusterTime = process.cluster.now(&world);
+            let answer = world.cluster.propose(&world, &process, None, ClusterCommand { at, change });
+            drop(answer);
+        }
+        world.pause_ms(100).await;
     }
 }

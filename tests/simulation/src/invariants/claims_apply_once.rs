@@ -1,19 +1,28 @@
-//! A connection claims once, however often its claim was sent: a retry under its number never claims again.
+//! One CONNECT makes at most one claim, however often it is proposed.
 
-use super::{Violation, holds};
-use crate::oracle::Oracle;
-use rollcall_presence::{FeedEntry, PartitionState, Transition};
+use super::Verdict;
+use crate::facts::Change;
+use std::collections::BTreeMap;
 
-pub(crate) fn check(oracle: &mut Oracle, after: &PartitionState, entry: &FeedEntry) -> Result<(), Violation> {
-    if entry.transition != Transition::Connected {
-        return Ok(());
+const NAME: &str = "claims_apply_once";
+
+/// The epochs by the CONNECT that claimed them.
+#[derive(Default)]
+pub(crate) struct Connects {
+    claimed: BTreeMap<String, u64>,
+}
+
+/// A claim that is tried again never claims again.
+pub(crate) fn of_connects(connects: &mut Connects, change: &Change<'_>) -> Verdict {
+    for (event, claim) in change.events_with_claims() {
+        let Some(claim) = claim else { continue };
+        if claim.client_id != event.client_id {
+            return Err((NAME, format!("the claim of {} was told as one of {}", claim.client_id, event.client_id)));
+        }
+        if let Some(first) = connects.claimed.insert(claim.peer.clone(), event.epoch.0) {
+            let (socket, client_id) = (&claim.peer, &claim.client_id);
+            return Err((NAME, format!("socket {socket} of {client_id} claimed epoch {first}, then {}", event.epoch)));
+        }
     }
-    // The record tells whose claim it was, unless a later one is there already.
-    let Some(record) = after.record(entry.client_id.as_str()).filter(|record| record.epoch() == entry.epoch) else {
-        return Ok(());
-    };
-    let claims = oracle.claims.entry(record.peer().to_owned()).or_default();
-    *claims += 1;
-    let claims = *claims;
-    holds("claims_apply_once", claims == 1, || format!("connection {} claimed {claims} times", record.peer()))
+    Ok(())
 }

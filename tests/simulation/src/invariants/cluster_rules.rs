@@ -1,13 +1,13 @@
-//! What must hold of the cluster group's state, and between one entry and the next.
+//! What the rules of the cluster group promise of its state and of each step: members, incarnations, placement.
 
-use super::Violation;
+use super::Verdict;
 use rollcall_cluster::{ClusterState, invariants};
 
-pub(crate) fn check(before: &ClusterState, after: &ClusterState) -> Result<(), Violation> {
+const NAME: &str = "cluster_rules";
+
+/// From one position of the cluster group's log to the next.
+pub(crate) fn of_step(before: &ClusterState, after: &ClusterState) -> Verdict {
     let mut found = invariants::of_state(after);
     found.extend(invariants::of_step(before, after));
-    match found.into_iter().next() {
-        Some(violation) => Err(Violation { invariant: violation.invariant, detail: violation.detail }),
-        None => Ok(()),
-    }
+    found.first().map_or(Ok(()), |violation| Err((NAME, format!("{}: {}", violation.invariant, violation.detail))))
 }

@@ -1,4 +1,5 @@
-//! The promises, one file each. Those that concern one state are written once, in the rule crates, and called here.
+//! The promises, one file each: functions that say what contradicts them, as the oracle asks. What the rule crates have
+//! written down as invariants is used as it stands.
 
 pub(crate) mod acknowledged_claim_is_not_lost;
 pub(crate) mod claims_apply_once;
@@ -10,21 +11,8 @@ pub(crate) mod no_false_offline;
 pub(crate) mod no_lasting_false_online;
 pub(crate) mod one_owner_per_client;
 pub(crate) mod reads_are_linearizable;
+pub(crate) mod replicas_agree;
 pub(crate) mod will_fires_once;
 
-/// A promise that does not hold.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Violation {
-    /// Which.
-    pub invariant: &'static str,
-    /// What contradicts it.
-    pub detail: String,
-}
-
-pub(crate) fn holds(
-    invariant: &'static str,
-    condition: bool,
-    detail: impl FnOnce() -> String,
-) -> Result<(), Violation> {
-    if condition { Ok(()) } else { Err(Violation { invariant, detail: detail() }) }
-}
+/// What an invariant finds: its name and a sentence, where it does not hold.
+pub type Verdict = Result<(), (&'static str, String)>;
