@@ -9,6 +9,7 @@ use crate::{
     sockets::Sockets,
     subscribe::Subscriptions,
 };
+use parking_lot::Mutex;
 use rollcall_contracts::{
     Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, PeerPublisher, PresenceStore,
 };
@@ -37,6 +38,7 @@ pub struct Broker {
     pub(crate) suspects: Suspects,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) draining: AtomicBool,
+    pub(crate) elsewhere: Mutex<Option<Arc<str>>>,
     pub(crate) connects_under_way: AtomicUsize,
     pub(crate) next_number: AtomicU64,
 }
@@ -65,6 +67,7 @@ impl Broker {
             suspects: Suspects::default(),
             metrics,
             draining: AtomicBool::new(false),
+            elsewhere: Mutex::default(),
             connects_under_way: AtomicUsize::new(0),
             next_number: AtomicU64::new(0),
         })
@@ -149,6 +152,12 @@ impl Broker {
     pub(crate) fn count_sessions(&self) {
         #[allow(clippy::cast_precision_loss)] // far below 2^52
         self.metrics.sessions_online.set(self.registry.online() as f64);
+    }
+
+    /// Where clients of a drain are pointed to; `None` when nobody else is known.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<Arc<str>> {
+        self.elsewhere.lock().clone()
     }
 
     /// A drain has begun: no CONNECT is let in any more.

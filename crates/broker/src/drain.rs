@@ -3,7 +3,10 @@
 use crate::Broker;
 use rollcall_session::Order;
 use rollcall_types::DisconnectReason;
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// The share of the budget in which the waves go out; the rest is for closing and releasing.
@@ -24,10 +27,12 @@ pub struct DrainReport {
 }
 
 impl Broker {
-    /// Refuses new CONNECTs, closes all connections in waves (MQTT 5: DISCONNECT 0x8B), waits until no socket is open
-    /// and every release is applied, at most `budget`. The waves spread the clients' return over time (B-131).
-    pub async fn drain(&self, budget: Duration) -> DrainReport {
+    /// Refuses new CONNECTs, closes all connections in waves, waits until no socket is open and every release is applied,
+    /// at most `budget`. The waves spread the clients' return over time (B-131). `order` is [`Order::Shutdown`] for a stop
+    /// (MQTT 5: DISCONNECT 0x8B) and [`Order::Moved`] for good (0x9D); `elsewhere` goes with it as Server Reference.
+    pub async fn drain(&self, budget: Duration, order: Order, elsewhere: Option<Arc<str>>) -> DrainReport {
         let start = Instant::now();
+        *self.elsewhere.lock() = elsewhere;
         self.draining.store(true, Ordering::SeqCst);
         self.sockets.close_pending();
         let connections = self.registry.connections();
@@ -40,7 +45,7 @@ impl Broker {
                 sleep(pause).await;
             }
             for connection in wave {
-                connection.order(Order::Shutdown);
+                connection.order(order);
             }
         }
         drop(connections);

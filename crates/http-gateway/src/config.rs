@@ -46,7 +46,7 @@ pub struct GatewayConfig {
     pub https: Option<(Listen, Tls)>,
     /// Health and metrics; HTTP/1.0 and 1.1.
     pub admin: Option<Listen>,
-    /// Threads that serve the data plane; 0 = one per core. The admin listener has one thread of its own, so that a
+    /// Threads that serve the data plane; 0 = one for two cores. The admin listener has one thread of its own, so that a
     /// busy data plane does not make the node look dead.
     pub workers: usize,
     /// Data-plane connections at once; further ones wait in the backlog. Shared out evenly over the workers.

@@ -151,7 +151,7 @@ fn open(config: GatewayConfig, parts: GatewayParts) -> Result<Started, GatewayEr
 
     if http.is_some() || https.is_some() {
         let workers = match config.workers {
-            0 => thread::available_parallelism().map_or(1, usize::from),
+            0 => thread::available_parallelism().map_or(1, usize::from).div_ceil(2),
             workers => workers,
         };
         let factory = StatusFactory { parts: parts.clone(), client_id_bytes_max: config.client_id_bytes_max };

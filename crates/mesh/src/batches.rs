@@ -25,18 +25,30 @@ pub(crate) struct Batches {
     queue: mpsc::Receiver<Frame>,
     /// Taken from the queue, more than one batch holds.
     held: Vec<Frame>,
+    /// The tasks that run beside this one have had their turn since the queue was last empty.
+    gathered: bool,
     backlog: Backlog,
     metrics: Arc<Metrics>,
 }
 
 impl Batches {
     pub(crate) fn new(queue: mpsc::Receiver<Frame>, backlog: Backlog, metrics: Arc<Metrics>) -> Self {
-        Batches { queue, held: Vec::new(), backlog, metrics }
+        Batches { queue, held: Vec::new(), gathered: false, backlog, metrics }
     }
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<FrameBatch>> {
-        if self.held.is_empty() && ready!(self.queue.poll_recv_many(cx, &mut self.held, BATCH_FRAMES_MAX)) == 0 {
-            return Poll::Ready(None);
+        if self.held.is_empty() {
+            if self.queue.is_empty() || self.gathered {
+                self.gathered = false;
+                if ready!(self.queue.poll_recv_many(cx, &mut self.held, BATCH_FRAMES_MAX)) == 0 {
+                    return Poll::Ready(None);
+                }
+            } else {
+                // Woken by the first frame, right behind whoever sent it: others are about to send, too.
+                self.gathered = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
         let (mut bytes, mut count) = (0, 0);
         for frame in &self.held {
@@ -124,7 +136,9 @@ mod tests {
     }
 
     fn next(batches: &mut RequestBatches) -> Option<Vec<u64>> {
-        batches.next().now_or_never().flatten().map(|b| b.frames.iter().map(|f| f.call).collect())
+        // The first look gives way to others that are about to send.
+        let first = batches.next().now_or_never();
+        first.or_else(|| batches.next().now_or_never()).flatten().map(|b| b.frames.iter().map(|f| f.call).collect())
     }
 
     #[test]

@@ -313,7 +313,7 @@ impl Engine {
     /// Farewell, close, then release; never the reverse.
     async fn finish(mut self, ending: Ending) {
         let was_open = !self.outbound.io.is_closed();
-        let farewell_waits = self.outbound.farewell(ending.farewell);
+        let farewell_waits = self.outbound.farewell(ending.farewell, self.broker.elsewhere());
         self.outbound.gate.close();
         if farewell_waits || ending.reason == DisconnectReason::ServerShutdown {
             self.outbound.io.close();

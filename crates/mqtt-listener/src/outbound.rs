@@ -3,7 +3,7 @@
 use crate::{socket::Gate, translate, wire::Wire};
 use ntex::io::IoBoxed;
 use rollcall_broker::Connection;
-use rollcall_session::{ConnAck, Farewell, Outgoing};
+use rollcall_session::{ConnAck, Farewell, Outgoing, ReasonCode};
 use rollcall_types::Protocol;
 use std::{rc::Rc, sync::Arc};
 
@@ -43,8 +43,8 @@ impl Outbound {
     }
 
     /// Sends the last packet, if there is one and it may go out: a refusal before there is a claim, or the DISCONNECT of
-    /// a claim whose lease is valid. True when bytes wait to be flushed.
-    pub(crate) fn farewell(&self, farewell: Farewell) -> bool {
+    /// a claim whose lease is valid. A node that drains says where else to connect. True when bytes wait to be flushed.
+    pub(crate) fn farewell(&self, farewell: Farewell, elsewhere: Option<Arc<str>>) -> bool {
         let has_lease = self.connection().is_none_or(|connection| connection.has_lease());
         if self.io.is_closed() || !has_lease {
             return false;
@@ -54,7 +54,11 @@ impl Outbound {
             Farewell::ConnAck(protocol, code) => {
                 self.encode(Outgoing::ConnAck(Box::new(ConnAck::refused(code))), protocol)
             }
-            Farewell::Disconnect(code) => self.encode(Outgoing::Disconnect(code), Protocol::V5),
+            Farewell::Disconnect(code) => {
+                let drains = matches!(code, ReasonCode::ServerShuttingDown | ReasonCode::ServerMoved);
+                let server_reference = elsewhere.filter(|_| drains);
+                self.encode(Outgoing::Disconnect { code, server_reference }, Protocol::V5)
+            }
         };
         sent.is_ok()
     }

@@ -27,3 +27,4 @@ mod settings;
 
 pub use errors::StartError;
 pub use node::Node;
+pub use readiness::Complaint;

@@ -2,7 +2,7 @@
 //! its own departure.
 
 use crate::{formation::Greeting, peer_publisher::Publisher};
-use rollcall_cluster::Hello;
+use rollcall_cluster::{ClusterState, Hello};
 use rollcall_mesh::Mesh;
 use rollcall_raft::Replication;
 use rollcall_types::NodeId;
@@ -66,10 +66,16 @@ impl Members {
 /// Waits until this node is to leave, or is a member no more.
 pub(crate) async fn told_to_leave(replication: &Replication) {
     let me = replication.groups().me();
-    wait_for(replication, |state| {
-        state.facts().is_some() && (state.has_departed(me) || state.member(me).is_some_and(|member| member.leaving))
-    })
-    .await;
+    wait_for(replication, |state| leaves(state, me)).await;
+}
+
+/// Whether this node is to leave, or is a member no more, as far as is known here.
+pub(crate) fn is_leaving(replication: &Replication) -> bool {
+    leaves(&replication.groups().cluster().replica().read().state, replication.groups().me())
+}
+
+fn leaves(state: &ClusterState, me: NodeId) -> bool {
+    state.has_departed(me) || state.member(me).is_some_and(|member| member.leaving)
 }
 
 /// Whether this node is known here to be a member no more.
@@ -83,7 +89,7 @@ pub(crate) async fn departed(replication: &Replication) {
     wait_for(replication, |state| state.has_departed(me)).await;
 }
 
-async fn wait_for(replication: &Replication, holds: impl Fn(&rollcall_cluster::ClusterState) -> bool) {
+async fn wait_for(replication: &Replication, holds: impl Fn(&ClusterState) -> bool) {
     let replica = replication.groups().cluster().replica();
     let mut watch = replica.watch();
     loop {

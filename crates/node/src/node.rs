@@ -17,7 +17,7 @@ use crate::{
     metrics_text,
     peer_calls::{Parts, PeerCalls},
     peer_publisher::Publisher,
-    readiness::{Looked, NodeReadiness},
+    readiness::{Complaint, Looked, NodeReadiness},
     serving::Serving,
     settings,
 };
@@ -65,11 +65,11 @@ struct Shell {
 
 impl Node {
     /// Opens the data directory and the listeners that answer from the first moment on; everything else follows in
-    /// the background.
+    /// the background. `complaint` is asked by `/readyz` as well.
     ///
     /// # Errors
     /// When the configuration contradicts itself, the directory cannot be used, or a listener cannot be opened.
-    pub async fn start(config: Config) -> Result<Node, StartError> {
+    pub async fn start(config: Config, complaint: Complaint) -> Result<Node, StartError> {
         config.validate()?;
         let metrics = metrics_text::renderer();
         let terms = settings::lease_terms(&config)?;
@@ -77,7 +77,7 @@ impl Node {
         let presence = Arc::new(LatePresence::default());
         let accounts = Arc::new(ReplicatedAccounts::new(settings::allow_by_default(&config)));
         let gate = Arc::new(NodeLeaseGate::new(terms));
-        let readiness = Arc::new(NodeReadiness::default());
+        let readiness = Arc::new(NodeReadiness::new(complaint));
         let publisher = Arc::new(Publisher::default());
         let management = Arc::new(Management::default());
         let admission = Arc::new(Admission::new(settings::admission(&config), accounts.clone()));

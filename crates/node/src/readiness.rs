@@ -19,14 +19,21 @@ pub(crate) struct Looked {
     pub(crate) gate: Arc<NodeLeaseGate>,
 }
 
+/// Why the process around the node is not well, if it is not.
+pub type Complaint = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// [`Readiness`] of this node.
-#[derive(Default)]
 pub(crate) struct NodeReadiness {
+    complaint: Complaint,
     looked: OnceLock<Looked>,
     serving: AtomicBool,
 }
 
 impl NodeReadiness {
+    pub(crate) fn new(complaint: Complaint) -> Self {
+        NodeReadiness { complaint, looked: OnceLock::new(), serving: AtomicBool::new(false) }
+    }
+
     pub(crate) fn set(&self, looked: Looked) {
         let _ = self.looked.set(looked);
     }
@@ -39,9 +46,10 @@ impl NodeReadiness {
 
 impl Readiness for NodeReadiness {
     fn report(&self) -> ReadinessReport {
-        let mut not_ready = Vec::new();
+        let mut not_ready: Vec<String> = (self.complaint)().into_iter().collect();
         let Some(looked) = self.looked.get() else {
-            return ReadinessReport { not_ready: vec!["the node has not joined its cluster yet".to_owned()] };
+            not_ready.push("the node has not joined its cluster yet".to_owned());
+            return ReadinessReport { not_ready };
         };
         if let Err(reason) = looked.store.health() {
             not_ready.push(format!("storage: {reason}"));

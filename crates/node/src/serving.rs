@@ -9,6 +9,7 @@ use rollcall_cluster::{ClusterChange, ClusterOutcome, ClusterRefusal, DirectoryI
 use rollcall_controller::{LeaderDuties, LeaseEnd, NodeLeaseGate, keep_lease};
 use rollcall_mqtt_listener::{ListenerConfig, MqttListeners, StartError as ListenError};
 use rollcall_raft::Replication;
+use rollcall_session::Order;
 use rollcall_types::{DisconnectReason, Incarnation, Owner};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, watch};
@@ -190,8 +191,9 @@ impl Serving {
         };
         self.readiness.serving(false);
         if end == LeaseEnd::Stopped {
+            let order = if members::is_leaving(&self.replication) { Order::Moved } else { Order::Shutdown };
             // The lease is kept while the clients are asked to leave, so that what they still send counts.
-            let drain = self.drain(owner, listeners);
+            let drain = self.drain(owner, listeners, order);
             tokio::pin!(drain);
             let mut renewing = true;
             loop {
@@ -214,11 +216,22 @@ impl Serving {
         end
     }
 
+    /// The MQTT addresses of the other nodes that serve.
+    fn elsewhere(&self) -> Option<Arc<str>> {
+        let groups = self.replication.groups();
+        let applied = groups.cluster().replica().read();
+        let others = applied.state.members().iter().filter(|(id, member)| {
+            **id != groups.me() && member.alive().is_some() && !member.leaving && groups.mesh().is_connected(**id)
+        });
+        let addresses: Vec<&str> = others.filter_map(|(_, member)| member.addresses.mqtt.as_deref()).collect();
+        (!addresses.is_empty()).then(|| addresses.join(" ").into())
+    }
+
     /// A planned stop: no new clients, those here are asked to leave, their claims are released, and the incarnation
     /// is retired in the log before the node leaves.
-    async fn drain(&self, owner: Owner, listeners: &mut Option<MqttListeners>) {
+    async fn drain(&self, owner: Owner, listeners: &mut Option<MqttListeners>, order: Order) {
         close(listeners).await;
-        let report = self.broker.drain(self.drain_budget).await;
+        let report = self.broker.drain(self.drain_budget, order, self.elsewhere()).await;
         if report.left > 0 || !report.released {
             tracing::warn!(?report, "not every client left in time; the retirement ends their claims");
         }

@@ -310,3 +310,14 @@ fn raft_config(config: &GroupsConfig) -> Result<openraft::Config, GroupError> {
     };
     raft.validate().map_err(|e| GroupError::Timings(e.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_restarts_is_a_follower() {
+        let config = raft_config(&GroupsConfig::default()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.enable_leader_restore, Some(false), "openraft's default would have it lead on at once");
+    }
+}

@@ -154,14 +154,11 @@ impl Inner {
                 waiting.push(more);
             }
             let mut here: BTreeMap<PartitionId, Vec<Question>> = BTreeMap::new();
-            let mut there: Vec<Question> = Vec::new();
             for question in waiting.drain(..) {
-                if self.groups.answering_replica_of(question.partition).is_some() {
-                    here.entry(question.partition).or_default().push(question);
-                } else {
-                    there.push(question);
-                }
+                here.entry(question.partition).or_default().push(question);
             }
+            let elsewhere = here.extract_if(.., |partition, _| self.groups.answering_replica_of(*partition).is_none());
+            let there: Vec<Question> = elsewhere.flat_map(|(_, questions)| questions).collect();
             tokio::join!(self.ask_point(target, here), self.ask_whole(target, there));
             self.pace.ended();
         }
@@ -225,9 +222,10 @@ impl Inner {
     fn answer_all(&self, partition: PartitionId, hosted: &Hosted, questions: Vec<Question>, outbox: &mut Outbox) {
         let applied = hosted.replica().read();
         let index = applied.index();
+        let topology = self.groups.topology();
         for question in questions {
             let status = applied.state.status(question.client_id.as_str());
-            let node = status.node.and_then(|n| self.groups.name_of(n));
+            let node = status.node.and_then(|n| topology.names.get(&n).cloned());
             let answer = StatusAnswer { online: status.online, partition, index, epoch: status.epoch, node };
             outbox.put(question.reply, Ok(answer));
         }

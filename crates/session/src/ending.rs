@@ -117,7 +117,7 @@ fn before_connack(cause: Cause, code: ReasonCode, protocol: Protocol) -> Farewel
         Protocol::V5 => true,
     };
     let code = match cause {
-        Cause::Ordered(Order::Shutdown) => ReasonCode::ServerUnavailable,
+        Cause::Ordered(Order::Shutdown | Order::Moved) => ReasonCode::ServerUnavailable,
         Cause::Ordered(_) | Cause::KeepAliveExpired => return Farewell::Silent,
         _ if has_code => code,
         _ => return Farewell::Silent,
@@ -148,6 +148,7 @@ fn ordered(order: Order) -> (DisconnectReason, Option<ReasonCode>) {
         Order::Kick => (DisconnectReason::Kicked, Some(ReasonCode::AdministrativeAction)),
         Order::NodeLost => (DisconnectReason::NodeLost, None),
         Order::Shutdown => (DisconnectReason::ServerShutdown, Some(ReasonCode::ServerShuttingDown)),
+        Order::Moved => (DisconnectReason::ServerShutdown, Some(ReasonCode::ServerMoved)),
         Order::NotAuthorized => (DisconnectReason::NotAuthorized, Some(ReasonCode::NotAuthorized)),
         Order::AuthenticationExpired => (DisconnectReason::AuthenticationExpired, Some(ReasonCode::NotAuthorized)),
         Order::QuotaExceeded => (DisconnectReason::QuotaExceeded, Some(ReasonCode::QuotaExceeded)),

@@ -92,8 +92,10 @@ pub enum Order {
     Kick,
     /// The node's incarnation is over: not a word.
     NodeLost,
-    /// The node drains.
+    /// The node drains to stop.
     Shutdown,
+    /// The node drains to leave the cluster for good.
+    Moved,
     /// A permission was withdrawn.
     NotAuthorized,
     /// The credentials' time ran out.

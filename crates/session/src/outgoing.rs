@@ -1,7 +1,7 @@
 //! Packets to a client, neutral of the protocol version.
 
 use crate::{Delivery, ReasonCode, event::SubscribeAnswer};
-use std::num::NonZeroU16;
+use std::{num::NonZeroU16, sync::Arc};
 
 /// One packet to a client. What MQTT 3 cannot say is left out by the encoder.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,7 +25,12 @@ pub enum Outgoing {
     /// PINGRESP.
     PingResp,
     /// DISCONNECT (MQTT 5 only).
-    Disconnect(ReasonCode),
+    Disconnect {
+        /// Why.
+        code: ReasonCode,
+        /// Where to connect instead, for a node that drains: a list separated by spaces (MQTT 5.0, 4.13).
+        server_reference: Option<Arc<str>>,
+    },
 }
 
 /// CONNACK.

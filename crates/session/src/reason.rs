@@ -60,6 +60,8 @@ pub enum ReasonCode {
     QuotaExceeded = 0x97,
     /// An operator ended the connection.
     AdministrativeAction = 0x98,
+    /// The server is gone for good; the client is to use another.
+    ServerMoved = 0x9D,
     /// Shared subscriptions are not supported.
     SharedSubscriptionsNotSupported = 0x9E,
 }

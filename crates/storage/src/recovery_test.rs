@@ -47,7 +47,8 @@ async fn refusal_after(change: impl FnOnce(&sled::Tree)) -> String {
 }
 
 fn tamper(path: &Path, change: impl FnOnce(&sled::Tree)) {
-    let database = sled::Config::new().path(path.join("db")).flush_every_ms(None).open().unwrap();
+    // The store that was dropped lets go of its lock a moment later.
+    let database = crate::store::open_database(&path.join("db"), &StoreConfig::default()).unwrap();
     let tree = database.open_tree("group-4").unwrap();
     change(&tree);
     database.flush().unwrap();

@@ -245,7 +245,7 @@ fn open_all(directory: &DataDirectory, path: &Path, config: &StoreConfig) -> Res
 }
 
 #[expect(clippy::disallowed_methods, reason = "between two looks at a lock whose release nothing announces; bounded")]
-fn open_database(path: &Path, config: &StoreConfig) -> Result<sled::Db, StoreError> {
+pub(crate) fn open_database(path: &Path, config: &StoreConfig) -> Result<sled::Db, StoreError> {
     let settings = sled::Config::new().path(path).cache_capacity(config.cache_capacity_bytes).flush_every_ms(None);
     let mut attempts = 0;
     loop {

@@ -127,6 +127,17 @@ impl Cluster {
         place
     }
 
+    /// Where a node keeps its data.
+    #[must_use]
+    pub fn data_dir(&self, place: usize) -> std::path::PathBuf {
+        let name = &self.nodes[place].name;
+        if self.disks.is_empty() {
+            self.folder.path().join(name)
+        } else {
+            self.folder.path().join(format!("{name}.disk/data"))
+        }
+    }
+
     /// Starts every node that does not run, and waits until all are ready.
     pub fn start_all(&mut self) {
         for node in &mut self.nodes {

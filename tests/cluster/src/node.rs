@@ -21,6 +21,8 @@ pub struct Node {
     config: PathBuf,
     log: PathBuf,
     namespace: Option<String>,
+    environment: Vec<(String, String)>,
+    reads_log: bool,
     child: Option<Child>,
 }
 
@@ -29,7 +31,26 @@ impl Node {
     #[must_use]
     pub fn new(name: &str, addresses: Addresses, config: &Path, namespace: Option<String>) -> Self {
         let log = config.with_extension("log");
-        Node { name: name.to_owned(), addresses, config: config.to_owned(), log, namespace, child: None }
+        Node {
+            name: name.to_owned(),
+            addresses,
+            config: config.to_owned(),
+            log,
+            namespace,
+            environment: Vec::new(),
+            reads_log: true,
+            child: None,
+        }
+    }
+
+    /// Sets a variable of the process for all starts from now on.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// From the next start on, nobody reads what the process writes to standard error.
+    pub fn leave_log_unread(&mut self) {
+        self.reads_log = false;
     }
 
     /// Starts the process. Its log grows over restarts.
@@ -49,7 +70,13 @@ impl Node {
             .arg(&self.config)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log file opens"))
-            .stderr(log);
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if self.reads_log {
+            command.stderr(log);
+        } else {
+            // The reading end stays with the child's handle, unread.
+            command.stderr(Stdio::piped());
+        }
         self.child = Some(command.spawn().expect("rollcall server starts"));
     }
 

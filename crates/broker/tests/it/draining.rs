@@ -25,11 +25,11 @@ async fn b_131_a_drain_closes_in_waves_and_waits_for_the_sockets_and_the_release
         let world = world.clone();
         tokio::task::spawn_blocking(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-            runtime.block_on(world.broker.drain(Duration::from_millis(1200)))
+            runtime.block_on(world.broker.drain(Duration::from_millis(1200), Order::Moved, Some("n2:1883".into())))
         })
     };
     let told = |clients: &[(OpenSocket, HeldClaim)]| {
-        clients.iter().filter(|(_, held)| held.connection().ordered() == Some(Order::Shutdown)).count()
+        clients.iter().filter(|(_, held)| held.connection().ordered() == Some(Order::Moved)).count()
     };
     let mut waves = vec![];
     while told(&clients) < 9 {
@@ -40,6 +40,7 @@ async fn b_131_a_drain_closes_in_waves_and_waits_for_the_sockets_and_the_release
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert_eq!(waves, vec![3, 6], "three at a time, not all at once");
+    assert_eq!(world.broker.elsewhere().as_deref(), Some("n2:1883"));
     assert_eq!(world.refused("late").await, ConnectRefusal::ShuttingDown);
     for (socket, held) in clients {
         held.release(DisconnectReason::ServerShutdown);
@@ -54,7 +55,7 @@ async fn a_drain_ends_at_its_budget_even_if_a_socket_does_not_close() {
     let world = World::default();
     let clients = clients(&world, 1).await;
     world.store.all_released.store(false, Ordering::SeqCst);
-    let report = world.broker.drain(Duration::from_millis(60)).await;
+    let report = world.broker.drain(Duration::from_millis(60), Order::Shutdown, None).await;
     assert_eq!(report, DrainReport { told: 1, left: 1, released: false });
     assert_eq!(next(clients[0].1.connection()), Some(ToConnection::End(Order::NodeLost)), "patience is over");
 }
@@ -66,7 +67,7 @@ async fn a_connect_under_way_when_the_drain_begins_is_refused_and_released() {
     let mut connecting = world.connecting("a");
     assert!(poll(&mut connecting).is_pending());
     let socket = world.broker.socket_opened();
-    let mut draining = Box::pin(world.broker.drain(Duration::from_secs(5)));
+    let mut draining = Box::pin(world.broker.drain(Duration::from_secs(5), Order::Shutdown, None));
     assert!(poll(&mut draining).is_pending());
     world.store.answer();
     assert_eq!(connecting.await.unwrap_err(), ConnectRefusal::ShuttingDown);

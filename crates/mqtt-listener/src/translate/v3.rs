@@ -111,7 +111,7 @@ pub(crate) fn encodable(outgoing: Outgoing, protocol: Protocol) -> Option<Encode
         },
         Outgoing::UnsubAck(packet_id, _) => WirePacket::UnsubscribeAck { packet_id },
         Outgoing::PingResp => WirePacket::PingResponse,
-        Outgoing::Disconnect(_) => return None,
+        Outgoing::Disconnect { .. } => return None,
     };
     Some(Encoded::Packet(packet))
 }

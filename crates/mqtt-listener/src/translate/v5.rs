@@ -160,9 +160,11 @@ pub(crate) fn encodable(outgoing: Outgoing) -> Option<Encoded> {
                 .collect(),
         }),
         Outgoing::PingResp => WirePacket::PingResponse,
-        Outgoing::Disconnect(code) => WirePacket::Disconnect(Disconnect::new(
-            DisconnectReasonCode::try_from(code.byte()).unwrap_or(DisconnectReasonCode::UnspecifiedError),
-        )),
+        Outgoing::Disconnect { code, server_reference } => {
+            let code = DisconnectReasonCode::try_from(code.byte()).unwrap_or(DisconnectReasonCode::UnspecifiedError);
+            let server_reference = server_reference.map(|reference| ByteString::from(reference.as_ref()));
+            WirePacket::Disconnect(Disconnect { server_reference, ..Disconnect::new(code) })
+        }
     };
     Some(Encoded::Packet(packet))
 }

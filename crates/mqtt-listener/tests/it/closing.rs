@@ -5,6 +5,7 @@ use crate::{
     world::{PATIENCE, World, until},
 };
 use rollcall_contracts::{ConnectionEnding, DeliveryTarget, EndingKind};
+use rollcall_session::Order;
 use rollcall_types::{ClientId, DisconnectReason, Message, MessageProperties, QoS};
 use std::{
     sync::Arc,
@@ -124,10 +125,10 @@ async fn a_drain_tells_mqtt_5_clients_and_refuses_new_ones() {
     let mut three = world.connect(&v311("b", 60)).await;
     let mut silent = world.open().await;
     until("three sockets", || world.broker.connections() == 3).await;
-    let report = world.broker.drain(Duration::from_millis(800)).await;
+    let report = world.broker.drain(Duration::from_millis(800), Order::Shutdown, Some("n2:1883".into())).await;
     assert_eq!((report.told, report.left, report.released), (2, 0, true));
     let rest = five.rest().await;
-    assert!(rest == b"\xe0\x01\x8b" || rest == b"\xe0\x02\x8b\x00", "{rest:02x?}");
+    assert_eq!(rest, b"\xe0\x0c\x8b\x0a\x1c\x00\x07n2:1883", "with a server reference");
     three.closed().await;
     silent.closed().await;
     let mut reasons: Vec<_> = world.store.released().iter().map(|(_, reason)| *reason).collect();

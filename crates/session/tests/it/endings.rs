@@ -51,6 +51,7 @@ const OPEN_ENDINGS: &[(&str, Drive, Reason, Option<ReasonCode>, bool)] = &[
     ("takeover", |p| event(p, Order::Takeover.into()), Reason::Takeovered, Some(ReasonCode::SessionTakenOver), true),
     ("kick", |p| event(p, Order::Kick.into()), Reason::Kicked, Some(ReasonCode::AdministrativeAction), true),
     ("node lost", |p| event(p, Order::NodeLost.into()), Reason::NodeLost, None, true),
+    ("leave", |p| event(p, Order::Moved.into()), Reason::ServerShutdown, Some(ReasonCode::ServerMoved), true),
     ("drain", |p| event(p, Order::Shutdown.into()), Reason::ServerShutdown, Some(ReasonCode::ServerShuttingDown), true),
     (
         "permission gone",

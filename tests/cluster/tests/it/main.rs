@@ -18,5 +18,7 @@ mod membership;
 mod odd_ids;
 mod power_loss;
 mod quota;
+mod rolling;
+mod shipped_elsewhere;
 mod status;
 mod takeover;

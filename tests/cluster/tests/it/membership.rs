@@ -1,6 +1,7 @@
 //! The cluster grows, shrinks and heals while it serves.
 
 use rollcall_test_cluster::config::OPERATOR;
+use rollcall_test_cluster::mqtt::kind;
 use rollcall_test_cluster::{Cluster, Options, deadline, http, metrics};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -88,7 +89,10 @@ fn nodes_leave_when_told_and_the_cluster_shrinks_while_it_serves() {
     // Told by any node, also one that is to stay.
     leave(&cluster, 1, "n4", 202);
     let packets = gone.to_the_end(MOVED_WITHIN).unwrap();
-    assert!(packets.len() <= 1, "{packets:?}");
+    assert_eq!(packets.len(), 1, "{packets:?}");
+    assert_eq!((packets[0].kind(), packets[0].body.first()), (kind::DISCONNECT, Some(&0x9d)));
+    let elsewhere = packets[0].body.windows(2).any(|bytes| bytes[0] == 0x1c);
+    assert!(elsewhere, "a server reference: {:02x?}", packets[0].body);
     let status = cluster.nodes[fourth].ended(MOVED_WITHIN);
     assert!(status.success(), "{status}: {}", cluster.nodes[fourth].log_end());
     settled(&cluster, &[0, 1, 2], &[6, 6, 6]);
