@@ -1,6 +1,9 @@
 //! What must hold of the cluster's state, written once: used by tests and models, and by the running server, which
 //! counts violations. Each function returns the violations it finds.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{ClusterState, LeaseTerms};
 use rollcall_types::{BootTime, NodeId, PartitionId};
 use std::collections::BTreeSet;
@@ -18,13 +21,65 @@ fn violation(invariant: &'static str, detail: String) -> Violation {
     Violation { invariant, detail }
 }
 
+/// The names of all promises that [`Watch`] checks.
+pub const ALL: [&str; 9] = [
+    "members_are_distinct",
+    "retired_was_handed_out",
+    "placement_names_members",
+    "access_names_are_unique",
+    "incarnations_only_grow",
+    "retired_never_revives",
+    "positions_only_grow",
+    "founding_never_changes",
+    "node_ids_are_never_reused",
+];
+
+/// The promises as the running server checks them: on a change, and without a copy of the accounts.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// What [`of_step`] needs of the state seen last; `None` when the next one is the first.
+    before: Option<ClusterState>,
+    access_revision: Option<u64>,
+}
+
+impl Watch {
+    /// The violations in a state that came after the one given last. Costs nothing where no command was applied between
+    /// the two.
+    pub fn look(&mut self, state: &ClusterState) -> Vec<Violation> {
+        if self.before.as_ref().is_some_and(|before| before.applied == state.applied) {
+            return Vec::new();
+        }
+        let mut all = of_members(state);
+        if self.access_revision.replace(state.access_revision) != Some(state.access_revision) {
+            all.extend(access_names_are_unique(state));
+        }
+        if let Some(before) = &self.before {
+            all.extend(of_step(before, state));
+        }
+        self.before = Some(ClusterState {
+            applied: state.applied,
+            time: state.time,
+            facts: state.facts.clone(),
+            members: state.members.clone(),
+            departed: state.departed.clone(),
+            ..ClusterState::default()
+        });
+        all
+    }
+}
+
 /// All that must hold of one state.
 #[must_use]
 pub fn of_state(state: &ClusterState) -> Vec<Violation> {
+    let mut all = of_members(state);
+    all.extend(access_names_are_unique(state));
+    all
+}
+
+fn of_members(state: &ClusterState) -> Vec<Violation> {
     let mut all = members_are_distinct(state);
     all.extend(retired_was_handed_out(state));
     all.extend(placement_names_members(state));
-    all.extend(access_names_are_unique(state));
     all
 }
 

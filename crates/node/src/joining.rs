@@ -13,7 +13,7 @@ use std::time::Duration;
 const ADD_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a new member begins with.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Beginning {
     /// Its id.
     pub(crate) node: NodeId,

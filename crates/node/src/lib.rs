@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+#[cfg(test)]
+mod bytes_test;
 pub mod config;
 mod errors;
 mod feed_reader;
@@ -24,6 +26,8 @@ mod readiness;
 mod reconcile;
 mod serving;
 mod settings;
+#[cfg(test)]
+mod stored_test;
 
 pub use errors::StartError;
 pub use node::Node;

@@ -6,6 +6,7 @@ use crate::{
     network::Network,
     replica::{Replica, Replicated},
     stores::{SavedTerm, StartRaft},
+    violations::Violations,
 };
 use openraft::{
     ChangeMembers, Raft, ServerState, SnapshotPolicy,
@@ -18,7 +19,7 @@ use rollcall_types::{GroupId, NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -44,7 +45,7 @@ pub struct GroupHandle {
     pub(crate) raft: Raft<TypeConfig, Machine>,
     pub(crate) log: Arc<dyn SavedTerm>,
     pub(crate) commit_sent: Arc<CommitSent>,
-    violation: OnceLock<String>,
+    pub(crate) violations: Violations,
 }
 
 /// A group with its state.
@@ -86,7 +87,7 @@ impl<S: Replicated> Group<S> {
             .start(id, me.0, raft_config(config)?, network, replica.clone())
             .await
             .map_err(|reason| GroupError::Storage { group: id, reason })?;
-        let handle = Arc::new(GroupHandle { id, me, raft, log, commit_sent, violation: OnceLock::new() });
+        let handle = Arc::new(GroupHandle { id, me, raft, log, commit_sent, violations: Violations::new(id) });
         Ok(Group { handle, replica })
     }
 
@@ -276,17 +277,12 @@ impl GroupHandle {
         (metrics.last_applied.as_ref().map_or(0, |l| l.index), metrics.last_log.as_ref().map_or(0, |l| l.index))
     }
 
-    /// Notes an invariant that was seen not to hold: the node is not ready from then on.
-    pub(crate) fn violated(&self, what: &str) {
-        let _ = self.violation.set(what.to_owned());
-    }
-
-    /// A failure that ended the group on this node, or an invariant that does not hold, if there was one.
+    /// A failure that ended the group on this node, or the invariants that were seen not to hold, if there was one.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        metrics.running_state.as_ref().err().map(ToString::to_string).or_else(|| self.violation.get().cloned())
+        metrics.running_state.as_ref().err().map(ToString::to_string).or_else(|| self.violations.sentence())
     }
 }
 

@@ -9,11 +9,9 @@ use crate::{
     hosting::Hosted,
     metrics::{APPLIED_INDEX, Metrics, RAFT_LEADER},
     proposer::ProposeAnswer,
+    violations::{ClusterWatch, PartitionWatch},
 };
-use rollcall_presence::{
-    Housekeeping, PartitionState,
-    invariants::{InvariantWatch, check_cheap},
-};
+use rollcall_presence::{Housekeeping, PartitionState};
 use rollcall_types::{ClusterTime, GroupId};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -40,15 +38,21 @@ impl Gauges {
     }
 }
 
-/// Tells where the cluster group stands here, until stopped. What else it needs is the controller's business.
+/// Tells where the cluster group stands here, and whether its promises hold, until stopped. What else it needs is the
+/// controller's business.
 pub(crate) async fn watch_cluster_group(groups: Arc<Groups>, stop: CancellationToken) {
     let gauges = Gauges::new(GroupId::CLUSTER);
     let group = groups.cluster();
+    let mut changes = group.replica.watch();
+    let mut promises = ClusterWatch::default();
     loop {
+        changes.borrow_and_update();
         gauges.set(group.handle.is_leader(), group.replica.position().index);
+        promises.look(&group.replica.read(), &group.handle.violations);
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
+            _ = changes.changed() => {}
             () = tokio::time::sleep(HOUSEKEEPING_EVERY) => {}
         }
     }
@@ -59,7 +63,7 @@ pub(crate) async fn run(groups: Arc<Groups>, hosted: Arc<Hosted>, metrics: Metri
     let group = &hosted.group;
     let gauges = Gauges::new(group.handle.id);
     let mut cluster = groups.cluster().replica.watch();
-    let mut invariants = InvariantWatch::new(&group.replica.read().state);
+    let mut promises = PartitionWatch::new(&group.replica.read());
     loop {
         // A change of the cluster state may be a death: look at once.
         tokio::select! {
@@ -70,11 +74,7 @@ pub(crate) async fn run(groups: Arc<Groups>, hosted: Arc<Hosted>, metrics: Metri
         }
         let term = group.handle.leading_term();
         gauges.set(term.is_some(), group.replica.position().index);
-        if let Err(violation) = check_cheap(&mut invariants, &group.replica.read().state) {
-            metrics.violations.increment(1);
-            group.handle.violated(&violation.to_string());
-            tracing::error!(group = %group.handle.id, %violation, "an invariant does not hold");
-        }
+        promises.look(&group.replica.read(), &group.handle.violations);
         if term.is_none() {
             continue;
         }

@@ -8,6 +8,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod bytes_test;
 mod clock;
 mod cluster_client;
 mod config;
@@ -30,8 +32,11 @@ mod receiver;
 mod replica;
 mod replication;
 mod reply;
+#[cfg(test)]
+mod stored_test;
 mod stores;
 mod term_check;
+mod violations;
 mod weight;
 mod wire;
 

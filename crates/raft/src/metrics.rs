@@ -16,7 +16,7 @@ pub const APPLIED_INDEX: &str = "rollcall_raft_applied_index";
 pub const PARTITION_REPLICAS: &str = "rollcall_partition_replicas";
 /// Fences proposed by partition leaders on this node and applied.
 pub const FENCES: &str = "rollcall_fences_total";
-/// Violations of an invariant found in a partition's state.
+/// Violations found in a group's state, by the `invariant` violated.
 pub const INVARIANT_VIOLATIONS: &str = "rollcall_invariant_violations_total";
 
 /// Handles fetched once.
@@ -26,7 +26,6 @@ pub(crate) struct Metrics {
     reads_per_point: Histogram,
     pub(crate) commit_seconds: Histogram,
     pub(crate) fences: Counter,
-    pub(crate) violations: Counter,
 }
 
 impl Metrics {
@@ -36,7 +35,6 @@ impl Metrics {
             reads_per_point: metrics::histogram!(READS_PER_READ_POINT),
             commit_seconds: metrics::histogram!(COMMIT_SECONDS),
             fences: metrics::counter!(FENCES),
-            violations: metrics::counter!(INVARIANT_VIOLATIONS),
         }
     }
 

@@ -40,9 +40,20 @@ pub struct Applied<S> {
     pub state: S,
     last: Option<LogId>,
     membership: StoredMembership,
+    restored: u64,
 }
 
 impl<S> Applied<S> {
+    #[cfg(test)]
+    pub(crate) fn of(state: S, restored: u64) -> Self {
+        Applied { state, last: None, membership: StoredMembership::default(), restored }
+    }
+
+    /// How often the state was replaced by a snapshot: it did not grow out of the one before then.
+    pub(crate) fn restored(&self) -> u64 {
+        self.restored
+    }
+
     /// Index of the last entry applied; 0 before the first.
     #[must_use]
     pub fn index(&self) -> LogIndex {
@@ -65,7 +76,7 @@ impl<S: Replicated> Replica<S> {
         let clock = ClusterClock::new(state.time(), boot_time(), wall_clock());
         Replica {
             clock: Mutex::new(clock),
-            applied: RwLock::new(Applied { state, last: None, membership: StoredMembership::default() }),
+            applied: RwLock::new(Applied { state, last: None, membership: StoredMembership::default(), restored: 0 }),
             position: watch::Sender::new(Position::default()),
         }
     }
@@ -158,6 +169,7 @@ impl<S: Replicated> AnyReplica for Replica<S> {
             applied.state = state;
             applied.last = last;
             applied.membership = membership;
+            applied.restored += 1;
         }
         self.moved(last.as_ref());
         Ok(())

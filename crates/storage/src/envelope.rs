@@ -41,9 +41,14 @@ impl Place<'_> {
 
     /// Frames `content`.
     pub(crate) fn seal(self, content: &[u8]) -> Vec<u8> {
+        self.seal_as(FORMAT_VERSION, content)
+    }
+
+    /// Frames `content` as another version would.
+    pub(crate) fn seal_as(self, version: u8, content: &[u8]) -> Vec<u8> {
         let mut sealed = Vec::with_capacity(FRAME_BYTES + content.len());
-        sealed.push(FORMAT_VERSION);
-        sealed.extend_from_slice(&self.checksum(FORMAT_VERSION, content).to_le_bytes());
+        sealed.push(version);
+        sealed.extend_from_slice(&self.checksum(version, content).to_le_bytes());
         sealed.extend_from_slice(content);
         sealed
     }
@@ -92,9 +97,7 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_told_from_damage() {
-        let mut sealed = vec![FORMAT_VERSION + 1];
-        sealed.extend_from_slice(&PLACE.checksum(FORMAT_VERSION + 1, b"new").to_le_bytes());
-        sealed.extend_from_slice(b"new");
+        let sealed = PLACE.seal_as(FORMAT_VERSION + 1, b"new");
         assert_eq!(PLACE.open(&sealed), Err(EnvelopeError::Newer(FORMAT_VERSION + 1)));
     }
 }

@@ -18,6 +18,8 @@
 #![forbid(unsafe_code)]
 
 mod atomic_file;
+#[cfg(test)]
+mod bytes_test;
 mod config;
 mod directory;
 mod entry_cache;
@@ -44,6 +46,8 @@ pub mod simulation;
 mod snapshot_file;
 mod snapshot_store;
 mod store;
+#[cfg(test)]
+mod stored_test;
 mod witness;
 mod writer;
 

@@ -29,11 +29,11 @@ const SLOT_BYTES: usize = 4096;
 
 /// What one slot says.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-struct Statement {
+pub(crate) struct Statement {
     /// Grows with each write; the greater of two statements is the newer.
-    sequence: u64,
+    pub(crate) sequence: u64,
     /// The last acknowledged revision of each group.
-    revisions: BTreeMap<GroupId, u64>,
+    pub(crate) revisions: BTreeMap<GroupId, u64>,
 }
 
 /// The open file.
@@ -121,7 +121,7 @@ impl Witness {
 }
 
 /// Length of the sealed statement (little-endian), the sealed statement, zeros.
-fn encode(statement: &Statement, directory: DirectoryId) -> io::Result<Vec<u8>> {
+pub(crate) fn encode(statement: &Statement, directory: DirectoryId) -> io::Result<Vec<u8>> {
     let body = postcard::to_allocvec(statement).map_err(io::Error::other)?;
     let sealed = place(&directory).seal(&body);
     let length = u16::try_from(sealed.len()).map_err(io::Error::other)?;
@@ -135,7 +135,8 @@ fn encode(statement: &Statement, directory: DirectoryId) -> io::Result<Vec<u8>> 
     Ok(slot)
 }
 
-fn decode(slot: &[u8], directory: DirectoryId) -> Result<Statement, String> {
+/// What a slot says, or why it says nothing.
+pub(crate) fn decode(slot: &[u8], directory: DirectoryId) -> Result<Statement, String> {
     let (length, rest) = slot.split_first_chunk::<2>().ok_or_else(|| EnvelopeError::Short.to_string())?;
     let sealed =
         rest.get(..usize::from(u16::from_le_bytes(*length))).ok_or_else(|| EnvelopeError::Short.to_string())?;

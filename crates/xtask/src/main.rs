@@ -1,6 +1,7 @@
 //! The workspace's own tool: `cargo xtask verify` proves a change and never writes; `cargo xtask fix` repairs what can
 //! be repaired by rote; `cargo xtask ci` is what `.ci/run` calls; `cargo xtask cluster` runs the process clusters;
-//! `cargo xtask raft-simulate` runs many seeds of the simulated raft crate.
+//! `cargo xtask simulate` and `cargo xtask raft-simulate` run many seeds of the simulated rules and of the simulated
+//! raft crate.
 //!
 //! What does not belong here: a rule of the project. Those are tests; this only says in which order things run.
 
@@ -38,6 +39,15 @@ enum Command {
     },
     /// What `.ci/run` calls: the steps of `verify`, with the time of each before the tests begin.
     Ci,
+    /// Run the rules under faults that seeds decide, `tests/simulation`.
+    Simulate {
+        /// How many seeds, from 1 on.
+        #[arg(long, default_value_t = 2000)]
+        seeds: u64,
+        /// Run this seed alone, with everything that happens in it.
+        #[arg(long, conflicts_with = "seeds")]
+        seed: Option<u64>,
+    },
     /// Run seeds of faults in the simulation of the raft crate, `tests/raft-simulation`.
     RaftSimulate {
         /// How many seeds, from 0 on.
@@ -59,6 +69,7 @@ fn main() -> ExitCode {
         Command::Verify { only } => (chosen(plan::verify(), only.as_deref()), true),
         Command::Fix { only } => (chosen(plan::fix(), only.as_deref()), false),
         Command::Ci => (plan::verify(), true),
+        Command::Simulate { seeds, seed } => (plan::simulate(seeds, seed), false),
         Command::RaftSimulate { seeds, seed } => (plan::raft_simulate(seeds, seed), false),
         Command::Cluster { scenario } => (plan::cluster(scenario.as_deref()), false),
     };

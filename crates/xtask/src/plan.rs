@@ -93,6 +93,17 @@ pub(crate) fn cluster(scenario: Option<&str>) -> Vec<Step> {
     vec![step("build", &["build", "--workspace", "--all-targets"], "mend what the compiler names"), run]
 }
 
+/// Seeds of faults over the rules. Optimized: the rules need few dependencies, and thousands of seeds much time.
+pub(crate) fn simulate(seeds: u64, seed: Option<u64>) -> Vec<Step> {
+    let program = ["run", "--profile", "simulation", "-p", "rollcall-test-simulation", "--bin", "simulate", "--"];
+    let mut run = step("seeds", &program, "run a failing one again with --seed, and find its cause");
+    match seed {
+        Some(seed) => run.cargo.extend(["--seed".to_owned(), seed.to_string()]),
+        None => run.cargo.extend(["--seeds".to_owned(), seeds.to_string()]),
+    }
+    vec![run]
+}
+
 /// Seeds of faults in the simulated raft crate.
 pub(crate) fn raft_simulate(seeds: u64, seed: Option<u64>) -> Vec<Step> {
     let environment = match seed {

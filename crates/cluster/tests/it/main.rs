@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bytes;
 mod clock;
 mod encoding;
 mod exhaustive;
@@ -11,5 +12,6 @@ mod notation;
 mod planner;
 mod policies;
 mod rebalance;
+mod stored;
 mod topics;
 mod transcripts;

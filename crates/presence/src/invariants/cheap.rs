@@ -2,7 +2,8 @@
 
 use super::{Violation, holds};
 use crate::{FeedEntry, PartitionState, Transition};
-use rollcall_types::{ClusterTime, Epoch, FeedPosition, LogIndex};
+use rollcall_types::{ClientId, ClusterTime, Epoch, FeedPosition, LogIndex};
+use std::collections::BTreeMap;
 
 /// What [`check_cheap`] remembers of the state it saw last. One for each state, made when the state is made or
 /// restored.
@@ -43,17 +44,36 @@ pub fn check_cheap(watch: &mut InvariantWatch, state: &PartitionState) -> Result
     let mut claims = 0_u64;
     let mut endings = 0_u64;
     let mut previous = before.position;
+    let mut holding: BTreeMap<&ClientId, &FeedEntry> = BTreeMap::new();
     for entry in changes {
         holds("feed_follows_the_log", previous < Some(entry.position) && entry.at <= state.time(), || {
             format!("{} does not follow {previous:?}", entry.position)
         })?;
         previous = Some(entry.position);
+        let (id, at) = (&entry.client_id, entry.position);
         match entry.transition {
-            Transition::Connected => claims = claims.saturating_add(1),
-            Transition::Disconnected(_) => endings = endings.saturating_add(1),
+            Transition::Connected => {
+                claims = claims.saturating_add(1);
+                let still = holding.insert(id, entry).map(|held| held.position);
+                holds("one_owner_per_client", still.is_none(), || {
+                    format!("{id} is claimed at {at} while held since {still:?}")
+                })?;
+            }
+            Transition::Disconnected(_) => {
+                endings = endings.saturating_add(1);
+                let same = holding.remove(id).is_none_or(|held| held.epoch == entry.epoch);
+                holds("one_owner_per_client", same, || format!("{id} is ended at {at} with a claim that is not held"))?;
+            }
             Transition::WillDue(_) => {}
         }
         agrees_with_record(entry, state)?;
+    }
+    for (id, held) in holding {
+        let record = state.record(id.as_str());
+        let agrees = record.is_some_and(|r| r.online() && r.epoch == held.epoch && r.owner == held.owner);
+        holds("one_owner_per_client", agrees, || {
+            format!("{id} is held by {} in the feed, and not on record", held.owner)
+        })?;
     }
     holds("epochs_only_grow", before.last_epoch.0.checked_add(claims) == Some(state.last_epoch.0), || {
         format!("{claims} claims moved the epoch counter from {} to {}", before.last_epoch, state.last_epoch)

@@ -200,6 +200,22 @@ fn the_cheap_check_notices_what_the_last_entry_broke_and_says_it_once() {
         entry(state, last).position = rollcall_types::FeedPosition { index: LogIndex(4), ordinal: 0 };
     };
     assert_eq!(broken(moved), "feed_follows_the_log");
+    let twice: fn(&mut PartitionState) = |state| {
+        let last = state.timeline.feed.entries.len() - 1;
+        entry(state, last).client_id = ClientId::new("a").unwrap();
+    };
+    assert_eq!(broken(twice), "one_owner_per_client");
+    let elsewhere: fn(&mut PartitionState) = |state| {
+        let other = Owner { node: NodeId(2), incarnation: Incarnation(1) };
+        state.records.get_mut("new").unwrap().owner = other;
+    };
+    assert_eq!(broken(elsewhere), "one_owner_per_client");
+    let early: fn(&mut PartitionState) = |state| {
+        let Operation::Claim(details) = claim("waiting") else { unreachable!() };
+        let due = Transition::WillDue(Box::new(details.will.unwrap()));
+        state.timeline.record(&ClientId::new("waiting").unwrap(), Epoch(3), BY, due);
+    };
+    assert_eq!(broken(early), "will_fires_once");
 }
 
 #[test]

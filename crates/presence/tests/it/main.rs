@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bytes;
 mod exhaustive;
 mod feed;
 mod forgetting;
@@ -11,5 +12,6 @@ mod naive;
 mod notation;
 mod properties;
 mod snapshots;
+mod stored;
 mod transcripts;
 mod world;

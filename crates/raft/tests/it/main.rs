@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod cluster;
+mod violations;
 
 use cluster::{Cluster, WITHIN, answered, claim, eventually, id};
 use openraft::{raft::VoteRequest, vote::RaftLeaderId as _};

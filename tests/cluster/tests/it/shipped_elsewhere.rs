@@ -297,14 +297,13 @@ fn a_jump_of_the_wall_clock_ends_no_keep_alive_early() {
     let mut cluster = Cluster::of_three();
     let folder = tempfile::tempdir().unwrap();
     let offsets: Vec<_> = (0..3).map(|n| folder.path().join(format!("offset-{n}"))).collect();
-    for place in 0..3 {
-        std::fs::write(&offsets[place], "+0").unwrap();
-        cluster.nodes[place].kill();
-        let node = &mut cluster.nodes[place];
+    for (node, offset) in cluster.nodes.iter_mut().zip(&offsets) {
+        std::fs::write(offset, "+0").unwrap();
+        node.kill();
         node.set_variable("LD_PRELOAD", LIBRARY);
         node.set_variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         node.set_variable("FAKETIME_NO_CACHE", "1");
-        node.set_variable("FAKETIME_TIMESTAMP_FILE", offsets[place].to_str().unwrap());
+        node.set_variable("FAKETIME_TIMESTAMP_FILE", offset.to_str().unwrap());
     }
     cluster.start_all();
     let keep_alive = 4;

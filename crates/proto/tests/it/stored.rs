@@ -1,0 +1,230 @@
+//! What nodes of protocol version 1 sent is read as ever: every message, and every way to answer.
+
+use crate::bytes::{hex, stored};
+use prost::{Message, bytes::Bytes};
+use rollcall_proto::{
+    Claim, ClaimEnded, ConfirmTermReply, ConfirmTermRequest, DeliverRequest, Frame, FrameBatch, HeartbeatReply,
+    HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, KnownStatus, ProposeReply,
+    ProposeRequest, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk, ReadPointReply,
+    ReadPointRequest, Reply, Request, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest,
+    TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply, propose_reply, read_point_answer, reply,
+    snapshot_chunk, snapshot_reply,
+};
+use std::fmt::Debug;
+
+/// Holds messages against a file: what is stored there decodes to them, and they are still encoded so.
+fn hold<T: Message + Default + PartialEq + Debug>(name: &str, messages: &[(&str, T)]) {
+    let written: Vec<_> = messages.iter().map(|(what, message)| (*what, message.encode_to_vec())).collect();
+    for ((what, message), bytes) in messages.iter().zip(stored(name, &written)) {
+        assert_eq!(&T::decode(bytes.as_slice()).unwrap(), message, "{name}: {what} is read as something else");
+        assert_eq!(hex(&message.encode_to_vec()), hex(&bytes), "{name}: {what} is written in another way");
+    }
+}
+
+fn blob(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+fn sentence() -> String {
+    "a sentence".to_owned()
+}
+
+/// Every kind, in the order of their numbers; the match refuses a new one that is not here.
+fn kinds() -> Vec<Kind> {
+    let all: Vec<Kind> = (1..=u32::from(u8::MAX)).filter_map(Kind::from_number).collect();
+    for kind in &all {
+        match kind {
+            Kind::Unspecified => panic!("not a kind"),
+            Kind::RaftAppend
+            | Kind::RaftVote
+            | Kind::RaftPreVote
+            | Kind::RaftTransferLeader
+            | Kind::ReadPoint
+            | Kind::ConfirmTerm
+            | Kind::Propose
+            | Kind::Heartbeat
+            | Kind::ReadFeed
+            | Kind::ClaimEnded
+            | Kind::Deliver
+            | Kind::ClusterPropose
+            | Kind::Status => {}
+        }
+    }
+    all
+}
+
+#[test]
+fn frames_of_version_1_are_read_and_written_as_ever() {
+    let frame = |body| FrameBatch { version: 1, frames: vec![Frame { call: 300, body: Some(body) }] };
+    let names = kinds().into_iter().map(|kind| (format!("a call: {kind:?}"), kind)).collect::<Vec<_>>();
+    let calls: Vec<_> = names
+        .iter()
+        .map(|(what, kind)| {
+            let request =
+                Request { kind: kind.number(), group: 70_000, lane: 301, deadline_ms: 1000, payload: blob("question") };
+            (what.as_str(), frame(frame::Body::Request(request)))
+        })
+        .collect();
+    hold("frame-request", &calls);
+    let reply = |result| frame(frame::Body::Reply(Reply { result: Some(result) }));
+    hold(
+        "frame-reply",
+        &[
+            ("an answer", reply(reply::Result::Payload(blob("answer")))),
+            ("a refusal", reply(reply::Result::Refused(sentence()))),
+            ("two frames, one with nothing set", {
+                let empty = Frame { call: 0, body: Some(frame::Body::Request(Request::default())) };
+                let mut batch = reply(reply::Result::Payload(Bytes::new()));
+                batch.frames.push(empty);
+                batch
+            }),
+        ],
+    );
+}
+
+#[test]
+fn the_first_words_on_a_connection_of_version_1_are_as_ever() {
+    let claim = Claim {
+        cluster_name: "main".to_owned(),
+        cluster_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        node: 300,
+        target: 2,
+        nonce: Bytes::from_static(&[7; 32]),
+        proof: Bytes::from_static(&[8; 32]),
+    };
+    hold(
+        "hello-request",
+        &[
+            ("the caller asks for a challenge", HelloRequest { version: 1, claim: None }),
+            ("the caller proves itself", HelloRequest { version: 1, claim: Some(claim) }),
+        ],
+    );
+    let welcome = Welcome {
+        node: 300,
+        cluster_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        hello: blob("hello"),
+        proof: Bytes::from_static(&[9; 32]),
+    };
+    let challenge = hello_reply::Step::Challenge(Bytes::from_static(&[7; 32]));
+    hold(
+        "hello-reply",
+        &[
+            ("the callee's challenge", HelloReply { step: Some(challenge) }),
+            ("the callee proves itself", HelloReply { step: Some(hello_reply::Step::Welcome(welcome)) }),
+        ],
+    );
+    hold("join-request", &[("a node asks for membership", JoinRequest { request: blob("hello") })]);
+    hold(
+        "join-reply",
+        &[
+            ("it is a member", JoinReply { result: Some(join_reply::Result::Payload(blob("beginning"))) }),
+            ("it is none", JoinReply { result: Some(join_reply::Result::Refused(sentence())) }),
+        ],
+    );
+}
+
+#[test]
+fn snapshots_on_their_way_of_version_1_are_as_ever() {
+    let head = SnapshotHead { version: 1, group: 70_000, head: blob("head"), data_bytes: 1 << 33 };
+    hold(
+        "snapshot-chunk",
+        &[
+            ("the head", SnapshotChunk { part: Some(snapshot_chunk::Part::Head(head)) }),
+            ("data", SnapshotChunk { part: Some(snapshot_chunk::Part::Data(blob("data"))) }),
+        ],
+    );
+    hold(
+        "snapshot-reply",
+        &[
+            ("an answer", SnapshotReply { result: Some(snapshot_reply::Result::Payload(blob("answer"))) }),
+            ("a refusal", SnapshotReply { result: Some(snapshot_reply::Result::Refused(sentence())) }),
+        ],
+    );
+}
+
+#[test]
+fn heartbeats_of_version_1_are_as_ever() {
+    let request = HeartbeatRequest { node: 300, incarnation: 7, sequence: 70_000, saved_term: 12 };
+    hold("heartbeat-request", &[("a node renews its lease", request)]);
+    let reply = |answer| HeartbeatReply { answer: Some(answer) };
+    hold(
+        "heartbeat-reply",
+        &[
+            ("acknowledged", reply(heartbeat_reply::Answer::Acknowledged(true))),
+            ("not acknowledged", reply(heartbeat_reply::Answer::Acknowledged(false))),
+            ("another node leads", reply(heartbeat_reply::Answer::LeaderHint(300))),
+            ("the incarnation is over", reply(heartbeat_reply::Answer::Retired(sentence()))),
+        ],
+    );
+}
+
+#[test]
+fn proposals_of_version_1_are_as_ever() {
+    hold("propose-request", &[("a proposal forwarded", ProposeRequest { hops: 1, command: blob("command") })]);
+    let reply = |answer| ProposeReply { answer: Some(answer) };
+    hold(
+        "propose-reply",
+        &[
+            ("applied", reply(propose_reply::Answer::Outcomes(blob("outcomes")))),
+            ("another node leads", reply(propose_reply::Answer::LeaderHint(300))),
+            ("no answer in time", reply(propose_reply::Answer::Unavailable(sentence()))),
+        ],
+    );
+}
+
+#[test]
+fn read_points_of_version_1_are_as_ever() {
+    let asks = vec![
+        ReadPointAsk { group: 300, saved_term: 12, voter: true },
+        ReadPointAsk { group: 0, saved_term: 0, voter: false },
+    ];
+    hold("read-point-request", &[("two groups are asked for", ReadPointRequest { asks })]);
+    let answers = vec![
+        ReadPointAnswer {
+            group: 300,
+            answer: Some(read_point_answer::Answer::Point(ReadPoint { term: 12, index: 70_000 })),
+        },
+        ReadPointAnswer { group: 301, answer: Some(read_point_answer::Answer::LeaderHint(300)) },
+        ReadPointAnswer { group: 302, answer: Some(read_point_answer::Answer::Unavailable(sentence())) },
+    ];
+    hold("read-point-reply", &[("a point, another leader, none", ReadPointReply { answers })]);
+    let terms = || vec![TermOf { group: 300, term: 12 }, TermOf { group: 0, term: 1 }];
+    hold("confirm-term-request", &[("do these terms hold?", ConfirmTermRequest { asks: terms() })]);
+    hold("confirm-term-reply", &[("the saved terms", ConfirmTermReply { saved: terms() })]);
+}
+
+#[test]
+fn feeds_and_deliveries_of_version_1_are_as_ever() {
+    let request = ReadFeedRequest { from_now: false, index: 70_000, ordinal: 2, limit: 1000, wait_ms: 500 };
+    let now = ReadFeedRequest { from_now: true, ..ReadFeedRequest::default() };
+    hold("read-feed-request", &[("from a cursor", request), ("from the end", now)]);
+    let entries = vec![blob("one"), blob("two")];
+    let reply = ReadFeedReply { entries, gap: false, last_index: 70_001, last_ordinal: 3 };
+    let gap = ReadFeedReply { entries: Vec::new(), gap: true, last_index: 70_001, last_ordinal: 3 };
+    hold("read-feed-reply", &[("two entries", reply), ("a gap", gap)]);
+    let ended = ClaimEnded { client_id: "ü".to_owned(), epoch: 1 << 52, kind: 2 };
+    hold("claim-ended", &[("a claim ended with its node", ended)]);
+    hold("deliver-request", &[("two messages", DeliverRequest { messages: vec![blob("one"), blob("two")] })]);
+}
+
+#[test]
+fn status_questions_of_version_1_are_as_ever() {
+    let client_ids = vec!["a".to_owned(), "ü/+#".to_owned()];
+    hold("status-request", &[("two clients", StatusRequest { client_ids })]);
+    let known = |known| StatusOf { known: Some(known) };
+    let answers = vec![
+        known(KnownStatus { online: true, partition: 300, index: 70_000, epoch: Some(1 << 52), node: Some(300) }),
+        known(KnownStatus { online: false, partition: 0, index: 1, epoch: Some(0), node: None }),
+        known(KnownStatus { online: false, partition: 0, index: 1, epoch: None, node: None }),
+        StatusOf { known: None },
+    ];
+    hold("status-reply", &[("online, offline, never seen, unknown", StatusReply { answers })]);
+}
+
+#[test]
+fn what_a_later_version_adds_is_passed_over() {
+    // Field 15, of bytes, is none of a request's: a new meaning is a new field.
+    let mut bytes = Request { kind: 5, ..Request::default() }.encode_to_vec();
+    bytes.extend([15 << 3 | 2, 1, 7]);
+    assert_eq!(Request::decode(bytes.as_slice()).unwrap(), Request { kind: 5, ..Request::default() });
+}

@@ -1,0 +1,239 @@
+//! What replicas of format version 1 stored and sent is read and applied alike for ever, the version byte included:
+//! openraft's messages, whose form is openraft's own and must not change with it; proposals and outcomes; and the
+//! entries of a log with the snapshot that they make. What a newer release wrote is refused with a sentence.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use crate::{
+    bytes_test::{hex, stored},
+    network::SnapshotHead,
+    payload,
+    replica::{AnyReplica, Replica, Replicated},
+};
+use openraft::{
+    entry::RaftEntry as _,
+    raft::{
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError, TransferLeaderRequest,
+        TransferLeaderResponse, VoteRequest, VoteResponse,
+    },
+};
+use rollcall_cluster::{ClusterChange, ClusterCommand, ClusterState, Role, User};
+use rollcall_presence::{
+    Batch, ClaimDetails, FeedEntry, Housekeeping, Operation, Outcome, PartitionCommand, PartitionLimits,
+    PartitionState, Transition,
+};
+use rollcall_storage::{
+    CommittedLeaderId, EmptyNode, Entry, EntryPayload, LogId, LogPayload, Membership, StoredMembership, TypeConfig,
+    Vote,
+};
+use rollcall_types::{
+    ClientId, ClusterTime, DisconnectReason, Epoch, FeedPosition, Incarnation, LogIndex, NodeId, OperationNumber,
+    Owner, PartitionId, Protocol,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Holds values against a file: they are still encoded as they are stored there, and what is stored decodes to what is
+/// encoded so. Not every type of openraft's can be compared, and two values that differ have different bytes.
+fn hold<T: Serialize + DeserializeOwned>(name: &str, values: &[(&str, T)]) {
+    let written: Vec<_> = values.iter().map(|(what, value)| (*what, payload::encode(value).unwrap())).collect();
+    for ((what, present), bytes) in written.iter().zip(stored(name, &written)) {
+        assert_eq!(hex(present), hex(&bytes), "{name}: {what} is written in another way");
+        let read: T = payload::decode(&bytes).unwrap();
+        assert_eq!(hex(&payload::encode(&read).unwrap()), hex(&bytes), "{name}: {what} is read as something else");
+        let refusal = payload::decode::<T>(&newer(&bytes)).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refusal.contains("newer than this program knows") && refusal.contains("upgrade"), "{name}: {refusal}");
+    }
+}
+
+/// As the release after this one would mark it.
+fn newer(bytes: &[u8]) -> Vec<u8> {
+    [&[2], &bytes[1..]].concat()
+}
+
+fn log_id(term: u64, index: u64) -> LogId {
+    LogId::new(CommittedLeaderId::new(term), index)
+}
+
+/// A configuration of two halves, with a learner.
+fn joint() -> Membership {
+    let halves = vec![BTreeSet::from([1, 2, 3]), BTreeSet::from([2, 3, 300])];
+    let nodes: BTreeMap<u64, EmptyNode> = [1, 2, 3, 4, 300].map(|id| (id, EmptyNode::default())).into();
+    Membership::new(halves, nodes).unwrap()
+}
+
+fn normal(bytes: Vec<u8>) -> EntryPayload {
+    EntryPayload::Normal(LogPayload::from(bytes))
+}
+
+#[test]
+fn messages_of_raft_of_format_1_are_read_and_written_as_ever() {
+    let entries = vec![
+        Entry::new(log_id(12, 70_000), EntryPayload::Blank),
+        Entry::new(log_id(12, 70_001), normal(vec![1, 0, 255])),
+        Entry::new(log_id(12, 70_002), EntryPayload::Membership(joint())),
+    ];
+    let append = |entries, at: Option<LogId>| AppendEntriesRequest::<TypeConfig> {
+        vote: Vote::new_committed(12, 300),
+        prev_log_id: at,
+        entries,
+        leader_commit: at,
+    };
+    let at = Some(log_id(11, 69_999));
+    hold("append", &[("entries", append(entries, at)), ("a heartbeat", append(Vec::new(), None))]);
+    let answers: [(&str, AppendEntriesResponse<TypeConfig>); 5] = [
+        ("success", AppendEntriesResponse::Success),
+        ("a part of it", AppendEntriesResponse::PartialSuccess(at)),
+        ("nothing of it", AppendEntriesResponse::PartialSuccess(None)),
+        ("conflict", AppendEntriesResponse::Conflict),
+        ("a higher vote", AppendEntriesResponse::HigherVote(Vote::new(13, 2))),
+    ];
+    hold("append-answer", &answers);
+    let vote = VoteRequest::<TypeConfig>::new(Vote::new(13, 2), at);
+    let handed = VoteRequest { leadership_transfer: true, ..VoteRequest::new(Vote::new(13, 2), None) };
+    hold("vote", &[("a vote is asked for", vote), ("by a leader's wish, without a log", handed)]);
+    let granted = VoteResponse::<TypeConfig>::new(Vote::new(13, 2), at, true);
+    hold("vote-answer", &[("granted", granted), ("refused", VoteResponse::new(Vote::new(14, 3), None, false))]);
+    let transfer = TransferLeaderRequest::<TypeConfig>::new(Vote::new_committed(12, 300), 2, at);
+    hold("transfer", &[("the leader hands its place over", transfer)]);
+    let changed = TransferLeaderError::VoteChanged { expected: Vote::new(12, 300), actual: Vote::new(13, 2) };
+    let lagging = TransferLeaderError::LogNotFlushed { expected: at, actual: None };
+    let answers: [(&str, TransferLeaderResponse<TypeConfig>); 3] =
+        [("accepted", Ok(())), ("the vote changed", Err(changed)), ("the log lags", Err(lagging))];
+    hold("transfer-answer", &answers);
+    let head = SnapshotHead {
+        vote: Vote::new_committed(12, 300),
+        last_log_id: at,
+        last_membership: StoredMembership::new(Some(log_id(3, 40)), joint()),
+    };
+    hold("snapshot-head", &[("the head of a snapshot", head)]);
+    hold("snapshot-answer", &[("installed", SnapshotResponse::<TypeConfig>::new(Vote::new_committed(12, 300)))]);
+}
+
+const BY: Owner = Owner { node: NodeId(1), incarnation: Incarnation(2) };
+
+fn claim(id: &str) -> Operation {
+    Operation::Claim(Box::new(ClaimDetails {
+        client_id: ClientId::new(id).unwrap(),
+        username: "alice".to_owned(),
+        protocol: Protocol::V5,
+        clean_start: true,
+        keep_alive_s: 60,
+        session_expiry_s: 300,
+        peer: "192.0.2.1:50000".to_owned(),
+        bind_account: true,
+        will: None,
+    }))
+}
+
+fn batch() -> Batch {
+    let reason = DisconnectReason::KeepaliveTimeout;
+    let release = Operation::Release { client_id: ClientId::new("a").unwrap(), epoch: Epoch(1), reason };
+    Batch { owner: BY, first: OperationNumber(1), operations: vec![claim("a"), claim("b"), release] }
+}
+
+#[test]
+fn proposals_and_what_they_bring_of_format_1_are_read_and_written_as_ever() {
+    hold("batch", &[("a batch on its way to a partition's leader", batch())]);
+    let claimed = Outcome::Claimed { epoch: Epoch(1), displaced: None };
+    hold("outcomes", &[("the outcomes of a batch", vec![claimed, Outcome::NotCurrent])]);
+    let leave = ClusterChange::Leave { node: NodeId(4) };
+    hold("change", &[("a change on its way to the cluster group's leader", leave)]);
+    let entry = FeedEntry {
+        position: FeedPosition { index: LogIndex(70_000), ordinal: 2 },
+        at: ClusterTime(1000),
+        client_id: ClientId::new("a").unwrap(),
+        epoch: Epoch(1),
+        owner: BY,
+        transition: Transition::Connected,
+    };
+    hold("feed-entry", &[("an entry of the feed, on its way to a follower", entry)]);
+}
+
+/// Applies the log of a file entry by entry, and holds what the replica has then against the snapshot of a file.
+fn apply_log<S: Replicated>(name: &str, empty: S, log: &[(&str, Entry)]) {
+    let written: Vec<_> = log.iter().map(|(what, entry)| (*what, payload::encode(entry).unwrap())).collect();
+    let replica = Replica::new(empty);
+    let mut outcomes = Vec::new();
+    for ((what, _), bytes) in written.iter().zip(stored(&format!("{name}-log"), &written)) {
+        let entry: Entry = payload::decode(&bytes).unwrap();
+        outcomes.push((*what, replica.apply(&entry).unwrap()));
+    }
+    assert_eq!(
+        stored(&format!("{name}-log-outcomes"), &outcomes),
+        outcomes.iter().map(|o| o.1.clone()).collect::<Vec<_>>()
+    );
+    let (last, membership, bytes) = replica.snapshot().unwrap();
+    let snapshot = stored(&format!("{name}-snapshot"), &[("the state after the log", bytes.clone())]).remove(0);
+    assert_eq!(hex(&bytes), hex(&snapshot), "the log makes another state");
+    assert_eq!((last, membership.membership()), (Some(log_id(3, 5)), &joint()));
+
+    // A replica that gets the snapshot instead of the log goes on from the same state.
+    replica.restore(last, membership.clone(), &snapshot).unwrap();
+    assert_eq!(hex(&replica.snapshot().unwrap().2), hex(&snapshot));
+
+    let refusal = replica.restore(last, membership, &newer(&snapshot)).unwrap_err().to_string();
+    assert!(refusal.contains("format version 2 is newer"), "{refusal}");
+    let EntryPayload::Normal(command) = &log.last().unwrap().1.payload else { panic!("the last entry is a command") };
+    let entry = Entry::new(log_id(3, 6), normal(newer(command.as_ref())));
+    let refusal = replica.apply(&entry).unwrap_err().to_string();
+    assert!(refusal.contains("format version 2 is newer"), "{refusal}");
+    assert_eq!(replica.position().index, 5, "nothing of it was applied");
+}
+
+#[test]
+fn a_partitions_log_of_format_1_is_applied_as_ever() {
+    let command = |at, batches, housekeeping| {
+        let at = ClusterTime(at);
+        normal(payload::encode(&PartitionCommand { at, batches, housekeeping }).unwrap())
+    };
+    let fence = vec![Housekeeping::Fence { node: BY.node, up_to: BY.incarnation }];
+    let log = [
+        ("the first members", Entry::new(log_id(1, 1), EntryPayload::Membership(joint()))),
+        ("a leader begins", Entry::new(log_id(2, 2), EntryPayload::Blank)),
+        ("clients connect, one goes", Entry::new(log_id(2, 3), command(1000, vec![batch()], Vec::new()))),
+        ("another leader begins", Entry::new(log_id(3, 4), EntryPayload::Blank)),
+        ("the node is lost", Entry::new(log_id(3, 5), command(2000, Vec::new(), fence))),
+    ];
+    let limits = PartitionLimits { feed_entries_max: 100 };
+    apply_log("partition", PartitionState::new(PartitionId(3), limits), &log);
+}
+
+#[test]
+fn the_cluster_groups_log_of_format_1_is_applied_as_ever() {
+    let command = |at, change| {
+        let at = ClusterTime(at);
+        normal(payload::encode(&ClusterCommand { at, change }).unwrap())
+    };
+    let user = User { username: "dev".to_owned(), password_hash: "$argon2id$".to_owned(), role: Role::Viewer };
+    let form = ClusterChange::Form(Box::new(founding()));
+    let log = [
+        ("the first members", Entry::new(log_id(1, 1), EntryPayload::Membership(joint()))),
+        ("a leader begins", Entry::new(log_id(2, 2), EntryPayload::Blank)),
+        ("the cluster is founded", Entry::new(log_id(2, 3), command(1000, form))),
+        ("another leader begins", Entry::new(log_id(3, 4), EntryPayload::Blank)),
+        ("a user", Entry::new(log_id(3, 5), command(2000, ClusterChange::PutUser(user)))),
+    ];
+    apply_log("cluster", ClusterState::default(), &log);
+}
+
+fn founding() -> rollcall_cluster::Founding {
+    let member = rollcall_cluster::FoundingMember {
+        id: NodeId(1),
+        name: rollcall_types::NodeName("n1".to_owned()),
+        directory: rollcall_cluster::DirectoryId([1; 16]),
+        addresses: rollcall_cluster::NodeAddresses::default(),
+    };
+    rollcall_cluster::Founding {
+        cluster_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        name: "main".to_owned(),
+        partitions: 1,
+        replicas: 1,
+        lease_ms: 4000,
+        members: vec![member],
+        placement: BTreeMap::from([(PartitionId(0), vec![NodeId(1)])]),
+        users: Vec::new(),
+        policies: Vec::new(),
+        offline_record_keep_s: 60,
+    }
+}
