@@ -23,9 +23,11 @@ fn number(variable: &str) -> Option<u64> {
 /// One fault, or the end of some.
 fn fault(world: &mut World, chance: &mut Chance, nodes: u64) {
     let cut = chance.one_of(&[Cut::Drops, Cut::Holds]);
-    let node = chance.between(1, nodes);
+    // The leader is hit more often than its share: there the most can go wrong.
+    let leader = world.leader(0).filter(|_| chance.percent(40));
+    let node = leader.unwrap_or_else(|| chance.between(1, nodes));
     let other = chance.one_of(&world.others(node));
-    match chance.below(12) {
+    match chance.below(15) {
         0 => world.isolate(node, cut),
         1 => world.cut(node, other, cut),
         2 => world.cut_one_way(node, other, cut),
@@ -43,9 +45,12 @@ fn fault(world: &mut World, chance: &mut Chance, nodes: u64) {
             world.run(chance.between(1, 500));
             world.start_all();
         }
-        8 => {
+        8 | 12..15 => {
             world.stop(node);
             world.run(chance.between(50, 2500));
+            // Clients ask it meanwhile; it hears of them when it goes on.
+            (0..6).for_each(|number| drop(world.status(node, &format!("device-{number}"))));
+            world.run(chance.between(0, 20));
             world.resume(node);
         }
         9 => world.weather(chance.one_of(&[Weather::FAIR, Weather::FOUL])),
@@ -75,7 +80,7 @@ fn run(seed: u64) -> (u64, u64, u64) {
     let mut chance = world.chance();
     world.load(true);
     for _ in 0..FAULTS {
-        world.run(chance.between(20, 900));
+        world.run(chance.between(20, 1200));
         fault(&mut world, &mut chance, nodes);
     }
     let found = world.verdict();
