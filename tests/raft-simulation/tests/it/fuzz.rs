@@ -14,7 +14,7 @@ use std::{
 /// Seeds of a run that names no number.
 const SEEDS: u64 = 50;
 /// Faults of one seed.
-const FAULTS: u64 = 10;
+const FAULTS: u64 = 8;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
