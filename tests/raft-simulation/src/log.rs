@@ -46,6 +46,13 @@ impl MemoryStores {
     }
 }
 
+impl MemoryStores {
+    /// Whether the disk failed under this process.
+    pub(crate) fn failed(&self) -> bool {
+        self.writer.check().is_err()
+    }
+}
+
 impl Stores for MemoryStores {
     type Log = MemoryLog;
     type Snapshots = MemorySnapshots;

@@ -1,7 +1,7 @@
 //! Processes that stand still at the worst moment, as under SIGSTOP: nothing of them runs, packets gather, and then all
 //! that was due is due at once.
 
-use rollcall_test_raft_simulation::{Setting, World};
+use rollcall_test_raft_simulation::{Cut, Setting, World};
 
 /// At which millisecond of a question its node is stopped.
 const MOMENTS: u64 = 6;
@@ -44,11 +44,16 @@ fn a_follower_that_stood_still_with_its_read_point_under_way_does_not_give_it_to
         let first = world.status(reader, "held");
         world.run(moment);
         world.stop(reader);
+        // The answer to the first request waits in the node's socket; the entry with the release does not get there.
+        world.run(10);
+        world.cut_one_way(leader, reader, Cut::Drops);
         world.released(writer, "held", granted.epoch);
-        // The client did not hear in time and asks again; the answer to the first request waits in the node's socket.
+        // The client did not hear in time and asks again.
         let again = world.status(reader, "held");
         world.run(100);
         world.resume(reader);
+        world.run(100);
+        world.heal();
         let answer = world.wait("the retry's answer", &again);
         assert!(answer.is_err() || answer.is_ok_and(|answer| !answer.online), "moment {moment}");
         drop(first);
