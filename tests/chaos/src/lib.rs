@@ -7,5 +7,10 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a harness, a failure is the failure of the run")]
 
+pub mod cells;
 pub mod check;
 pub mod history;
+pub mod packets;
+pub mod run;
+pub mod system;
+pub mod workload;
