@@ -9,7 +9,8 @@ use rollcall_test_chaos::cells::{CELLS, Cell, SHORT};
 use rollcall_test_chaos::check::{Anomaly, Invariant, register};
 use rollcall_test_chaos::history::{self, Operation};
 use rollcall_test_chaos::run::{Report, run};
-use rollcall_test_cluster::{binary, deadline};
+use rollcall_test_chaos::system::CLOCK_LIBRARY;
+use rollcall_test_cluster::{binary, deadline, tools};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,12 +21,16 @@ use std::time::{Duration, Instant};
 const JUDGE_KEY_WITHIN: Duration = Duration::from_secs(20);
 /// And so long for a cell; then its process is ended, and the cell has no verdict.
 const JUDGE_CELL_WITHIN: Duration = Duration::from_secs(90);
+/// Which mutant a node is, in its environment.
+const MUTANT_VARIABLE: &str = "ROLLCALL_MUTANT";
+/// The Debian packages of the tools.
+const PACKAGES: &str = "iproute2 nftables strace e2fsprogs mount python3 libfaketime";
 /// The mutants, each with the cell that must catch it.
 const MUTANTS: [(&str, &str); 6] = [
     ("local_reads", "isolate-follower"),
     ("no_sync", "power-loss"),
     ("vote_not_saved", "kill-all"),
-    ("read_point_reused", "isolate-follower"),
+    ("read_point_reused", "isolate-leader"),
     ("lease_without_bound", "isolate-follower"),
     ("fence_before_self_fence", "isolate-follower"),
 ];
@@ -50,6 +55,9 @@ struct Arguments {
     /// Runs each mutant of the server under the cell that must catch it, and that cell without a mutant.
     #[arg(long)]
     mutants: bool,
+    /// Proves that the program under test has no mutants in it.
+    #[arg(long)]
+    without_mutants: bool,
 }
 
 #[derive(Subcommand)]
@@ -87,6 +95,15 @@ fn main() -> ExitCode {
         let register::Verdict { anomalies, unknown, operations } = verdict;
         println!("{}", serde_json::to_string(&Judged { anomalies, unknown, operations }).expect("JSON"));
         return ExitCode::SUCCESS;
+    }
+    if arguments.without_mutants {
+        let without = !has_mutants();
+        println!("chaos: the program has {} mutants", if without { "no" } else { "still" });
+        return if without { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    if let Some(missing) = missing_tools() {
+        eprintln!("chaos: this needs root and {missing}; on Debian: apt-get install {PACKAGES}");
+        return ExitCode::from(2);
     }
     let began = Instant::now();
     let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -214,15 +231,36 @@ fn summarize(reports: &[Report], folder: &Path, began: Instant) -> bool {
     reports.iter().all(clean)
 }
 
+/// Whether the program under test was built with mutants: the variable's name is in it then.
+fn has_mutants() -> bool {
+    let bytes = std::fs::read(binary::rollcall()).expect("the program under test");
+    bytes.windows(MUTANT_VARIABLE.len()).any(|window| window == MUTANT_VARIABLE.as_bytes())
+}
+
+/// What the cells need and is not there.
+fn missing_tools() -> Option<String> {
+    let programs = ["ip", "nft", "strace", "mkfs.ext4", "losetup", "python3"];
+    let mut missing: Vec<&str> = programs.into_iter().filter(|name| !tools::program(name)).collect();
+    if !Path::new(CLOCK_LIBRARY).exists() {
+        missing.push("libfaketime");
+    }
+    let there = missing.is_empty() && tools::is_root();
+    (!there).then(|| missing.join(", "))
+}
+
 /// Each mutant in a process of its own, since nodes inherit its environment.
 fn mutants(seed: u64, folder: &Path) -> ExitCode {
     let this = std::env::current_exe().expect("the path of this program");
-    let mut good = true;
+    let mut good = has_mutants();
+    if !good {
+        eprintln!("chaos: the program has no mutants; `cargo xtask chaos --mutants` builds one that has");
+        return ExitCode::FAILURE;
+    }
     let passes = |mutant: Option<&str>, cell: &str| {
         let mut command = Command::new(&this);
         command.args(["--cells", cell, "--seed", &seed.to_string()]);
         if let Some(mutant) = mutant {
-            command.env("ROLLCALL_MUTANT", mutant);
+            command.env(MUTANT_VARIABLE, mutant);
         }
         command.status().is_ok_and(|status| status.success())
     };
