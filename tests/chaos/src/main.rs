@@ -145,7 +145,7 @@ fn names(cells: &[Cell]) -> String {
 
 /// Runs a cell, writes its history down, has it judged, and says how it went.
 fn one(cell: &Cell, seed: u64, folder: &Path, began: Instant, rounds: usize) -> Report {
-    let (operations, faults, mut report) = run(cell, seed, began, rounds);
+    let (operations, faults, mut report) = run(cell, seed, began, rounds, folder);
     let own = folder.join(format!("{}-{seed}.jsonl", cell.name));
     history::append(&own, &operations).expect("the history");
     history::append(&folder.join("history.jsonl"), &operations).expect("the history");

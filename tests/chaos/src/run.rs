@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use rollcall_test_cluster::{Cluster, Options, deadline};
 use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,11 +67,18 @@ pub fn bounds(options: &Options) -> Bounds {
 
 /// Runs a cell. Gives what was written down and a report, in which the linearizability checker has no part yet.
 #[must_use]
-pub fn run(cell: &Cell, seed: u64, began: Instant, fault_rounds: usize) -> (Vec<Operation>, Vec<Fault>, Report) {
+pub fn run(
+    cell: &Cell,
+    seed: u64,
+    began: Instant,
+    fault_rounds: usize,
+    logs: &Path,
+) -> (Vec<Operation>, Vec<Fault>, Report) {
     let options = Options::default();
     let recorder = Arc::new(Recorder::new(began));
     let mut ready_ms = None;
-    let whole = catch_unwind(AssertUnwindSafe(|| course(cell, seed, &options, &recorder, fault_rounds, &mut ready_ms)));
+    let whole =
+        catch_unwind(AssertUnwindSafe(|| course(cell, seed, &options, &recorder, fault_rounds, &mut ready_ms, logs)));
     let (operations, faults) = recorder.taken();
     let mut report = measured(cell, seed, &operations, &faults);
     report.heal_to_ready_ms = ready_ms;
@@ -95,6 +103,7 @@ fn course(
     recorder: &Arc<Recorder>,
     fault_rounds: usize,
     ready_ms: &mut Option<u64>,
+    logs: &Path,
 ) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut cluster = match cell.ground() {
@@ -118,10 +127,12 @@ fn course(
         rest(cell, options, &workload, recorder, cluster.nodes.len());
     }));
     workload.finish();
+    for node in &cluster.nodes {
+        // Kept beside the history; only a reader misses a log that cannot be copied.
+        drop(std::fs::copy(node.log(), logs.join(format!("{}-{seed}-{}.log", cell.name, node.name))));
+    }
     cell.clean_up(&cluster, target);
     if let Err(panic) = course {
-        let logs: Vec<String> = cluster.nodes.iter().map(|n| format!("--- {}\n{}", n.name, n.log_end())).collect();
-        eprintln!("{}: the ends of the logs:\n{}", cell.name, logs.join("\n"));
         std::panic::resume_unwind(panic);
     }
 }

@@ -130,6 +130,12 @@ impl Node {
         kill_process(Pid::from_child(child), signal).expect("a signal reaches the node");
     }
 
+    /// The file that the log goes to.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// The end of the log.
     #[must_use]
     pub fn log_end(&self) -> String {
