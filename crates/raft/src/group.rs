@@ -303,8 +303,22 @@ fn raft_config(config: &GroupsConfig) -> Result<openraft::Config, GroupError> {
         max_in_snapshot_log_to_keep: config.snapshot_every / 10,
         purge_batch_size: 1024,
         enable_pre_vote: Some(true),
+        // A leader sends entries out before its own disk has them. Back from a power loss it may lack some that a quorum
+        // of the others holds; in its old term it would give their places away again, to other entries.
+        enable_leader_restore: Some(false),
         // A committed position is saved, so a restarted replica recovers by itself up to it.
         ..openraft::Config::default()
     };
     raft.validate().map_err(|e| GroupError::Timings(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restarted_leader_stands_for_election_before_it_leads_again() {
+        let config = raft_config(&GroupsConfig::default()).unwrap();
+        assert_eq!(config.enable_leader_restore, Some(false));
+    }
 }
