@@ -8,6 +8,8 @@ mod access;
 mod health;
 mod membership;
 mod mesh;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 mod presence_store;
 mod publish;
 

@@ -112,7 +112,12 @@ impl LeaderDuties {
             if !leading.lead(term) {
                 return;
             }
-            leading.table.tick(boot_time(), alive)
+            let now = boot_time();
+            #[cfg(feature = "mutants")]
+            let early = rollcall_contracts::mutants::chosen("fence_before_self_fence");
+            #[cfg(feature = "mutants")]
+            let now = if early { now.plus_ms(self.terms.lease_ms()) } else { now };
+            leading.table.tick(now, alive)
         };
         for (node, up_to) in over {
             tracing::warn!(%node, incarnation = %up_to, "lease over, retiring the incarnation");

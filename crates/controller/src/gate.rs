@@ -62,6 +62,10 @@ impl LeaseGate for NodeLeaseGate {
         if self.incarnation.load(Ordering::SeqCst) != incarnation.0 {
             return false;
         }
+        #[cfg(feature = "mutants")]
+        if rollcall_contracts::mutants::chosen("lease_without_bound") {
+            return self.valid_until.load(Ordering::SeqCst) > 0;
+        }
         if boot_time().0 < self.valid_until.load(Ordering::SeqCst) {
             // A new incarnation may have begun between the two loads.
             return self.incarnation.load(Ordering::SeqCst) == incarnation.0;

@@ -38,6 +38,8 @@ struct Inner {
     stop: CancellationToken,
     metrics: Metrics,
     pace: Pace,
+    #[cfg(feature = "mutants")]
+    earlier_points: parking_lot::Mutex<BTreeMap<PartitionId, PointAnswer>>,
 }
 
 struct Question {
@@ -64,6 +66,8 @@ impl Reader {
                 stop,
                 metrics,
                 pace: Pace::default(),
+                #[cfg(feature = "mutants")]
+                earlier_points: parking_lot::Mutex::default(),
             }),
         }
     }
@@ -169,6 +173,11 @@ impl Inner {
         if questions.is_empty() {
             return;
         }
+        #[cfg(feature = "mutants")]
+        if rollcall_contracts::mutants::chosen("local_reads") {
+            let mut outbox = Outbox::default();
+            return questions.into_iter().for_each(|(partition, q)| self.read_at(partition, 0, q, &mut outbox));
+        }
         let asks: Vec<Ask> = questions
             .keys()
             .map(|partition| {
@@ -191,11 +200,26 @@ impl Inner {
         };
         let mut outbox = Outbox::default();
         for ((partition, questions), answer) in questions.into_iter().zip(answers) {
+            #[cfg(feature = "mutants")]
+            let answer = self.reused(partition, answer);
             match answer {
                 PointAnswer::Point { index, .. } => self.read_at(partition, index, questions, &mut outbox),
                 PointAnswer::Elsewhere(_) | PointAnswer::Unavailable => self.again(questions),
             }
         }
+    }
+
+    /// The mutant `read_point_reused`: a try without an answer takes the answer of an earlier one.
+    #[cfg(feature = "mutants")]
+    fn reused(&self, partition: PartitionId, answer: PointAnswer) -> PointAnswer {
+        if !rollcall_contracts::mutants::chosen("read_point_reused") {
+            return answer;
+        }
+        let mut earlier = self.earlier_points.lock();
+        if matches!(answer, PointAnswer::Point { .. }) {
+            earlier.insert(partition, answer);
+        }
+        earlier.get(&partition).copied().unwrap_or(answer)
     }
 
     fn read_at(self: &Arc<Self>, partition: PartitionId, index: u64, questions: Vec<Question>, outbox: &mut Outbox) {

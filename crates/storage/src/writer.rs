@@ -238,6 +238,10 @@ impl Writer {
         let begun = Instant::now();
         let revisions = self.apply(staged)?;
         self.database.flush().map_err(|error| disk("flushing the database", &error))?;
+        #[cfg(feature = "mutants")]
+        if rollcall_contracts::mutants::chosen("no_sync") {
+            self.sync_database = Box::new(|| Ok(()));
+        }
         (self.sync_database)().map_err(|error| disk("syncing the database", &error))?;
         self.witness.write(revisions).map_err(|error| disk("writing the witness", &error))?;
         if self.shared.config.witness_sync.is_zero() {
@@ -333,6 +337,11 @@ impl StagedGroup {
             let mut written = self.group.written();
             written.mark.revision += 1;
             written.mark
+        };
+        #[cfg(feature = "mutants")]
+        let mark = crate::record::Mark {
+            vote: mark.vote.filter(|_| !rollcall_contracts::mutants::chosen("vote_not_saved")),
+            ..mark
         };
         let mut batch = sled::Batch::default();
         for (key, value) in std::mem::take(&mut self.values) {

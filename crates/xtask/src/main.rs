@@ -1,7 +1,7 @@
 //! The workspace's own tool: `cargo xtask verify` proves a change and never writes; `cargo xtask fix` repairs what can
-//! be repaired by rote; `cargo xtask ci` is what `.ci/run` calls; `cargo xtask cluster` runs the process clusters;
-//! `cargo xtask simulate` and `cargo xtask raft-simulate` run many seeds of the simulated rules and of the simulated
-//! raft crate.
+//! be repaired by rote; `cargo xtask ci` is what `.ci/run` calls; `cargo xtask cluster` runs the process clusters,
+//! `cargo xtask chaos` the same under faults; `cargo xtask simulate` and `cargo xtask raft-simulate` run many seeds of
+//! the simulated rules and of the simulated raft crate.
 //!
 //! What does not belong here: a rule of the project. Those are tests; this only says in which order things run.
 
@@ -62,6 +62,25 @@ enum Command {
         /// Only scenarios whose name contains this.
         scenario: Option<String>,
     },
+    /// Start real nodes in network namespaces, let faults loose on them, and judge what their clients saw. Needs root,
+    /// `ip`, `nft`, `strace`, `mkfs.ext4`, `python3` and libfaketime; `.ci/run` installs them.
+    Chaos {
+        /// The cells that fit into a quarter of an hour, once each.
+        #[arg(long)]
+        short: bool,
+        /// Only these cells, separated by commas.
+        #[arg(long)]
+        cells: Option<String>,
+        /// The seed of all choices.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Round after round with new seeds, for so many seconds.
+        #[arg(long)]
+        seconds: Option<u64>,
+        /// Prove that each deliberate fault of the server is noticed.
+        #[arg(long)]
+        mutants: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -72,6 +91,14 @@ fn main() -> ExitCode {
         Command::Simulate { seeds, seed } => (plan::simulate(seeds, seed), false),
         Command::RaftSimulate { seeds, seed } => (plan::raft_simulate(seeds, seed), false),
         Command::Cluster { scenario } => (plan::cluster(scenario.as_deref()), false),
+        Command::Chaos { short, cells, seed, seconds, mutants } => {
+            let mut arguments = Vec::new();
+            arguments.extend(short.then(|| "--short".to_owned()));
+            arguments.extend(cells.map(|cells| format!("--cells={cells}")));
+            arguments.extend(seed.map(|seed| format!("--seed={seed}")));
+            arguments.extend(seconds.map(|seconds| format!("--seconds={seconds}")));
+            (plan::chaos(&arguments, mutants), false)
+        }
     };
     if steps.is_empty() {
         eprintln!("xtask: no step of that name");

@@ -7,7 +7,7 @@ use crate::step::Step;
 
 fn step(name: &'static str, cargo: &[&str], repair: &'static str) -> Step {
     let cargo = cargo.iter().map(|argument| (*argument).to_owned()).collect();
-    Step { name, cargo, environment: Vec::new(), repair, needs: None }
+    Step { name, program: None, cargo, environment: Vec::new(), repair, needs: None }
 }
 
 /// The proof. Quick steps first; the tests last. `cargo test --workspace` holds the unit tests, the transcripts (compared,
@@ -115,4 +115,25 @@ pub(crate) fn raft_simulate(seeds: u64, seed: Option<u64>) -> Vec<Step> {
         environment: vec![environment],
         ..step("seeds", &test, "run a failing one again with --seed, and find its cause")
     }]
+}
+
+/// The cells of chaos. Mutants want a program that has them; the one without them is built again afterwards, and proved
+/// to be without.
+pub(crate) fn chaos(arguments: &[String], mutants: bool) -> Vec<Step> {
+    let build = || step("build", &["build", "--workspace", "--all-targets"], "mend what the compiler names");
+    let run = |name: &'static str, arguments: Vec<String>| Step {
+        program: Some("rollcall-chaos"),
+        cargo: arguments,
+        ..step(name, &[], "read the anomalies it prints; target/chaos/ has the whole history")
+    };
+    if !mutants {
+        return vec![build(), run("cells", arguments.to_vec())];
+    }
+    let with_mutants = ["build", "--workspace", "--bins", "--features", "rollcall-server/mutants"];
+    vec![
+        step("build with mutants", &with_mutants, "mend what the compiler names"),
+        run("mutants", [&["--mutants".to_owned()], arguments].concat()),
+        build(),
+        run("no mutants in the program", vec!["--without-mutants".to_owned()]),
+    ]
 }

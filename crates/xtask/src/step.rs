@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 pub(crate) struct Step {
     /// Short name, shown with its time.
     pub(crate) name: &'static str,
-    /// Arguments for cargo.
+    /// A program beside this one, in place of cargo.
+    pub(crate) program: Option<&'static str>,
+    /// Arguments for cargo, or for the program.
     pub(crate) cargo: Vec<String>,
     /// Environment variables set for it.
     pub(crate) environment: Vec<(&'static str, String)>,
@@ -32,7 +34,8 @@ pub(crate) fn run_all(steps: &[Step]) -> bool {
         if number > 0 && number + 1 == steps.len() {
             print_times(&times);
         }
-        println!("xtask: {} ({} of {}): cargo {}", step.name, number + 1, steps.len(), step.cargo.join(" "));
+        let program = step.program.unwrap_or("cargo");
+        println!("xtask: {} ({} of {}): {program} {}", step.name, number + 1, steps.len(), step.cargo.join(" "));
         match run(step) {
             Ending::Passed(time) => {
                 println!("xtask: {} passed in {:.1} s", step.name, time.as_secs_f64());
@@ -63,13 +66,13 @@ fn run(step: &Step) -> Ending {
         return Ending::LeftOut(tool);
     }
     let began = Instant::now();
-    let mut command = Command::new(cargo());
+    let mut command = Command::new(step.program.map_or_else(cargo, beside_this));
     command.args(&step.cargo).envs(step.environment.iter().map(|(name, value)| (name, value)));
     match command.status() {
         Ok(status) if status.success() => Ending::Passed(began.elapsed()),
         Ok(_) => Ending::Failed,
         Err(error) => {
-            eprintln!("xtask: cargo did not start: {error}");
+            eprintln!("xtask: {} did not start: {error}", step.program.unwrap_or("cargo"));
             Ending::Failed
         }
     }
@@ -79,6 +82,11 @@ fn run(step: &Step) -> Ending {
 fn installed(tool: &str) -> bool {
     let verb = tool.strip_prefix("cargo-").unwrap_or(tool);
     Command::new(cargo()).args([verb, "--version"]).output().is_ok_and(|output| output.status.success())
+}
+
+/// A program that the same build has made.
+fn beside_this(program: &str) -> OsString {
+    std::env::current_exe().map_or_else(|_| program.into(), |this| this.with_file_name(program).into_os_string())
 }
 
 fn cargo() -> OsString {

@@ -22,9 +22,10 @@ pub fn rollcall() -> &'static Path {
 }
 
 fn beside_this_test() -> PathBuf {
-    // target/<profile>/deps/scenarios-<hash>
+    // target/<profile>/deps/scenarios-<hash>, or target/<profile>/<program>
     let this = std::env::current_exe().expect("the path of this test program");
-    let profile_dir = this.ancestors().nth(2).expect("a test program lies in target/<profile>/deps");
+    let folder = this.parent().expect("a program lies in a folder");
+    let profile_dir = if folder.ends_with("deps") { folder.parent().expect("deps lies in a folder") } else { folder };
     let path = profile_dir.join("rollcall");
     if !path.is_file() {
         build(profile_dir);

@@ -60,6 +60,20 @@ pub fn status_target(client_id: &str) -> String {
 /// # Errors
 /// A sentence, when there is no connection or no whole answer in time.
 pub fn request(to: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Response, String> {
+    request_within(to, method, target, headers, ANSWER_WITHIN)
+}
+
+/// The same with a limit of one's own.
+///
+/// # Errors
+/// A sentence, when there is no connection or no whole answer in time.
+pub fn request_within(
+    to: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    within: Duration,
+) -> Result<Response, String> {
     let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -68,7 +82,7 @@ pub fn request(to: SocketAddr, method: &str, target: &str, headers: &[(&str, &st
         head.push_str("Content-Length: 0\r\n");
     }
     head.push_str("\r\n");
-    exchange(to, head.as_bytes(), method != "HEAD")
+    exchange_within(to, head.as_bytes(), method != "HEAD", within)
 }
 
 /// Sends these bytes and reads one answer up to the end of the connection.
@@ -76,9 +90,13 @@ pub fn request(to: SocketAddr, method: &str, target: &str, headers: &[(&str, &st
 /// # Errors
 /// A sentence, when there is no connection or no whole answer in time.
 pub fn exchange(to: SocketAddr, bytes: &[u8], has_body: bool) -> Result<Response, String> {
+    exchange_within(to, bytes, has_body, ANSWER_WITHIN)
+}
+
+fn exchange_within(to: SocketAddr, bytes: &[u8], has_body: bool, within: Duration) -> Result<Response, String> {
     let fail = |what: &str, error: &dyn std::fmt::Display| format!("{what} {to}: {error}");
-    let mut stream = TcpStream::connect_timeout(&to, ANSWER_WITHIN).map_err(|e| fail("connecting to", &e))?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN)).map_err(|e| fail("setting up", &e))?;
+    let mut stream = TcpStream::connect_timeout(&to, within).map_err(|e| fail("connecting to", &e))?;
+    stream.set_read_timeout(Some(within)).map_err(|e| fail("setting up", &e))?;
     stream.set_nodelay(true).map_err(|e| fail("setting up", &e))?;
     stream.write_all(bytes).map_err(|e| fail("writing to", &e))?;
     let mut answer = Vec::new();

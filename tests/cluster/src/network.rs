@@ -49,7 +49,9 @@ impl Network {
         network
     }
 
-    fn switch(&self) -> String {
+    /// The namespace of the bridges, in which the links of node 0 are called `peers0` and `clients0`.
+    #[must_use]
+    pub fn switch(&self) -> String {
         format!("{}sw", self.id)
     }
 

@@ -80,6 +80,12 @@ impl Node {
         self.child = Some(command.spawn().expect("rollcall server starts"));
     }
 
+    /// The number of the process, while there is one.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Whether the process is there.
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
@@ -122,6 +128,12 @@ impl Node {
     fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("the node runs");
         kill_process(Pid::from_child(child), signal).expect("a signal reaches the node");
+    }
+
+    /// The file that the log goes to.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
     }
 
     /// The end of the log.

@@ -1,0 +1,220 @@
+//! The cells: each one fault, how it begins and how it heals. What does not belong here: the traffic before, during and
+//! after it, which is the same for all.
+
+use crate::history::{Fault, Recorder};
+use crate::packets;
+use crate::system::{self, SystemFault};
+use rand::Rng;
+use rand::rngs::StdRng;
+use rollcall_test_cluster::Cluster;
+use rollcall_test_cluster::deadline;
+use std::time::{Duration, Instant};
+
+/// How long a fault lasts that does not end by itself: longer than a lease and its margin, and an election after it.
+const FAULT: Duration = Duration::from_secs(8);
+/// How long a killed node stays away.
+const AWAY: Duration = Duration::from_secs(5);
+/// An election time-out of the groups is at most this.
+const ELECTION_TIMEOUT: Duration = Duration::from_millis(1_000);
+
+/// What the nodes of a cell stand on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ground {
+    /// Network namespaces.
+    Namespaces,
+    /// Loopback, each node with a disk that can lose its power.
+    Disks,
+}
+
+/// Whom a fault is aimed at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// The leader of the cluster group.
+    Leader,
+    /// One of the others.
+    Follower,
+}
+
+/// One kind of fault.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Kind {
+    /// `kill -9` of one node.
+    Kill(Target),
+    /// `kill -9` of all at once.
+    KillAll,
+    /// SIGSTOP, for so many election time-outs.
+    Pause(Target, f32),
+    /// One node without its peers; its clients still reach it.
+    Isolate(Target),
+    /// What a node sends to one other is lost; what it hears is not.
+    OneWay(Target),
+    /// Two nodes do not hear each other; both hear the third.
+    Bridge,
+    /// A node without its clients; its peers still reach it.
+    ClientsCut(Target),
+    /// So many of a hundred packets between nodes are lost.
+    Loss(u32),
+    /// Connections between nodes are reset.
+    Reset(Target),
+    /// The power of all nodes is cut.
+    PowerLoss,
+    /// A fault of the machine beneath one node.
+    System(Target, SystemFault),
+}
+
+/// A cell of the run.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Cell {
+    /// Its name.
+    pub name: &'static str,
+    /// Its fault.
+    pub kind: Kind,
+}
+
+const fn cell(name: &'static str, kind: Kind) -> Cell {
+    Cell { name, kind }
+}
+
+/// All cells, those of the short run first.
+pub const CELLS: [Cell; 21] = [
+    cell("kill-follower", Kind::Kill(Target::Follower)),
+    cell("kill-leader", Kind::Kill(Target::Leader)),
+    cell("kill-all", Kind::KillAll),
+    cell("pause-leader-2x", Kind::Pause(Target::Leader, 2.0)),
+    cell("pause-follower-10x", Kind::Pause(Target::Follower, 10.0)),
+    cell("isolate-follower", Kind::Isolate(Target::Follower)),
+    cell("isolate-leader", Kind::Isolate(Target::Leader)),
+    cell("one-way-leader", Kind::OneWay(Target::Leader)),
+    cell("bridge", Kind::Bridge),
+    cell("clients-cut", Kind::ClientsCut(Target::Follower)),
+    cell("loss-20", Kind::Loss(20)),
+    cell("reset", Kind::Reset(Target::Leader)),
+    cell("power-loss", Kind::PowerLoss),
+    cell("slow-sync", Kind::System(Target::Leader, SystemFault::SlowSync)),
+    cell("sync-error", Kind::System(Target::Follower, SystemFault::SyncError)),
+    cell("pause-leader-0.5x", Kind::Pause(Target::Leader, 0.5)),
+    cell("pause-leader-10x", Kind::Pause(Target::Leader, 10.0)),
+    cell("loss-50", Kind::Loss(50)),
+    cell("clock-forward", Kind::System(Target::Leader, SystemFault::ClockJump(3_600))),
+    cell("clock-back", Kind::System(Target::Leader, SystemFault::ClockJump(-3_600))),
+    cell("disk-full", Kind::System(Target::Follower, SystemFault::DiskFull)),
+];
+
+/// The number of cells in a short run.
+pub const SHORT: usize = 15;
+
+impl Cell {
+    /// What its nodes stand on.
+    #[must_use]
+    pub fn ground(&self) -> Ground {
+        if self.kind == Kind::PowerLoss { Ground::Disks } else { Ground::Namespaces }
+    }
+
+    /// Chooses the target, and does what must be done to it before the traffic begins.
+    pub fn prepare(&self, cluster: &mut Cluster, random: &mut StdRng) -> usize {
+        let target = self.target(cluster, random);
+        if let Kind::System(_, fault) = self.kind {
+            system::prepare(fault, cluster, target);
+        }
+        target
+    }
+
+    /// The target of one more round of the same fault. What was prepared on a node stays there.
+    pub fn again(&self, cluster: &Cluster, target: usize, random: &mut StdRng) -> usize {
+        if matches!(self.kind, Kind::System(..)) { target } else { self.target(cluster, random) }
+    }
+
+    fn target(&self, cluster: &Cluster, random: &mut StdRng) -> usize {
+        let leader = cluster.leader();
+        let others = cluster.others(leader);
+        match self.kind {
+            Kind::Kill(target)
+            | Kind::Pause(target, _)
+            | Kind::Isolate(target)
+            | Kind::OneWay(target)
+            | Kind::ClientsCut(target)
+            | Kind::Reset(target)
+            | Kind::System(target, _) => match target {
+                Target::Leader => leader,
+                Target::Follower => others[random.random_range(0..others.len())],
+            },
+            Kind::KillAll | Kind::Bridge | Kind::Loss(_) | Kind::PowerLoss => {
+                random.random_range(0..cluster.nodes.len())
+            }
+        }
+    }
+
+    /// Undoes what `prepare` did to the machine. The nodes are gone by then, or will be soon.
+    pub fn clean_up(&self, cluster: &Cluster, target: usize) {
+        if let Kind::System(_, fault) = self.kind {
+            system::clean_up(fault, cluster, target);
+        }
+    }
+
+    /// Lets the fault begin, last and heal, and writes it down.
+    pub fn strike(&self, cluster: &mut Cluster, target: usize, recorder: &Recorder) {
+        let from_ns = recorder.now();
+        let nodes = cluster.nodes.len();
+        match self.kind {
+            Kind::Kill(_) => {
+                cluster.nodes[target].kill();
+                last(AWAY);
+                cluster.nodes[target].start();
+            }
+            Kind::KillAll => {
+                cluster.nodes.iter_mut().for_each(rollcall_test_cluster::node::Node::kill);
+                cluster.nodes.iter_mut().for_each(rollcall_test_cluster::node::Node::start);
+            }
+            Kind::Pause(_, times) => {
+                cluster.nodes[target].pause();
+                last(ELECTION_TIMEOUT.mul_f32(times));
+                cluster.nodes[target].resume();
+            }
+            Kind::PowerLoss => {
+                cluster.disks.iter().for_each(rollcall_test_cluster::disk::Disk::cut_power);
+                cluster.nodes.iter_mut().for_each(rollcall_test_cluster::node::Node::kill);
+                cluster.disks.iter().for_each(rollcall_test_cluster::disk::Disk::restore_power);
+                cluster.nodes.iter_mut().for_each(rollcall_test_cluster::node::Node::start);
+            }
+            Kind::System(_, fault) => system::strike(fault, cluster, target, FAULT),
+            Kind::Isolate(_)
+            | Kind::OneWay(_)
+            | Kind::Bridge
+            | Kind::ClientsCut(_)
+            | Kind::Loss(_)
+            | Kind::Reset(_) => {
+                let network = cluster.network.as_ref().expect("the cell has a network");
+                let next = (target + 1) % nodes;
+                match self.kind {
+                    Kind::Isolate(_) => network.cut_from_peers(target),
+                    Kind::OneWay(_) => packets::cut_one_way(network, target, next),
+                    Kind::Bridge => {
+                        packets::cut_one_way(network, target, next);
+                        packets::cut_one_way(network, next, target);
+                    }
+                    Kind::ClientsCut(_) => packets::cut_from_clients(network, target),
+                    Kind::Loss(of_hundred) => (0..nodes).for_each(|node| packets::lose(network, node, of_hundred)),
+                    _ => packets::reset(network, target),
+                }
+                last(FAULT);
+                network.heal(target);
+                packets::heal(network, nodes);
+            }
+        }
+        let target = match self.kind {
+            Kind::KillAll | Kind::PowerLoss | Kind::Loss(_) => "all".to_owned(),
+            _ => cluster.nodes[target].name.clone(),
+        };
+        let fault =
+            Fault { cell: self.name.to_owned(), fault: self.name.to_owned(), target, from_ns, to_ns: recorder.now() };
+        recorder.fault(fault);
+    }
+}
+
+/// Lets time pass while a fault lasts: the one thing here that is no condition.
+pub fn last(time: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        deadline::pause();
+    }
+}

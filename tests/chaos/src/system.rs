@@ -1,0 +1,135 @@
+//! Faults of the machine beneath one node: syncs that are slow or fail, a full disk, a wall clock that jumps. What does
+//! not belong here: the network, and signals to the process.
+
+use crate::cells::last;
+use rollcall_test_cluster::Cluster;
+use rollcall_test_cluster::deadline::until;
+use rollcall_test_cluster::tools::run;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The library that gives a process a clock of its own, in its Debian package.
+pub const CLOCK_LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+/// Room of the disk that fills up.
+const DISK_BYTES: &str = "size=64m";
+const SOON: Duration = Duration::from_secs(10);
+
+/// A fault beneath one node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SystemFault {
+    /// Each sync takes 200 ms more.
+    SlowSync,
+    /// Every sync fails.
+    SyncError,
+    /// The wall clock jumps by so many seconds, and back when the fault heals.
+    ClockJump(i32),
+    /// No room on the disk.
+    DiskFull,
+}
+
+/// Restarts the target on what the fault needs.
+pub fn prepare(fault: SystemFault, cluster: &mut Cluster, target: usize) {
+    match fault {
+        SystemFault::SlowSync | SystemFault::SyncError => return,
+        SystemFault::ClockJump(_) => {
+            let file = clock_file(cluster, target);
+            std::fs::write(&file, "+0").expect("the clock file");
+            let node = &mut cluster.nodes[target];
+            node.set_variable("LD_PRELOAD", CLOCK_LIBRARY);
+            node.set_variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+            node.set_variable("FAKETIME_NO_CACHE", "1");
+            node.set_variable("FAKETIME_TIMESTAMP_FILE", &file.to_string_lossy());
+            node.kill();
+        }
+        SystemFault::DiskFull => {
+            let data = cluster.data_dir(target);
+            cluster.nodes[target].kill();
+            let aside = data.with_extension("aside");
+            std::fs::rename(&data, &aside).expect("the data moves aside");
+            std::fs::create_dir(&data).expect("a mount point");
+            run("mount", &["-t", "tmpfs", "-o", DISK_BYTES, "tmpfs", &text(&data)]).expect("a small disk");
+            run("cp", &["-a", &format!("{}/.", aside.display()), &text(&data)]).expect("the data comes back");
+        }
+    }
+    cluster.start_all();
+}
+
+/// Takes away what was mounted.
+pub fn clean_up(fault: SystemFault, cluster: &Cluster, target: usize) {
+    if fault == SystemFault::DiskFull {
+        // A cell that failed before the disk was there has nothing to take away.
+        drop(run("umount", &["--lazy", &text(&cluster.data_dir(target))]));
+    }
+}
+
+/// Lets the fault begin, last and heal. A node that could not trust its disk has stopped, and is started again.
+pub fn strike(fault: SystemFault, cluster: &mut Cluster, target: usize, time: Duration) {
+    match fault {
+        SystemFault::SlowSync => {
+            let tracer = inject(cluster, target, "fdatasync:delay_enter=200000");
+            last(time);
+            detach(tracer);
+        }
+        SystemFault::SyncError => {
+            let tracer = inject(cluster, target, "fdatasync:error=EIO");
+            last(time);
+            detach(tracer);
+            restart(cluster, target);
+        }
+        SystemFault::ClockJump(seconds) => {
+            let file = clock_file(cluster, target);
+            std::fs::write(&file, format!("{seconds:+}")).expect("the clock file");
+            last(time);
+            std::fs::write(&file, "+0").expect("the clock file");
+        }
+        SystemFault::DiskFull => {
+            let filler = cluster.data_dir(target).join("filler");
+            fill(&filler);
+            last(time);
+            std::fs::remove_file(&filler).expect("the filler goes");
+            restart(cluster, target);
+        }
+    }
+}
+
+fn restart(cluster: &mut Cluster, target: usize) {
+    cluster.nodes[target].kill();
+    cluster.nodes[target].start();
+}
+
+fn inject(cluster: &Cluster, target: usize, what: &str) -> Child {
+    let process = cluster.nodes[target].process_id().expect("the node runs").to_string();
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", &format!("inject={what}")]);
+    command.args(["-p", &process]).stdin(Stdio::null()).stderr(Stdio::null());
+    let tracer = command.spawn().expect("strace starts");
+    until("the node is traced", SOON, || {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).map_err(|error| error.to_string())?;
+        let traced = status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"));
+        if traced { Ok(()) } else { Err("not yet".to_owned()) }
+    });
+    tracer
+}
+
+/// Asks strace to let go, so that no call is left half done.
+fn detach(mut tracer: Child) {
+    drop(run("kill", &["-TERM", &tracer.id().to_string()]));
+    drop(tracer.wait());
+}
+
+fn fill(filler: &Path) {
+    let mut file = File::create(filler).expect("the filler");
+    let block = vec![0; 64 * 1024];
+    while file.write_all(&block).is_ok() {}
+}
+
+fn clock_file(cluster: &Cluster, target: usize) -> PathBuf {
+    cluster.data_dir(target).with_extension("clock")
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

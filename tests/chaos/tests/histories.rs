@@ -1,0 +1,285 @@
+//! The judges are judged: hand-made histories, each wrong in one way, are rejected by the check that is there for it; a
+//! right one with the same kinds of events is accepted by all.
+
+use rollcall_test_chaos::check::{Bounds, Invariant, all, register};
+use rollcall_test_chaos::history::{Fault, Op, Operation, Outcome, QUIET};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const BOUNDS: Bounds = Bounds { ghost_ns: 7_000, displaced_ns: 5_000 };
+const LIMIT: Duration = Duration::from_secs(20);
+/// All at rest from here on.
+const REST: u64 = 100_000;
+
+#[derive(Default)]
+struct History(Vec<Operation>);
+
+impl History {
+    fn add(&mut self, op: Op, key: &str, node: &str, start: u64, end: Option<u64>) -> &mut Operation {
+        self.0.push(Operation {
+            cell: "made".to_owned(),
+            worker: 0,
+            op,
+            key: key.to_owned(),
+            node: node.to_owned(),
+            start_ns: start,
+            end_ns: end,
+            outcome: if end.is_some() { Outcome::Ok } else { Outcome::Unknown },
+            online: None,
+            epoch: None,
+            partition: None,
+            index: None,
+            connection: None,
+            reason: None,
+        });
+        self.0.last_mut().unwrap()
+    }
+
+    fn connect(&mut self, key: &str, node: &str, number: u64, start: u64, end: u64) {
+        self.add(Op::Connect, key, node, start, Some(end)).connection = Some(number);
+    }
+
+    fn ended(&mut self, op: Op, key: &str, node: &str, number: u64, at: u64) {
+        self.add(op, key, node, at, Some(at + 10)).connection = Some(number);
+    }
+
+    /// An answer of partition 1: at, online, epoch, index.
+    fn status(&mut self, key: &str, node: &str, at: u64, online: bool, epoch: Option<u64>, index: u64) {
+        let line = self.add(Op::Status, key, node, at, Some(at + 10));
+        (line.online, line.epoch, line.partition, line.index) = (Some(online), epoch, Some(1), Some(index));
+    }
+
+    fn without(mut self, wrong: impl Fn(&Operation) -> bool) -> Self {
+        self.0.retain(|line| !wrong(line));
+        self
+    }
+}
+
+/// A client at n1, displaced at n2, gone; another that is held to the end.
+fn good() -> History {
+    let mut history = History::default();
+    history.status("a", "n3", 0, false, None, 1);
+    history.connect("a", "n1", 1, 100, 200);
+    history.status("a", "n1", 300, true, Some(5), 10);
+    history.status("a", "n2", 400, true, Some(5), 10);
+    history.connect("a", "n2", 2, 500, 600);
+    history.ended(Op::HoldEnd, "a", "n1", 1, 450);
+    history.status("a", "n3", 700, true, Some(6), 12);
+    history.connect("b", "n3", 1, 800, 900);
+    history.status("b", "n1", 1_000, true, Some(7), 14);
+    history.ended(Op::Drop, "a", "n2", 2, 1_100);
+    history.status("a", "n1", 1_150, true, Some(6), 14);
+    history.status("a", "n2", 1_300, false, Some(6), 15);
+    for (place, node) in ["n1", "n2", "n3"].into_iter().enumerate() {
+        let at = REST + 100 * place as u64;
+        history.status("a", node, at, false, Some(6), 20);
+        history.status("b", node, at + 20, true, Some(7), 20);
+    }
+    history.ended(Op::Disconnect, "b", "n3", 1, REST + 1_000);
+    history
+}
+
+fn at_rest() -> Vec<Fault> {
+    let quiet = Fault {
+        cell: "made".to_owned(),
+        fault: QUIET.to_owned(),
+        target: String::new(),
+        from_ns: REST,
+        to_ns: REST + 900,
+    };
+    vec![quiet]
+}
+
+/// The names of the checks that reject the history, the linearizability checker's among them.
+fn rejections(history: &History) -> BTreeSet<String> {
+    let verdict = register::check(&history.0, LIMIT);
+    assert_eq!(verdict.unknown, [] as [&str; 0]);
+    let found = all(&history.0, &at_rest(), BOUNDS);
+    found.into_iter().chain(verdict.anomalies).map(|anomaly| anomaly.check).collect()
+}
+
+#[track_caller]
+fn assert_rejected(history: &History, checks: &[&str]) {
+    let found = rejections(history);
+    for check in checks {
+        assert!(found.contains(*check), "{check} accepts it; rejected by {found:?}");
+    }
+}
+
+#[test]
+fn a_right_history_is_accepted() {
+    assert_eq!(rejections(&good()), BTreeSet::new());
+}
+
+#[test]
+fn a_stale_read_is_rejected_by_position_and_without() {
+    let mut history = good();
+    // The claim of b had been seen at index 14.
+    history.status("b", "n2", 1_400, false, None, 13);
+    assert_rejected(&history, &["index_goes_back", "false_while_held", "record_lost", "no_order"]);
+}
+
+#[test]
+fn a_stale_read_is_rejected_even_where_its_position_lies() {
+    let mut history = good();
+    history.status("b", "n2", 1_400, false, Some(7), 19);
+    assert_rejected(&history, &["false_while_held", "revived_in_log", "session_revived", "no_order"]);
+}
+
+#[test]
+fn a_lost_write_is_rejected() {
+    let mut history = good().without(|line| line.key == "b" && line.op == Op::Status);
+    for node in ["n1", "n2", "n3"] {
+        history.status("b", node, REST + 500, false, None, 30);
+    }
+    assert_rejected(&history, &["claim_lost", "false_while_held", "no_order"]);
+}
+
+#[test]
+fn a_claim_forgotten_by_power_loss_is_rejected() {
+    let mut history = good().without(|line| line.key == "b" && line.start_ns >= REST);
+    // The client saw its connection end; the record of the claim must be there all the same.
+    history.ended(Op::HoldEnd, "b", "n3", 1, 2_000);
+    history.status("b", "n1", REST + 10, false, None, 30);
+    assert_rejected(&history, &["record_lost"]);
+}
+
+#[test]
+fn a_split_brain_is_rejected() {
+    let mut history = good();
+    history.status("b", "n1", 1_500, true, Some(7), 16);
+    history.status("b", "n2", 1_500, false, Some(7), 16);
+    assert_rejected(&history, &["two_states_at_one_index", "no_order"]);
+}
+
+#[test]
+fn a_revived_session_is_rejected() {
+    let mut history = good();
+    history.status("a", "n2", 1_500, true, Some(6), 16);
+    assert_rejected(&history, &["session_revived", "revived_in_log", "no_order"]);
+}
+
+#[test]
+fn an_index_that_travels_back_in_time_is_rejected() {
+    let mut history = good();
+    // Another client of the same partition, and an answer that is right in itself.
+    history.status("never seen", "n2", 1_500, false, None, 9);
+    assert_eq!(rejections(&history), BTreeSet::from(["index_goes_back".to_owned()]));
+}
+
+#[test]
+fn two_owners_are_rejected() {
+    let mut history = good();
+    history.connect("c", "n1", 1, 2_000, 2_100);
+    history.connect("c", "n2", 2, 2_200, 2_300);
+    // Both answer their clients for long after.
+    history.ended(Op::Disconnect, "c", "n1", 1, 9_000);
+    history.ended(Op::Disconnect, "c", "n2", 2, 9_000);
+    assert_eq!(rejections(&history), BTreeSet::from(["two_alive".to_owned()]));
+}
+
+#[test]
+fn false_offline_under_a_held_connection_is_rejected() {
+    let mut history = good();
+    history.connect("c", "n1", 1, 2_000, 2_100);
+    history.status("c", "n2", 2_200, false, Some(8), 17);
+    history.ended(Op::Drop, "c", "n1", 1, 2_300);
+    let found = rejections(&history);
+    assert_eq!(found, BTreeSet::from(["false_while_held".to_owned(), "no_order".to_owned()]));
+    let anomalies = all(&history.0, &at_rest(), BOUNDS);
+    assert!(anomalies.iter().all(|anomaly| anomaly.invariant == Invariant::NoFalseOffline), "{anomalies:?}");
+}
+
+#[test]
+fn a_lasting_ghost_is_rejected() {
+    let mut history = good();
+    history.connect("c", "n1", 1, 2_000, 2_100);
+    history.ended(Op::Drop, "c", "n1", 1, 2_300);
+    history.status("c", "n2", 2_310 + BOUNDS.ghost_ns + 1, true, Some(8), 17);
+    assert_eq!(rejections(&history), BTreeSet::from(["ghost".to_owned()]));
+}
+
+#[test]
+fn a_ghost_at_rest_is_rejected() {
+    let mut history = good();
+    history.connect("c", "n1", 1, REST - 400, REST - 300);
+    history.ended(Op::Drop, "c", "n1", 1, REST - 200);
+    history.status("c", "n2", REST + 50, true, Some(8), 20);
+    assert_eq!(rejections(&history), BTreeSet::from(["ghost_at_rest".to_owned()]));
+}
+
+#[test]
+fn an_epoch_that_goes_back_is_rejected() {
+    let mut history = good();
+    history.status("a", "n3", 1_500, false, Some(5), 16);
+    assert_rejected(&history, &["epoch_goes_back", "epoch_against_log"]);
+}
+
+#[test]
+fn an_epoch_given_twice_is_rejected() {
+    let mut history = good();
+    history.connect("c", "n1", 1, 2_000, 2_100);
+    history.status("c", "n2", 2_200, true, Some(7), 17);
+    history.ended(Op::Disconnect, "c", "n1", 1, 2_300);
+    assert_eq!(rejections(&history), BTreeSet::from(["epoch_reused".to_owned()]));
+}
+
+#[test]
+fn a_read_of_a_value_that_was_never_written_is_rejected() {
+    let mut history = good();
+    history.status("nobody", "n2", 1_500, true, Some(9), 16);
+    assert_rejected(&history, &["online_before_connect", "no_order"]);
+}
+
+#[test]
+fn nodes_that_disagree_at_rest_are_rejected() {
+    let mut history = good();
+    history.status("a", "n3", REST + 600, false, Some(7), 25);
+    assert_rejected(&history, &["nodes_disagree"]);
+}
+
+#[test]
+fn a_node_without_an_answer_at_rest_and_a_cell_without_rest_are_rejected() {
+    let mut history = good();
+    history.add(Op::Status, "a", "n3", REST + 700, None);
+    assert_rejected(&history, &["no_answer"]);
+    let found = all(&good().0, &[], BOUNDS);
+    assert!(found.iter().any(|anomaly| anomaly.check == "never_at_rest"), "{found:?}");
+}
+
+#[test]
+fn a_connect_without_an_answer_may_take_effect_or_not_and_later_or_never() {
+    for online in [true, false] {
+        let mut history = good();
+        history.add(Op::Connect, "c", "n1", 2_000, None).connection = Some(1);
+        history.ended(Op::Drop, "c", "n1", 1, 2_200);
+        history.status("c", "n2", 2_100, false, None, 16);
+        history.status("c", "n2", 2_300, online, online.then_some(8), 17);
+        history.status("c", "n2", 2_400, false, online.then_some(8), 18);
+        assert_eq!(rejections(&history), BTreeSet::new(), "online {online}");
+        // But once it was over it stays so.
+        history.status("c", "n2", 2_500, true, Some(9), 19);
+        let found = rejections(&history);
+        assert_eq!(found.contains("no_order"), online, "{found:?}");
+    }
+}
+
+#[test]
+fn a_fence_that_comes_together_with_the_connack_is_accepted() {
+    let mut history = good();
+    history.connect("c", "n1", 1, 2_000, 2_500);
+    history.status("c", "n2", 2_600, false, Some(8), 17);
+    // No sign of life after the CONNACK: the close was seen later.
+    let line = history.add(Op::HoldEnd, "c", "n1", 2_000, Some(4_000));
+    line.connection = Some(1);
+    assert_eq!(rejections(&history), BTreeSet::new());
+}
+
+#[test]
+fn too_many_operations_on_one_client_id_are_no_verdict() {
+    let mut history = History::default();
+    for step in 0..=register::OPERATIONS_PER_KEY_MAX as u64 {
+        history.status("a", "n1", step * 20, false, None, 1);
+    }
+    assert_eq!(register::check(&history.0, LIMIT).unknown, ["a"]);
+}
