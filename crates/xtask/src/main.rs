@@ -37,7 +37,8 @@ enum Command {
         #[arg(long)]
         only: Option<String>,
     },
-    /// What `.ci/run` calls: the steps of `verify`, with the time of each before the tests begin.
+    /// What `.ci/run` calls: the steps of `verify` and the short run of chaos, with the time of each before the tests
+    /// begin.
     Ci,
     /// Run the rules under faults that seeds decide, `tests/simulation`.
     Simulate {
@@ -63,7 +64,7 @@ enum Command {
         scenario: Option<String>,
     },
     /// Start real nodes in network namespaces, let faults loose on them, and judge what their clients saw. Needs root,
-    /// `ip`, `nft`, `strace`, `mkfs.ext4`, `python3` and libfaketime; `.ci/run` installs them.
+    /// `ip`, `tc`, `nft`, `iptables`, `strace`, `mkfs.ext4`, `python3` and libfaketime; `.ci/run` installs them.
     Chaos {
         /// The cells that fit into a quarter of an hour, once each.
         #[arg(long)]
@@ -87,7 +88,7 @@ fn main() -> ExitCode {
     let (steps, must_not_write) = match Arguments::parse().command {
         Command::Verify { only } => (chosen(plan::verify(), only.as_deref()), true),
         Command::Fix { only } => (chosen(plan::fix(), only.as_deref()), false),
-        Command::Ci => (plan::verify(), true),
+        Command::Ci => (plan::ci(), true),
         Command::Simulate { seeds, seed } => (plan::simulate(seeds, seed), false),
         Command::RaftSimulate { seeds, seed } => (plan::raft_simulate(seeds, seed), false),
         Command::Cluster { scenario } => (plan::cluster(scenario.as_deref()), false),

@@ -45,6 +45,16 @@ pub(crate) fn verify() -> Vec<Step> {
     ]
 }
 
+/// What `.ci/run` calls: the proof, and between build and tests the short run of chaos. The tests stay last, so that the
+/// output ends with what they say.
+pub(crate) fn ci() -> Vec<Step> {
+    let mut steps = verify();
+    let tests = steps.pop();
+    steps.push(chaos_program("chaos", vec!["--short".to_owned()]));
+    steps.extend(tests);
+    steps
+}
+
 /// The tests that write pages instead of comparing them, in the crates whose facts the pages tell.
 const GENERATED_PAGES: [&str; 12] = [
     "test",
@@ -121,19 +131,24 @@ pub(crate) fn raft_simulate(seeds: u64, seed: Option<u64>) -> Vec<Step> {
 /// to be without.
 pub(crate) fn chaos(arguments: &[String], mutants: bool) -> Vec<Step> {
     let build = || step("build", &["build", "--workspace", "--all-targets"], "mend what the compiler names");
-    let run = |name: &'static str, arguments: Vec<String>| Step {
+    if !mutants {
+        return vec![build(), chaos_program("cells", arguments.to_vec())];
+    }
+    // A test among the targets, so that dependencies have the features that they have in every other build.
+    let with_mutants =
+        ["build", "--workspace", "--bins", "--test", "histories", "--features", "rollcall-server/mutants"];
+    vec![
+        step("build with mutants", &with_mutants, "mend what the compiler names"),
+        chaos_program("mutants", [&["--mutants".to_owned()], arguments].concat()),
+        build(),
+        chaos_program("no mutants in the program", vec!["--without-mutants".to_owned()]),
+    ]
+}
+
+fn chaos_program(name: &'static str, arguments: Vec<String>) -> Step {
+    Step {
         program: Some("rollcall-chaos"),
         cargo: arguments,
         ..step(name, &[], "read the anomalies it prints; target/chaos/ has the whole history")
-    };
-    if !mutants {
-        return vec![build(), run("cells", arguments.to_vec())];
     }
-    let with_mutants = ["build", "--workspace", "--bins", "--features", "rollcall-server/mutants"];
-    vec![
-        step("build with mutants", &with_mutants, "mend what the compiler names"),
-        run("mutants", [&["--mutants".to_owned()], arguments].concat()),
-        build(),
-        run("no mutants in the program", vec!["--without-mutants".to_owned()]),
-    ]
 }

@@ -56,6 +56,16 @@ pub enum Kind {
     Loss(u32),
     /// Connections between nodes are reset.
     Reset(Target),
+    /// Packets between nodes take so many milliseconds, more or less so many, and overtake each other.
+    Delay(u64, u64),
+    /// A node sends at most so many thousand bits a second to the others.
+    Narrow(Target, u32),
+    /// A node gets a tenth of the processor.
+    Starve(Target),
+    /// Each node is stopped in turn, as for a new release, and started again.
+    Rolling,
+    /// `kill -9` of one node, whose disk is empty when it comes back.
+    LoseDisk(Target),
     /// The power of all nodes is cut.
     PowerLoss,
     /// A fault of the machine beneath one node.
@@ -76,7 +86,7 @@ const fn cell(name: &'static str, kind: Kind) -> Cell {
 }
 
 /// All cells, those of the short run first.
-pub const CELLS: [Cell; 21] = [
+pub const CELLS: [Cell; 27] = [
     cell("kill-follower", Kind::Kill(Target::Follower)),
     cell("kill-leader", Kind::Kill(Target::Leader)),
     cell("kill-all", Kind::KillAll),
@@ -92,16 +102,22 @@ pub const CELLS: [Cell; 21] = [
     cell("power-loss", Kind::PowerLoss),
     cell("slow-sync", Kind::System(Target::Leader, SystemFault::SlowSync)),
     cell("sync-error", Kind::System(Target::Follower, SystemFault::SyncError)),
+    cell("delay", Kind::Delay(75, 50)),
+    cell("rolling", Kind::Rolling),
     cell("pause-leader-0.5x", Kind::Pause(Target::Leader, 0.5)),
     cell("pause-leader-10x", Kind::Pause(Target::Leader, 10.0)),
     cell("loss-50", Kind::Loss(50)),
     cell("clock-forward", Kind::System(Target::Leader, SystemFault::ClockJump(3_600))),
     cell("clock-back", Kind::System(Target::Leader, SystemFault::ClockJump(-3_600))),
     cell("disk-full", Kind::System(Target::Follower, SystemFault::DiskFull)),
+    cell("narrow", Kind::Narrow(Target::Leader, 256)),
+    cell("starve-leader", Kind::Starve(Target::Leader)),
+    cell("lose-disk", Kind::LoseDisk(Target::Follower)),
+    cell("delay-long", Kind::Delay(300, 250)),
 ];
 
 /// The number of cells in a short run.
-pub const SHORT: usize = 15;
+pub const SHORT: usize = 17;
 
 impl Cell {
     /// What its nodes stand on.
@@ -134,11 +150,14 @@ impl Cell {
             | Kind::OneWay(target)
             | Kind::ClientsCut(target)
             | Kind::Reset(target)
+            | Kind::Narrow(target, _)
+            | Kind::Starve(target)
+            | Kind::LoseDisk(target)
             | Kind::System(target, _) => match target {
                 Target::Leader => leader,
                 Target::Follower => others[random.random_range(0..others.len())],
             },
-            Kind::KillAll | Kind::Bridge | Kind::Loss(_) | Kind::PowerLoss => {
+            Kind::KillAll | Kind::Bridge | Kind::Loss(_) | Kind::Delay(..) | Kind::Rolling | Kind::PowerLoss => {
                 random.random_range(0..cluster.nodes.len())
             }
         }
@@ -177,14 +196,20 @@ impl Cell {
                 cluster.nodes.iter_mut().for_each(rollcall_test_cluster::node::Node::start);
             }
             Kind::System(_, fault) => system::strike(fault, cluster, target, FAULT),
+            Kind::Starve(_) => system::starve(cluster, target, FAULT),
+            Kind::LoseDisk(_) => system::lose_disk(cluster, target),
+            Kind::Rolling => system::restart_in_turn(cluster),
             Kind::Isolate(_)
             | Kind::OneWay(_)
             | Kind::Bridge
             | Kind::ClientsCut(_)
             | Kind::Loss(_)
+            | Kind::Delay(..)
+            | Kind::Narrow(..)
             | Kind::Reset(_) => {
                 let network = cluster.network.as_ref().expect("the cell has a network");
                 let next = (target + 1) % nodes;
+                let mut delaying: Vec<packets::HoldingBack> = Vec::new();
                 match self.kind {
                     Kind::Isolate(_) => network.cut_from_peers(target),
                     Kind::OneWay(_) => packets::cut_one_way(network, target, next),
@@ -194,15 +219,20 @@ impl Cell {
                     }
                     Kind::ClientsCut(_) => packets::cut_from_clients(network, target),
                     Kind::Loss(of_hundred) => (0..nodes).for_each(|node| packets::lose(network, node, of_hundred)),
+                    Kind::Delay(mean_ms, jitter_ms) => {
+                        delaying.extend((0..nodes).map(|node| packets::hold_back(network, node, mean_ms, jitter_ms)));
+                    }
+                    Kind::Narrow(_, kbit) => packets::narrow(network, target, kbit),
                     _ => packets::reset(network, target),
                 }
                 last(FAULT);
                 network.heal(target);
                 packets::heal(network, nodes);
+                drop(delaying);
             }
         }
         let target = match self.kind {
-            Kind::KillAll | Kind::PowerLoss | Kind::Loss(_) => "all".to_owned(),
+            Kind::KillAll | Kind::PowerLoss | Kind::Loss(_) | Kind::Delay(..) | Kind::Rolling => "all".to_owned(),
             _ => cluster.nodes[target].name.clone(),
         };
         let fault =

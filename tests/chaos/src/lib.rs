@@ -9,6 +9,7 @@
 
 pub mod cells;
 pub mod check;
+pub mod delay;
 pub mod history;
 pub mod packets;
 pub mod run;

@@ -7,6 +7,7 @@
 use clap::{Parser, Subcommand};
 use rollcall_test_chaos::cells::{CELLS, Cell, SHORT};
 use rollcall_test_chaos::check::{Anomaly, Invariant, register};
+use rollcall_test_chaos::delay;
 use rollcall_test_chaos::history::{self, Operation};
 use rollcall_test_chaos::run::{Report, run};
 use rollcall_test_chaos::system::CLOCK_LIBRARY;
@@ -26,7 +27,7 @@ const CAUGHT_WITHIN: Duration = Duration::from_secs(60);
 /// Which mutant a node is, in its environment.
 const MUTANT_VARIABLE: &str = "ROLLCALL_MUTANT";
 /// The Debian packages of the tools.
-const PACKAGES: &str = "iproute2 nftables strace e2fsprogs mount python3 libfaketime";
+const PACKAGES: &str = "iproute2 nftables iptables strace e2fsprogs mount python3 libfaketime";
 /// The mutants, each with the cell that must catch it.
 const MUTANTS: [(&str, &str); 6] = [
     ("local_reads", "isolate-follower"),
@@ -41,7 +42,7 @@ const MUTANTS: [(&str, &str); 6] = [
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
-    command: Option<Judge>,
+    command: Option<Part>,
     /// Only the first cells, with a bound on the time.
     #[arg(long)]
     short: bool,
@@ -63,11 +64,18 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-enum Judge {
+enum Part {
     /// Judges the lines of a history with the linearizability checker; prints the verdict as JSON.
     Judge {
         /// The file.
         history: PathBuf,
+    },
+    /// Holds back the packets that a rule hands over in this network namespace.
+    Delay {
+        /// For so long.
+        mean_ms: u64,
+        /// More or less.
+        jitter_ms: u64,
     },
 }
 
@@ -91,12 +99,21 @@ struct Summary<'a> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Judge::Judge { history }) = &arguments.command {
+    if let Some(Part::Judge { history }) = &arguments.command {
         let lines: Vec<Operation> = history::read(history).expect("a history");
         let verdict = register::check(&lines, JUDGE_KEY_WITHIN);
         let register::Verdict { anomalies, unknown, operations } = verdict;
         println!("{}", serde_json::to_string(&Judged { anomalies, unknown, operations }).expect("JSON"));
         return ExitCode::SUCCESS;
+    }
+    if let Some(Part::Delay { mean_ms, jitter_ms }) = arguments.command {
+        return match delay::hold_back(mean_ms, jitter_ms) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("chaos: no packet can be held back: {error}");
+                ExitCode::FAILURE
+            }
+        };
     }
     if arguments.without_mutants {
         let without = !has_mutants();
@@ -160,14 +177,14 @@ fn one(cell: &Cell, seed: u64, folder: &Path, began: Instant, rounds: usize) -> 
     std::fs::remove_file(&own).expect("the history of the cell is in the whole one");
     let verdict = if clean(&report) { "ok" } else { "FAILED" };
     println!(
-        "chaos: {:20} {verdict}: {} operations, {}/s before, answer after {:?} ms, connack {:?} ms, silence {:?} ms, ready {:?} ms",
+        "chaos: {:20} {verdict}: {} operations, {}/s before; answer after {}, CONNACK {}, longest silence {}, ready {}",
         report.cell,
         report.operations,
         report.per_second_before,
-        report.fault_to_answer_ms,
-        report.fault_to_connack_ms,
-        report.longest_silence_ms,
-        report.heal_to_ready_ms
+        shown(report.fault_to_answer_ms),
+        shown(report.fault_to_connack_ms),
+        shown(report.longest_silence_ms),
+        shown(report.heal_to_ready_ms)
     );
     for anomaly in report.anomalies.iter().take(8) {
         println!("  {:?} {} {}: {}", anomaly.invariant, anomaly.check, anomaly.key, anomaly.what);
@@ -176,6 +193,10 @@ fn one(cell: &Cell, seed: u64, folder: &Path, began: Instant, rounds: usize) -> 
         println!("  no verdict on {:?}", report.unknown);
     }
     report
+}
+
+fn shown(ms: Option<u64>) -> String {
+    ms.map_or_else(|| "never".to_owned(), |ms| format!("{ms} ms"))
 }
 
 fn clean(report: &Report) -> bool {
@@ -241,7 +262,7 @@ fn has_mutants() -> bool {
 
 /// What the cells need and is not there.
 fn missing_tools() -> Option<String> {
-    let programs = ["ip", "nft", "strace", "mkfs.ext4", "losetup", "python3"];
+    let programs = ["ip", "tc", "nft", "iptables", "strace", "mkfs.ext4", "losetup", "python3"];
     let mut missing: Vec<&str> = programs.into_iter().filter(|name| !tools::program(name)).collect();
     if !Path::new(CLOCK_LIBRARY).exists() {
         missing.push("libfaketime");

@@ -1,5 +1,5 @@
-//! Faults of the machine beneath one node: syncs that are slow or fail, a full disk, a wall clock that jumps. What does
-//! not belong here: the network, and signals to the process.
+//! Faults of the machine beneath one node: syncs that are slow or fail, a full or lost disk, a wall clock that jumps, a
+//! processor that others use; and a restart in turn. What does not belong here: the network.
 
 use crate::cells::last;
 use rollcall_test_cluster::Cluster;
@@ -9,13 +9,17 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The library that gives a process a clock of its own, in its Debian package.
 pub const CLOCK_LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 /// Room of the disk that fills up.
 const DISK_BYTES: &str = "size=64m";
 const SOON: Duration = Duration::from_secs(10);
+/// A drain, with what a busy machine adds.
+const STOPS_WITHIN: Duration = Duration::from_secs(40);
+/// How long a starved node stands still at a time.
+const STANDS_STILL: Duration = Duration::from_millis(45);
 
 /// A fault beneath one node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +96,36 @@ pub fn strike(fault: SystemFault, cluster: &mut Cluster, target: usize, time: Du
             std::fs::remove_file(&filler).expect("the filler goes");
             restart(cluster, target);
         }
+    }
+}
+
+/// Lets a node run for a tenth of the time.
+#[allow(clippy::disallowed_methods, reason = "the passing of time is the fault itself")]
+pub fn starve(cluster: &Cluster, target: usize, time: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        cluster.nodes[target].pause();
+        std::thread::sleep(STANDS_STILL);
+        cluster.nodes[target].resume();
+        std::thread::sleep(STANDS_STILL / 9);
+    }
+}
+
+/// Kills a node and starts it again with nothing on its disk.
+pub fn lose_disk(cluster: &mut Cluster, target: usize) {
+    cluster.nodes[target].kill();
+    std::fs::remove_dir_all(cluster.data_dir(target)).expect("the data goes");
+    cluster.nodes[target].start();
+}
+
+/// Stops each node in turn, and waits for it to be ready again before the next.
+pub fn restart_in_turn(cluster: &mut Cluster) {
+    for target in 0..cluster.nodes.len() {
+        cluster.nodes[target].terminate();
+        let ended = cluster.nodes[target].ended(STOPS_WITHIN);
+        assert!(ended.success(), "a node that is told to stop ends with success: {ended}");
+        cluster.nodes[target].start();
+        cluster.wait_node_ready(target);
     }
 }
 

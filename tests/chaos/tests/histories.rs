@@ -32,7 +32,8 @@ impl History {
             connection: None,
             reason: None,
         });
-        self.0.last_mut().unwrap()
+        let last = self.0.len() - 1;
+        &mut self.0[last]
     }
 
     fn connect(&mut self, key: &str, node: &str, number: u64, start: u64, end: u64) {
