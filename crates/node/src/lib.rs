@@ -14,6 +14,7 @@ mod errors;
 mod feed_reader;
 mod formation;
 mod founding;
+pub mod inspect;
 mod joining;
 mod late_presence;
 mod management;

@@ -5,10 +5,13 @@
 
 use crate::{machine::Machine, network::Network, replica::AnyReplica};
 use async_trait::async_trait;
-use openraft::{Config, Raft, storage::RaftLogStorage};
-use rollcall_storage::{LogStore, SnapshotMeta, SnapshotStore, Store, TypeConfig};
+use openraft::{
+    Config, Raft,
+    storage::{RaftLogReader as _, RaftLogStorage},
+};
+use rollcall_storage::{Entry, LogStore, SnapshotMeta, SnapshotStore, Store, TypeConfig};
 use rollcall_types::GroupId;
-use std::{io, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
 /// The logs and snapshots of a node's groups.
 pub trait Stores: Send + Sync + 'static {
@@ -31,6 +34,26 @@ pub trait Stores: Send + Sync + 'static {
 pub trait SavedTerm: Send + Sync + 'static {
     /// The highest term of which this node ever began to save a vote.
     fn saved_term(&self) -> u64;
+}
+
+/// The entries of a log that nobody writes.
+#[async_trait]
+pub(crate) trait StoredLog {
+    /// Those of the range that there are, in order.
+    async fn entries(&self, range: Range<u64>) -> io::Result<Vec<Entry>>;
+}
+
+#[async_trait]
+impl<L: RaftLogStorage<TypeConfig> + Clone> StoredLog for L {
+    async fn entries(&self, range: Range<u64>) -> io::Result<Vec<Entry>> {
+        let mut log = self.clone();
+        let Some(last) = log.get_log_state().await?.last_log_id else { return Ok(Vec::new()) };
+        let range = range.start..range.end.min(last.index + 1);
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        log.get_log_reader().await.try_get_log_entries(range).await
+    }
 }
 
 /// The snapshots of one group. Only the newest counts.

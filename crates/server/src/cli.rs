@@ -36,6 +36,11 @@ pub(crate) enum Command {
     /// A living node asks its clients to go elsewhere, hands over what it holds, and ends. A dead one is replaced by
     /// others as far as there are enough. Its data directory can join again only when it is emptied.
     Leave(LeaveArguments),
+    /// Print what the data directory of a stopped node says about who connected and left.
+    ///
+    /// One JSON object a line: for each partition the last log entry on this disk, then every transition that is kept,
+    /// in the order of the log. The entries at the very end of a log may not be committed. Nothing is changed.
+    Inspect(InspectArguments),
     /// Measure: a load generator for any MQTT broker and any status URL.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -105,6 +110,16 @@ pub(crate) struct ManagementArguments {
     pub(crate) url: String,
     #[command(flatten)]
     pub(crate) account: AccountArguments,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectArguments {
+    /// The directory, as in node.data_dir.
+    #[arg(value_name = "DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Only transitions of this client.
+    #[arg(long, value_name = "ID")]
+    pub(crate) client: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -10,6 +10,7 @@ mod configuration;
 mod demo;
 mod failure;
 mod http;
+mod inspect;
 mod management;
 mod mqtt;
 mod open_files;
@@ -50,6 +51,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Status(arguments) => status::run(&arguments),
         Command::Nodes(arguments) => management::nodes(&arguments),
         Command::Leave(arguments) => management::leave(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bench(BenchCommand::Status(arguments)) => bench::status::run(&arguments),
         Command::Bench(BenchCommand::Connect(arguments)) => bench::connect::run(&arguments),
         Command::Config(ConfigCommand::Check(arguments)) => configuration::check(&arguments),

@@ -10,6 +10,7 @@
 pub mod cells;
 pub mod check;
 pub mod delay;
+pub mod disks;
 pub mod history;
 pub mod packets;
 pub mod run;

@@ -2,13 +2,16 @@
 //! it. What does not belong here: which faults there are, and the checks.
 
 use crate::cells::{Cell, Ground, last};
+use crate::check::logged::Disk;
 use crate::check::{self, Anomaly, Bounds, Invariant};
+use crate::disks;
 use crate::history::{Fault, Nanos, Op, Operation, Outcome, QUIET, Recorder};
 use crate::workload::{HOLDERS, READERS, Workload};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rollcall_test_cluster::{Cluster, Options, deadline};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -76,13 +79,17 @@ pub fn run(
 ) -> (Vec<Operation>, Vec<Fault>, Report) {
     let options = Options::default();
     let recorder = Arc::new(Recorder::new(began));
-    let mut ready_ms = None;
-    let whole =
-        catch_unwind(AssertUnwindSafe(|| course(cell, seed, &options, &recorder, fault_rounds, &mut ready_ms, logs)));
+    let (mut ready_ms, mut disks) = (None, BTreeMap::new());
+    let whole = catch_unwind(AssertUnwindSafe(|| {
+        disks = course(cell, seed, &options, &recorder, fault_rounds, &mut ready_ms, logs);
+    }));
     let (operations, faults) = recorder.taken();
     let mut report = measured(cell, seed, &operations, &faults);
     report.heal_to_ready_ms = ready_ms;
     report.anomalies = check::all(&operations, &faults, bounds(&options));
+    if whole.is_ok() {
+        report.anomalies.extend(check::logged::check(&operations, &disks));
+    }
     if let Err(panic) = whole {
         let what = panic.downcast_ref::<String>().cloned();
         let what = what.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
@@ -104,7 +111,7 @@ fn course(
     fault_rounds: usize,
     ready_ms: &mut Option<u64>,
     logs: &Path,
-) {
+) -> BTreeMap<String, Disk> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut cluster = match cell.ground() {
         Ground::Namespaces => Cluster::in_namespaces(options.clone()),
@@ -127,13 +134,19 @@ fn course(
         rest(cell, options, &workload, recorder, cluster.nodes.len());
     }));
     workload.finish();
+    let disks = catch_unwind(AssertUnwindSafe(|| disks::read(&mut cluster)));
     for node in &cluster.nodes {
         // Kept beside the history; only a reader misses a log that cannot be copied.
         drop(std::fs::copy(node.log(), logs.join(format!("{}-{seed}-{}.log", cell.name, node.name))));
     }
     cell.clean_up(&cluster, target);
-    if let Err(panic) = course {
-        std::panic::resume_unwind(panic);
+    match course.and(disks) {
+        Ok(disks) => {
+            let file = std::fs::File::create(logs.join(format!("{}-{seed}.disks.json", cell.name)));
+            serde_json::to_writer(file.expect("a file for the disks"), &disks).expect("the disks are written down");
+            disks
+        }
+        Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The judges are judged: hand-made histories, each wrong in one way, are rejected by the check that is there for it; a
 //! right one with the same kinds of events is accepted by all.
 
+use rollcall_test_chaos::check::logged::{self, Disk, Logged};
 use rollcall_test_chaos::check::{Bounds, Invariant, all, register};
 use rollcall_test_chaos::history::{Fault, Op, Operation, Outcome, QUIET};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const BOUNDS: Bounds = Bounds { ghost_ns: 7_000, displaced_ns: 5_000 };
@@ -283,4 +284,69 @@ fn too_many_operations_on_one_client_id_are_no_verdict() {
         history.status("a", "n1", step * 20, false, None, 1);
     }
     assert_eq!(register::check(&history.0, LIMIT).unknown, ["a"]);
+}
+
+/// The log that belongs to the good history, as it is on the disk of two nodes.
+fn disks() -> BTreeMap<String, Disk> {
+    let logged = |index, ordinal, client_id: &str, epoch, transition: &str| Logged {
+        partition: 1,
+        index,
+        ordinal,
+        client_id: client_id.to_owned(),
+        epoch,
+        transition: transition.to_owned(),
+    };
+    let transitions = vec![
+        logged(9, 0, "a", 5, "connected"),
+        logged(12, 0, "a", 5, "disconnected"),
+        logged(12, 1, "a", 6, "connected"),
+        logged(12, 2, "a", 5, "will_due"),
+        logged(14, 0, "b", 7, "connected"),
+        logged(15, 0, "a", 6, "disconnected"),
+        logged(21, 0, "b", 7, "disconnected"),
+    ];
+    let whole = Disk { last_index: BTreeMap::from([(1, 21)]), transitions };
+    let mut behind = whole.clone();
+    behind.transitions.pop();
+    behind.last_index.insert(1, 20);
+    BTreeMap::from([("n1".to_owned(), behind), ("n2".to_owned(), whole)])
+}
+
+fn held_against(history: &History, disks: &BTreeMap<String, Disk>) -> Vec<String> {
+    logged::check(&history.0, disks).into_iter().map(|anomaly| anomaly.check).collect()
+}
+
+#[test]
+fn a_right_history_agrees_with_its_log() {
+    assert_eq!(held_against(&good(), &disks()), [""; 0]);
+}
+
+#[test]
+fn an_answer_that_the_log_denies_is_rejected() {
+    let mut history = good();
+    history.status("a", "n2", 1_350, true, Some(6), 16);
+    assert_eq!(held_against(&history, &disks()), ["log_says_otherwise"]);
+}
+
+#[test]
+fn an_answer_from_beyond_the_log_is_rejected() {
+    let mut history = good();
+    history.status("a", "n2", REST + 950, false, Some(6), 22);
+    assert_eq!(held_against(&history, &disks()), ["beyond_the_log"]);
+}
+
+#[test]
+fn a_connack_without_a_claim_in_the_log_is_rejected() {
+    let mut disks = disks();
+    for disk in disks.values_mut() {
+        disk.transitions.retain(|logged| logged.client_id != "b" || logged.transition != "connected");
+    }
+    assert!(held_against(&good(), &disks).contains(&"claims_in_the_log".to_owned()));
+}
+
+#[test]
+fn logs_that_differ_are_rejected() {
+    let mut disks = disks();
+    disks.get_mut("n1").into_iter().for_each(|disk| disk.transitions[4].epoch = 8);
+    assert_eq!(held_against(&good(), &disks), ["logs_differ"]);
 }

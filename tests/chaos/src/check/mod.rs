@@ -5,6 +5,7 @@
 
 pub mod connections;
 pub mod held;
+pub mod logged;
 pub mod positions;
 pub mod register;
 pub mod settled;

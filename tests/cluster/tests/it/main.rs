@@ -11,6 +11,7 @@ mod drain;
 mod failover;
 mod fences;
 mod four_nodes;
+mod inspect;
 mod interop;
 mod isolation;
 mod keepalive;
