@@ -155,6 +155,30 @@ pub(crate) enum BenchCommand {
     Status(BenchStatusArguments),
     /// Open MQTT connections and hold them.
     Connect(BenchConnectArguments),
+    /// Send messages from publishers to subscribers, as fast as they are delivered or at a fixed rate.
+    Publish(BenchPublishArguments),
+}
+
+/// Who sends to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shape {
+    /// Each publisher has a subscriber of its own.
+    Pairs,
+    /// One publisher, every client subscribes to its topic.
+    FanOut,
+    /// Every client publishes, one subscriber takes all through a shared subscription.
+    FanIn,
+}
+
+impl Shape {
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Shape::Pairs => "pairs",
+            Shape::FanOut => "fan-out",
+            Shape::FanIn => "fan-in",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -247,6 +271,51 @@ pub(crate) struct BenchConnectArguments {
     /// How long the TCP connection and the CONNACK may take together, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub(crate) timeout_ms: u64,
+    #[command(flatten)]
+    pub(crate) measured: MeasuredArguments,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchPublishArguments {
+    /// Broker that the publishers connect to.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883")]
+    pub(crate) target: String,
+    /// Broker that the subscribers connect to, if it is another.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) subscribe_target: Option<String>,
+    /// Who sends to whom.
+    #[arg(long, value_enum, value_name = "SHAPE", default_value = "pairs")]
+    pub(crate) shape: Shape,
+    /// How many pairs, subscribers of the one publisher, or publishers to the one subscriber.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) clients: u32,
+    /// QoS of publishes and subscriptions.
+    #[arg(long, value_name = "QOS", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub(crate) qos: u8,
+    /// Bytes of each payload, at least 12.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(crate) payload_bytes: u32,
+    /// Without a rate: messages of a publisher under way at the same time.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) window: u32,
+    /// Messages published per second over all publishers; latencies then count from the moment each was due.
+    #[arg(long, value_name = "N")]
+    pub(crate) rate: Option<NonZeroU32>,
+    /// How long to measure, in seconds.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) duration_s: u32,
+    /// How long to send before that without measuring, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=600_000))]
+    pub(crate) warm_up_ms: u32,
+    /// What every topic begins with, and every client id; a number follows.
+    #[arg(long, value_name = "TEXT", default_value = "bench")]
+    pub(crate) topic_prefix: String,
+    /// MQTT user name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) username: Option<String>,
+    /// MQTT password.
+    #[arg(long, value_name = "PASSWORD", env = "ROLLCALL_PASSWORD", hide_env_values = true)]
+    pub(crate) password: Option<String>,
     #[command(flatten)]
     pub(crate) measured: MeasuredArguments,
 }

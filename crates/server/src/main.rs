@@ -54,6 +54,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bench(BenchCommand::Status(arguments)) => bench::status::run(&arguments),
         Command::Bench(BenchCommand::Connect(arguments)) => bench::connect::run(&arguments),
+        Command::Bench(BenchCommand::Publish(arguments)) => bench::publish::run(&arguments),
         Command::Config(ConfigCommand::Check(arguments)) => configuration::check(&arguments),
         Command::Config(ConfigCommand::Show(arguments)) => configuration::show(&arguments),
         Command::Completions(arguments) => completions::print(arguments.shell),

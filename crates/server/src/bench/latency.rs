@@ -37,6 +37,13 @@ impl Latencies {
         self.0.saturating_record(nanoseconds.max(1));
     }
 
+    /// Takes in what another one has; both have the same bounds.
+    pub(super) fn add(&mut self, other: &Latencies) {
+        for value in other.0.iter_recorded() {
+            self.0.saturating_record_n(value.value_iterated_to(), value.count_at_value());
+        }
+    }
+
     pub(super) fn summary(&self) -> LatencySummary {
         let us = |nanoseconds: u64| round(nanoseconds as f64 / 1_000.0);
         let at = |percentile: f64| us(self.0.value_at_percentile(percentile));

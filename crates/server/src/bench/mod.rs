@@ -10,6 +10,7 @@ mod ids;
 mod latency;
 mod pace;
 mod progress;
+pub(crate) mod publish;
 mod request;
 mod runtime;
 mod source_address;

@@ -21,12 +21,19 @@ use tokio::io::unix::AsyncFd;
 pub(super) struct Schedule {
     begin: Instant,
     per_second: NonZeroU32,
+    /// Others that share the rate, this one included.
+    sharers: u32,
     next: AtomicU64,
 }
 
 impl Schedule {
     pub(super) fn new(begin: Instant, per_second: NonZeroU32) -> Schedule {
-        Schedule { begin, per_second, next: AtomicU64::new(0) }
+        Schedule::shared(begin, per_second, 1)
+    }
+
+    /// An equal share of the rate.
+    pub(super) fn shared(begin: Instant, per_second: NonZeroU32, sharers: u32) -> Schedule {
+        Schedule { begin, per_second, sharers, next: AtomicU64::new(0) }
     }
 
     /// When the next operation is due; nobody else gets the same one.
@@ -40,7 +47,8 @@ impl Schedule {
     }
 
     fn due(&self, number: u64) -> Instant {
-        let nanoseconds = u128::from(number) * 1_000_000_000 / u128::from(self.per_second.get());
+        let nanoseconds =
+            u128::from(number) * 1_000_000_000 * u128::from(self.sharers) / u128::from(self.per_second.get());
         self.begin + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
 }

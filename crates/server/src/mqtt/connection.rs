@@ -76,6 +76,12 @@ impl MqttConnection {
         Ok(MqttConnection { stream, keep_alive: Duration::from_secs(connect.keep_alive_s.into()) })
     }
 
+    /// The connection itself, for those who speak more than this module does. It is open, and nothing was read beyond the
+    /// CONNACK.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Holds the connection, answering nothing but sending its pings in time, until it is told to leave (then with a
     /// DISCONNECT, and the result is true) or the other side ends it (false).
     pub(crate) async fn hold(mut self, leave: impl Future<Output = ()>) -> bool {
