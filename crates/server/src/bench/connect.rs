@@ -5,14 +5,15 @@ use super::{
     ids::IdSpace,
     latency::{Latencies, LatencySummary, round},
     pace::{PreciseTimer, Schedule},
-    progress, runtime,
+    progress, report, runtime,
     source_address::source_of,
+    target::resolve,
 };
 use crate::{
     cli::BenchConnectArguments,
     failure::Failure,
     mqtt::{Connect, MqttConnection},
-    open_files, output,
+    open_files,
     process_usage::Usage,
 };
 use indicatif::ProgressBar;
@@ -63,13 +64,7 @@ pub(super) struct Report {
 
 pub(crate) fn run(arguments: &BenchConnectArguments) -> Result<(), Failure> {
     let report = runtime::run(arguments.measured.threads, measure(arguments))?;
-    if arguments.measured.json {
-        let json = serde_json::to_string_pretty(&report)
-            .map_err(|error| Failure::new(format!("cannot write the report: {error}")))?;
-        output::line(json)?;
-    } else {
-        output::print(report.text())?;
-    }
+    report::show(&report, arguments.measured.json, Report::text)?;
     match report.connected {
         0 => Err(Failure::new(format!("nothing connected: {}", counts(&report.failures)))),
         _ => Ok(()),
@@ -179,13 +174,6 @@ pub(super) async fn measure(arguments: &BenchConnectArguments) -> Result<Report,
 
 fn inflight(arguments: &BenchConnectArguments) -> u32 {
     if arguments.serial { 1 } else { arguments.inflight }
-}
-
-async fn resolve(target: &str) -> Result<SocketAddr, Failure> {
-    let mut found = tokio::net::lookup_host(target)
-        .await
-        .map_err(|error| Failure::io(format_args!("cannot resolve --target {target}"), &error))?;
-    found.next().ok_or_else(|| Failure::new(format!("--target {target} has no address")))
 }
 
 /// Opens all connections and returns when each has its CONNACK or has failed.

@@ -4,7 +4,7 @@ use super::{
     ids::IdSpace,
     latency::{LatencySummary, round},
     pace::{PreciseTimer, Schedule},
-    progress,
+    progress, report,
     request::{RequestTemplate, Wanted},
     runtime,
     tally::{Said, Tally},
@@ -13,7 +13,7 @@ use crate::{
     cli::BenchStatusArguments,
     failure::Failure,
     http::{ExchangeError, HttpConnection, PlainUrl, basic},
-    open_files, output,
+    open_files,
     process_usage::Usage,
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
@@ -62,13 +62,7 @@ pub(super) struct Report {
 
 pub(crate) fn run(arguments: &BenchStatusArguments) -> Result<(), Failure> {
     let report = runtime::run(arguments.measured.threads, measure(arguments))?;
-    if arguments.measured.json {
-        let json = serde_json::to_string_pretty(&report)
-            .map_err(|error| Failure::new(format!("cannot write the report: {error}")))?;
-        output::line(json)?;
-    } else {
-        output::print(report.text())?;
-    }
+    report::show(&report, arguments.measured.json, Report::text)?;
     match report.answers {
         0 => Err(Failure::new(format!("no answer came; errors: {:?}", report.errors))),
         _ => Ok(()),

@@ -5,4 +5,4 @@ mod connection;
 mod packet;
 
 pub(crate) use connection::MqttConnection;
-pub(crate) use packet::Connect;
+pub(crate) use packet::{Connect, push_length};

@@ -61,7 +61,7 @@ fn push_text(into: &mut Vec<u8>, text: &str) -> Option<()> {
 }
 
 /// The remaining length (2.2.3): seven bits a byte, the lowest first.
-fn push_length(into: &mut Vec<u8>, mut length: usize) {
+pub(crate) fn push_length(into: &mut Vec<u8>, mut length: usize) {
     loop {
         let seven = (length % 128) as u8;
         length /= 128;

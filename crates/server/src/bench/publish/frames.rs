@@ -1,6 +1,7 @@
 //! The few packets that carry messages, as bytes (MQTT 3.1.1), and a buffer that cuts what arrives into packets. What does
 //! not belong here: CONNECT and PINGREQ, which every bench needs.
 
+use crate::mqtt::push_length;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -45,17 +46,6 @@ pub(super) fn acknowledge(into: &mut Vec<u8>, kind: u8, packet_id: u16) {
     let flags = if kind == PUBREL { 2 } else { 0 };
     into.extend_from_slice(&[kind << 4 | flags, 2]);
     into.extend_from_slice(&packet_id.to_be_bytes());
-}
-
-fn push_length(into: &mut Vec<u8>, mut length: usize) {
-    loop {
-        let seven = (length % 128) as u8;
-        length /= 128;
-        into.push(if length > 0 { seven | 0x80 } else { seven });
-        if length == 0 {
-            return;
-        }
-    }
 }
 
 /// One packet: its type, its flags, and what follows its length.

@@ -6,24 +6,26 @@
 
 mod flow;
 mod frames;
-mod report;
+mod measured;
+
 mod tasks;
 
 use super::{
     latency::{Latencies, round},
     pace::Schedule,
-    progress, runtime,
+    progress, report, runtime,
     source_address::source_of,
+    target::resolve,
 };
 use crate::{
     cli::{BenchPublishArguments, Shape},
     failure::Failure,
     mqtt::{Connect, MqttConnection},
-    open_files, output,
+    open_files,
     process_usage::Usage,
 };
 use flow::{STAMP_BYTES, Shared};
-use report::Report;
+use measured::Report;
 use std::{
     net::SocketAddr,
     num::NonZeroU32,
@@ -46,13 +48,7 @@ const LATE_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(arguments: &BenchPublishArguments) -> Result<(), Failure> {
     let report = runtime::run(arguments.measured.threads, measure(arguments))?;
-    if arguments.measured.json {
-        let json = serde_json::to_string_pretty(&report)
-            .map_err(|error| Failure::new(format!("cannot write the report: {error}")))?;
-        output::line(json)?;
-    } else {
-        output::print(report.text())?;
-    }
+    report::show(&report, arguments.measured.json, Report::text)?;
     match report.deliveries {
         0 => Err(Failure::new("nothing was delivered")),
         _ => Ok(()),
@@ -173,13 +169,6 @@ async fn measure(arguments: &BenchPublishArguments) -> Result<Report, Failure> {
 fn paced(begin: Instant, rate: NonZeroU32, number: u32, publishers: u32) -> Schedule {
     let phase = Duration::from_secs_f64(f64::from(number) / f64::from(rate.get()));
     Schedule::shared(begin + phase, rate, publishers)
-}
-
-async fn resolve(target: &str) -> Result<SocketAddr, Failure> {
-    let mut found = tokio::net::lookup_host(target)
-        .await
-        .map_err(|error| Failure::io(format_args!("cannot resolve {target}"), &error))?;
-    found.next().ok_or_else(|| Failure::new(format!("{target} has no address")))
 }
 
 async fn open(
