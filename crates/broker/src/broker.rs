@@ -6,6 +6,7 @@ use crate::{
     metrics::Metrics,
     reconcile::Suspects,
     registry::{Ended, Registry},
+    sessions::KeptSessions,
     sockets::Sockets,
     subscribe::Subscriptions,
 };
@@ -33,6 +34,7 @@ pub struct Broker {
     pub(crate) peers: Arc<dyn PeerPublisher>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) subscriptions: Subscriptions,
+    pub(crate) kept: KeptSessions,
     pub(crate) sockets: Arc<Sockets>,
     pub(crate) damping: Damping,
     pub(crate) suspects: Suspects,
@@ -62,6 +64,7 @@ impl Broker {
             peers,
             registry: Arc::new(Registry::new()),
             subscriptions: Subscriptions::default(),
+            kept: KeptSessions::default(),
             sockets: Arc::new(Sockets::new(metrics.clone())),
             damping: Damping::default(),
             suspects: Suspects::default(),
@@ -135,12 +138,12 @@ impl Broker {
         tokio::time::timeout(budget, self.sockets.none_left()).await.is_ok()
     }
 
-    /// The end of a connection whose socket is closed: its slot, unless a later connection has it; its subscriptions;
-    /// then the release, unless the claim is known to be over.
+    /// The end of a connection whose socket is closed: its slot, unless a later connection has it; its session, which
+    /// ends or is kept; then the release, unless the claim is known to be over.
     pub(crate) fn ended(&self, connection: &Arc<Connection>, reason: DisconnectReason) {
-        connection.mailbox.close();
-        self.subscriptions.remove_all(connection);
+        connection.standing_order.close();
         self.registry.leave(connection);
+        self.leave_session(connection);
         self.count_sessions();
         Metrics::disconnected(reason);
         tracing::debug!(client_id = %connection.client_id, epoch = %connection.epoch, ?reason, "connection ended");

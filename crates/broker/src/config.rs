@@ -3,8 +3,10 @@
 /// Settings of the broker. 0 switches a limit off where the field says so.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BrokerConfig {
-    /// Messages waiting for one client; beyond it QoS 0 messages are dropped and counted.
+    /// Messages waiting for one client; beyond it QoS 0 messages are dropped first, then what is new, and counted.
     pub client_queue_messages: usize,
+    /// Bytes of the messages waiting for one client; the same happens beyond it.
+    pub client_queue_bytes: usize,
     /// Subscriptions of one client; 0 = off.
     pub client_filters: usize,
     /// Connects of one client id per minute; 0 = off. Beyond it CONNACK 0x89.
@@ -25,6 +27,7 @@ impl Default for BrokerConfig {
     fn default() -> Self {
         BrokerConfig {
             client_queue_messages: 1000,
+            client_queue_bytes: 64 * 1024 * 1024,
             client_filters: 0,
             client_connects_per_minute: 0,
             client_connects_waiting: 8,

@@ -1,10 +1,13 @@
 //! The way of a CONNECT on its node: admission, turn, claim, and is it still so?
 
-use crate::{Broker, Connection, HeldClaim, connection::Identity, metrics::Metrics};
+use crate::{
+    Broker, Connection, HeldClaim, client_session::ClientSession, connection::Identity, metrics::Metrics,
+    sessions::Wish,
+};
 use rollcall_contracts::{Account, AuthError, ClaimError, ClaimGranted, ConnectPermission};
 use rollcall_presence::ClaimDetails;
 use rollcall_session::{ConnectRefusal, ConnectRequest, Order};
-use rollcall_types::{DisconnectReason, Incarnation, Will};
+use rollcall_types::{DisconnectReason, Epoch, Incarnation, Will};
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
@@ -55,39 +58,47 @@ impl Broker {
         let turn = self.registry.take_turn(&request.client_id, self.config.client_connects_waiting).await;
         let turn = turn.map_err(|_| ConnectRefusal::Busy)?;
         let client_id = request.client_id.clone();
+        let wish = Wish::of(&request, &account.username);
+        let resumable = self.resumable_still(&wish).await?;
         let granted = self.store.claim(self.details(request, &account, peer)).await.map_err(refusal)?;
         // From here to the end nothing waits, so that a dropped future cannot leave a claim behind.
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let (session, session_present) = self.session_for(wish, resumable, number, granted.epoch);
         let connection = Arc::new(Connection::new(
-            Identity {
-                number: self.next_number.fetch_add(1, Ordering::Relaxed),
-                client_id,
-                epoch: granted.epoch,
-                incarnation,
-                account,
-                source: peer.ip(),
-            },
-            self.lease.clone(),
-            &self.config,
+            Identity { number, client_id, epoch: granted.epoch, incarnation, account, source: peer.ip(), session },
+            self,
         ));
         let displaced = match turn.enter(&connection) {
             Ok(displaced) => displaced,
-            Err(_already_ended) => return Err(ConnectRefusal::Displaced),
+            Err(_already_ended) => {
+                self.leave_session(&connection);
+                return Err(ConnectRefusal::Displaced);
+            }
         };
         self.count_sessions();
         drop(turn);
         tell_displaced(displaced);
-        self.still_ours(connection, &granted, incarnation)
+        self.still_ours(connection, session_present, &granted, incarnation)
+    }
+
+    /// The session this CONNECT resumes, unless the client was somewhere else since: then what is here is out of date.
+    async fn resumable_still(&self, wish: &Wish) -> Result<Option<Arc<ClientSession>>, ConnectRefusal> {
+        let Some((session, served_under)) = self.resumable(wish) else { return Ok(None) };
+        let on_record = self.store.status(wish.client_id.clone()).await.map_err(|_| ConnectRefusal::Unavailable)?;
+        let is_last = |epoch: Epoch| epoch <= served_under;
+        Ok(on_record.epoch.is_none_or(is_last).then_some(session))
     }
 
     /// The claim is committed and entered: is the lease still the one it was made under?
     fn still_ours(
         self: &Arc<Self>,
         connection: Arc<Connection>,
+        session_present: bool,
         granted: &ClaimGranted,
         incarnation: Incarnation,
     ) -> Result<HeldClaim, ConnectRefusal> {
         tracing::debug!(client_id = %connection.client_id, epoch = %granted.epoch, "claim granted");
-        let held = HeldClaim::new(self.clone(), connection);
+        let held = HeldClaim::new(self.clone(), connection, session_present);
         if !self.lease.may_serve(incarnation) {
             held.release(DisconnectReason::NodeLost);
             return Err(ConnectRefusal::LeaseLost);

@@ -1,11 +1,8 @@
 //! One connection that holds a claim, as everybody but its own task sees it; and the gate.
 
-use crate::{
-    config::BrokerConfig,
-    mailbox::{Mailbox, NotQueued, Taken},
-};
+use crate::{Broker, client_session::ClientSession, metrics::Metrics, standing_order::StandingOrder};
 use rollcall_contracts::{Account, LeaseGate};
-use rollcall_session::{Delivery, Order};
+use rollcall_session::{Order, Outgoing, Session};
 use rollcall_types::{ClientId, Epoch, Incarnation};
 use std::{
     fmt,
@@ -14,10 +11,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-/// A connection of this node that holds a claim. Shared by the registry, the subscription table and its own task.
+/// A connection of this node that holds a claim. Shared by the registry and its own task.
 pub struct Connection {
     pub(crate) number: u64,
     pub(crate) client_id: ClientId,
@@ -25,18 +22,19 @@ pub struct Connection {
     pub(crate) incarnation: Incarnation,
     pub(crate) account: Arc<Account>,
     pub(crate) source: IpAddr,
-    pub(crate) mailbox: Mailbox,
+    pub(crate) session: Arc<ClientSession>,
+    pub(crate) standing_order: StandingOrder,
     /// The store knows that the claim is over: no release is owed.
     claim_over: AtomicBool,
     lease: Arc<dyn LeaseGate>,
-    queue_most: usize,
+    metrics: Arc<Metrics>,
 }
 
 /// What the broker has for a connection's task.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ToConnection {
-    /// Send this message.
-    Deliver(Delivery),
+    /// Send this packet.
+    Send(Outgoing),
     /// End: farewell as the table of endings says, close, release. Comes before all waiting messages, again and again.
     End(Order),
 }
@@ -49,10 +47,11 @@ pub(crate) struct Identity {
     pub(crate) incarnation: Incarnation,
     pub(crate) account: Arc<Account>,
     pub(crate) source: IpAddr,
+    pub(crate) session: Arc<ClientSession>,
 }
 
 impl Connection {
-    pub(crate) fn new(identity: Identity, lease: Arc<dyn LeaseGate>, config: &BrokerConfig) -> Self {
+    pub(crate) fn new(identity: Identity, broker: &Broker) -> Self {
         Connection {
             number: identity.number,
             client_id: identity.client_id,
@@ -60,10 +59,11 @@ impl Connection {
             incarnation: identity.incarnation,
             account: identity.account,
             source: identity.source,
-            mailbox: Mailbox::default(),
+            session: identity.session,
+            standing_order: StandingOrder::default(),
             claim_over: AtomicBool::new(false),
-            lease,
-            queue_most: config.client_queue_messages,
+            lease: broker.lease.clone(),
+            metrics: broker.metrics.clone(),
         }
     }
 
@@ -84,7 +84,7 @@ impl Connection {
     /// knows that its socket is open. When it says no, only the close is left.
     #[must_use]
     pub fn may_send(&self) -> bool {
-        !self.mailbox.is_ended() && self.has_lease()
+        !self.standing_order.is_ended() && self.has_lease()
     }
 
     /// The gate for the farewell of an ordered end, and for bytes that passed [`Connection::may_send`] as packets and
@@ -94,27 +94,31 @@ impl Connection {
         self.lease.may_serve(self.incarnation)
     }
 
-    /// The next thing to do: an order at any time, a message only when the caller has room for it. Only the
+    /// The next thing to do: an order at any time, a packet of the session only when the caller has room for it. Only the
     /// connection's own task may call it.
     pub fn poll_next(&self, cx: &mut Context<'_>, has_room: bool) -> Poll<ToConnection> {
-        Poll::Ready(match ready!(self.mailbox.poll_take(cx, has_room)) {
-            Taken::Order(order) => ToConnection::End(order),
-            Taken::Delivery(delivery) => ToConnection::Deliver(delivery),
-        })
+        if let Poll::Ready(order) = self.standing_order.poll(cx) {
+            return Poll::Ready(ToConnection::End(order));
+        }
+        let mut expired = 0;
+        let next = self.session.poll_outgoing(self.number, cx, has_room, self.lease.now(), &mut expired);
+        Broker::count_expired(&self.metrics, expired);
+        next.map(ToConnection::Send)
+    }
+
+    /// Lends the session for one step of the connection's machine: `None` once a later connection has it, or it is over.
+    pub fn with_session<R>(&self, step: impl FnOnce(Option<&mut Session>) -> R) -> R {
+        self.session.lend(self.number, step)
     }
 
     /// The order to end, if one was given.
     #[must_use]
     pub fn ordered(&self) -> Option<Order> {
-        self.mailbox.ordered()
-    }
-
-    pub(crate) fn deliver(&self, delivery: Delivery) -> Result<(), NotQueued> {
-        self.mailbox.deliver(delivery, self.queue_most)
+        self.standing_order.get()
     }
 
     pub(crate) fn order(&self, order: Order) -> bool {
-        self.mailbox.order(order)
+        self.standing_order.give(order)
     }
 
     /// The claim is over in the replicated state, so no release is owed any more.

@@ -9,18 +9,25 @@ use std::sync::Arc;
 pub struct HeldClaim {
     broker: Arc<Broker>,
     connection: Arc<Connection>,
+    session_present: bool,
     released: bool,
 }
 
 impl HeldClaim {
-    pub(crate) fn new(broker: Arc<Broker>, connection: Arc<Connection>) -> Self {
-        HeldClaim { broker, connection, released: false }
+    pub(crate) fn new(broker: Arc<Broker>, connection: Arc<Connection>, session_present: bool) -> Self {
+        HeldClaim { broker, connection, session_present, released: false }
     }
 
     /// The connection behind it.
     #[must_use]
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
+    }
+
+    /// A session of the client was there and goes on (Session Present).
+    #[must_use]
+    pub fn session_present(&self) -> bool {
+        self.session_present
     }
 
     /// The end. The socket must be closed before: close, then release; never the reverse.

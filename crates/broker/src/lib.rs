@@ -7,26 +7,31 @@
 //!
 //! What does not belong here: bytes, codecs, sockets, Raft, the mesh, accounts.
 //!
-//! As yet messages travel at QoS 0: QoS 1 and 2 publishes are acknowledged properly and delivered at QoS 0, SUBACK
-//! grants QoS 0, nothing is retained, sessions end with their connection, and shared subscriptions are refused.
+//! Sessions outlive their connections on this node until their expiry, and a CONNECT on this node resumes them; one on
+//! another node begins anew. The members of a shared subscription on this node share what comes to it. As yet nothing
+//! is retained.
 //!
-//! Start reading at `connect.rs`, the way of a CONNECT; `registry.rs` has the one slot per client id.
+//! Start reading at `connect.rs`, the way of a CONNECT; `registry.rs` has the one slot per client id,
+//! `client_session.rs` what outlives a connection.
 
 #![forbid(unsafe_code)]
 
 mod broker;
+mod client_session;
 mod config;
 mod connect;
 mod connection;
 mod damping;
 mod drain;
 mod held_claim;
-mod mailbox;
 mod metrics;
 mod publish;
 mod reconcile;
 mod registry;
+mod sessions;
+mod shared;
 mod sockets;
+mod standing_order;
 mod subscribe;
 mod turn;
 
@@ -36,5 +41,6 @@ pub use connection::{Connection, ToConnection};
 pub use drain::DrainReport;
 pub use held_claim::HeldClaim;
 pub use metrics::describe_metrics;
+pub use publish::{LaterVerdict, Published};
 pub use reconcile::Reconciled;
 pub use sockets::{ClosingSignal, OpenSocket};

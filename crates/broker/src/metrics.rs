@@ -46,6 +46,10 @@ pub fn describe_metrics() {
 pub(crate) enum DropReason {
     /// The client's queue is full.
     QueueFull,
+    /// QoS 0, and the client of the session is away.
+    ClientAway,
+    /// It expired before it could be sent.
+    Expired,
     /// Over the instance's quota, or no grant.
     OverQuota,
     /// The publisher may not.
@@ -62,9 +66,11 @@ pub(crate) struct Metrics {
     pub(crate) subscriptions: Gauge,
     pub(crate) mismatch: Gauge,
     pub(crate) connected: Counter,
-    sent: Counter,
+    sent: [Counter; 3],
     received: [Counter; 3],
     queue_full: Counter,
+    client_away: Counter,
+    expired: Counter,
     over_quota: Counter,
     not_authorized: Counter,
     too_large: Counter,
@@ -79,8 +85,10 @@ impl Metrics {
             subscriptions: gauge!(SUBSCRIPTIONS),
             mismatch: gauge!(MISMATCH),
             connected: counter!(CONNECTS, "result" => "accepted"),
-            sent: counter!(SENT, "qos" => "0"),
+            sent: ["0", "1", "2"].map(|qos| counter!(SENT, "qos" => qos)),
             received: ["0", "1", "2"].map(|qos| counter!(RECEIVED, "qos" => qos)),
+            client_away: counter!(DROPPED, "reason" => "client_away"),
+            expired: counter!(DROPPED, "reason" => "expired"),
             queue_full: counter!(DROPPED, "reason" => "queue_full"),
             over_quota: counter!(DROPPED, "reason" => "over_quota"),
             not_authorized: counter!(DROPPED, "reason" => "not_authorized"),
@@ -97,24 +105,29 @@ impl Metrics {
     }
 
     pub(crate) fn received(&self, qos: QoS) {
-        let place = match qos {
-            QoS::AtMostOnce => 0,
-            QoS::AtLeastOnce => 1,
-            QoS::ExactlyOnce => 2,
-        };
-        self.received[place].increment(1);
+        self.received[place(qos)].increment(1);
     }
 
-    pub(crate) fn sent(&self) {
-        self.sent.increment(1);
+    pub(crate) fn sent(&self, qos: QoS) {
+        self.sent[place(qos)].increment(1);
     }
 
     pub(crate) fn dropped(&self, reason: DropReason) {
         match reason {
+            DropReason::ClientAway => self.client_away.increment(1),
+            DropReason::Expired => self.expired.increment(1),
             DropReason::QueueFull => self.queue_full.increment(1),
             DropReason::OverQuota => self.over_quota.increment(1),
             DropReason::NotAuthorized => self.not_authorized.increment(1),
             DropReason::TooLarge => self.too_large.increment(1),
         }
+    }
+}
+
+fn place(qos: QoS) -> usize {
+    match qos {
+        QoS::AtMostOnce => 0,
+        QoS::AtLeastOnce => 1,
+        QoS::ExactlyOnce => 2,
     }
 }

@@ -1,10 +1,22 @@
-//! The way of a message: from a client to this node's sessions and the other nodes, and to a client's queue.
+//! The way of a message: from a client to this node's sessions and the other nodes, and to a session's queue.
 
-use crate::{Broker, Connection, mailbox::NotQueued, metrics::DropReason, subscribe::Wanted};
-use rollcall_contracts::{Account, QueryRefusal};
-use rollcall_session::{Delivery, PublishVerdict};
-use rollcall_types::Message;
-use std::{net::IpAddr, sync::Arc};
+use crate::{
+    Broker, Connection,
+    client_session::{ClientSession, Over},
+    metrics::DropReason,
+    subscribe::Wanted,
+};
+use rollcall_contracts::{Account, HandedOver, QueryRefusal};
+use rollcall_session::{Delivery, Offered, PublishVerdict, QueueLimits, Receipt};
+use rollcall_types::{Message, QoS};
+use std::{
+    fmt,
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 /// What only the broker publishes under (interface, 5).
 const RESERVED: [&str; 2] = ["$events", "$SYS"];
@@ -12,24 +24,69 @@ const RESERVED: [&str; 2] = ["$events", "$SYS"];
 /// Seconds a client waits while the node holds no grant at all.
 const NO_GRANT_RETRY_S: u32 = 1;
 
+/// Members of a shared subscription that are tried for one message before it counts as dropped.
+const MEMBERS_TRIED: usize = 4;
+
+/// What became of a publish.
+#[derive(Debug)]
+pub enum Published {
+    /// It is decided.
+    Now(PublishVerdict),
+    /// The sessions of this node have it; whether those of the other nodes have is not known yet.
+    Later(LaterVerdict),
+}
+
+/// The verdict of a publish, once the other nodes have answered. Resolves in any case: a silent node is fenced.
+pub struct LaterVerdict {
+    matched: bool,
+    peers: Pin<Box<dyn Future<Output = bool> + Send>>,
+}
+
+impl Future for LaterVerdict {
+    type Output = PublishVerdict;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PublishVerdict> {
+        let all = ready!(self.peers.as_mut().poll(cx));
+        Poll::Ready(if all { PublishVerdict::Accepted { matched: self.matched } } else { PublishVerdict::Failed })
+    }
+}
+
+impl fmt::Debug for LaterVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaterVerdict").field("matched", &self.matched).finish_non_exhaustive()
+    }
+}
+
 impl Broker {
-    /// A client publishes. Charged before anything else is done for it; never waits.
-    pub fn publish(&self, from: &Connection, message: &Arc<Message>) -> PublishVerdict {
+    /// A client publishes. Charged before anything else is done for it; never waits. The sessions of this node have taken
+    /// charge when it returns.
+    pub fn publish(&self, from: &Connection, message: &Arc<Message>) -> Published {
         self.metrics.received(message.qos);
         if !self.may_publish(&from.account, from.client_id.as_str(), &message.topic, from.source) {
             self.metrics.dropped(DropReason::NotAuthorized);
-            return PublishVerdict::NotAuthorized;
+            return Published::Now(PublishVerdict::NotAuthorized);
         }
         if let Err(refusal) = self.admission.charge(1) {
             let retry_after_s = match refusal {
                 QueryRefusal::OverQuota { retry_after_s } => retry_after_s.max(1),
                 QueryRefusal::NoGrant => NO_GRANT_RETRY_S,
             };
-            return PublishVerdict::OverQuota { retry_after_s };
+            return Published::Now(PublishVerdict::OverQuota { retry_after_s });
         }
-        let matched = self.deliver(message, Some(from));
-        self.peers.publish_to_peers(message.clone());
-        PublishVerdict::Accepted { matched }
+        let matched = self.deliver(message, Some(&from.session));
+        match self.peers.hand_over(message.clone()) {
+            HandedOver::Done => Published::Now(PublishVerdict::Accepted { matched }),
+            HandedOver::Later(peers) => Published::Later(LaterVerdict { matched, peers }),
+        }
+    }
+
+    /// The verdict of a publish whose connection had ended before it came: its session, if it still lives, answers the
+    /// client on its return. Only QoS 2 cares; a QoS 1 message comes again.
+    pub fn settle_late(&self, from: &Connection, receipt: Receipt, verdict: PublishVerdict) {
+        if receipt.exactly_once {
+            let accepted = matches!(verdict, PublishVerdict::Accepted { .. });
+            from.session.settle_late(receipt.packet_id, accepted);
+        }
     }
 
     /// A publish over quota was given up: MQTT 3 clients that wait are not counted, dropped ones are.
@@ -47,23 +104,66 @@ impl Broker {
     }
 
     /// Queues the message for every matching session of this node, once each. True when there was one.
-    pub(crate) fn deliver(&self, message: &Arc<Message>, from: Option<&Connection>) -> bool {
+    pub(crate) fn deliver(&self, message: &Arc<Message>, from: Option<&ClientSession>) -> bool {
         let wanted = self.subscriptions.wanted(&message.topic, from);
         let matched = !wanted.is_empty();
-        for Wanted { connection, retain_as_published, subscription_ids } in wanted {
-            if self.admission.charge(1).is_err() {
-                self.metrics.dropped(DropReason::OverQuota);
-                continue;
-            }
-            let delivery =
-                Delivery { message: message.clone(), retain: message.retain && retain_as_published, subscription_ids };
-            match connection.deliver(delivery) {
-                Ok(()) => self.metrics.sent(),
-                Err(NotQueued::Full) => self.metrics.dropped(DropReason::QueueFull),
-                Err(NotQueued::Ended) => {}
-            }
+        let now = self.lease.now();
+        for Wanted { session, qos, retain_as_published, subscription_ids, group } in wanted {
+            let delivery = Delivery {
+                retain: message.retain && retain_as_published,
+                subscription_ids,
+                group,
+                ..Delivery::new(message.clone(), qos.min(message.qos), now)
+            };
+            self.queue(&session, delivery);
         }
         matched
+    }
+
+    /// Charges and queues one delivery; one of a shared subscription goes to another member if this one cannot take it.
+    fn queue(&self, session: &ClientSession, delivery: Delivery) {
+        if self.admission.charge(1).is_err() {
+            return self.metrics.dropped(DropReason::OverQuota);
+        }
+        let (qos, group) = (delivery.qos, delivery.group);
+        let again = group.map(|_| delivery.clone());
+        match self.offer(session, delivery) {
+            Ok(Offered::Queued) => self.metrics.sent(qos),
+            Ok(Offered::QueuedInsteadOf(dropped)) => {
+                self.metrics.sent(qos);
+                (0..dropped).for_each(|_| self.metrics.dropped(DropReason::QueueFull));
+            }
+            Ok(Offered::Full | Offered::NotKept) | Err(Over) => match again {
+                Some(delivery) => self.queue_elsewhere(delivery),
+                None if session.is_held() => self.metrics.dropped(DropReason::QueueFull),
+                None => self.metrics.dropped(DropReason::ClientAway),
+            },
+        }
+    }
+
+    fn queue_elsewhere(&self, delivery: Delivery) {
+        let qos = delivery.qos;
+        for _ in 0..MEMBERS_TRIED {
+            let Some(member) = delivery.group.and_then(|group| self.subscriptions.member(group)) else { break };
+            if let Ok(Offered::Queued | Offered::QueuedInsteadOf(_)) = self.offer(&member, delivery.clone()) {
+                return self.metrics.sent(qos);
+            }
+        }
+        self.metrics.dropped(DropReason::QueueFull);
+    }
+
+    fn offer(&self, session: &ClientSession, delivery: Delivery) -> Result<Offered, Over> {
+        let limits = QueueLimits { messages: self.config.client_queue_messages, bytes: self.config.client_queue_bytes };
+        session.deliver(delivery, limits, self.lease.now())
+    }
+}
+
+/// What an ended session owed to shared subscriptions goes to other members. It was charged before.
+pub(crate) fn deliver_again(broker: &Broker, orphans: Vec<Delivery>) {
+    for orphan in orphans {
+        if orphan.qos != QoS::AtMostOnce {
+            broker.queue_elsewhere(orphan);
+        }
     }
 }
 

@@ -42,8 +42,9 @@ impl Broker {
     }
 
     /// Compares the claims of the serving incarnation, as this node's replicas or their leaders know them, with the
-    /// sockets. To be called every second or so.
+    /// sockets. To be called every second or so. Sessions whose time is over are swept too.
     pub fn reconcile(&self, claims: impl IntoIterator<Item = (ClientId, Epoch)>) -> Reconciled {
+        self.sweep_sessions();
         let now = self.lease.now();
         let mut claimed = BTreeSet::new();
         let mut lone_claims = Vec::new();

@@ -4,6 +4,7 @@
 
 use crate::{
     Connection,
+    client_session::ClientSession,
     turn::{AlreadyEnded, Connecting, Turn},
 };
 use parking_lot::Mutex;
@@ -32,6 +33,7 @@ pub(crate) struct Registry {
 #[derive(Debug, Default)]
 struct Slot {
     connection: Option<Arc<Connection>>,
+    session: Option<Arc<ClientSession>>,
     connecting: Option<Box<Connecting>>,
 }
 
@@ -48,6 +50,12 @@ pub(crate) enum Ended {
     Noted,
     /// Nobody here.
     Unknown,
+}
+
+impl Slot {
+    fn is_empty(&self) -> bool {
+        self.connection.is_none() && self.session.is_none() && self.connecting.is_none()
+    }
 }
 
 impl Registry {
@@ -108,7 +116,7 @@ impl Registry {
             let next = connecting.waiting.pop_front();
             if next.is_none() {
                 slot.connecting = None;
-                if slot.connection.is_none() {
+                if slot.is_empty() {
                     shard.remove(client_id);
                 }
             }
@@ -143,8 +151,31 @@ impl Registry {
         if slot.connection.as_ref().is_some_and(|present| present.epoch == connection.epoch) {
             slot.connection = None;
             self.online.fetch_sub(1, Ordering::SeqCst);
-            if slot.connecting.is_none() {
+            if slot.is_empty() {
                 shard.remove(&connection.client_id);
+            }
+        }
+    }
+
+    /// The session of a client on this node.
+    pub(crate) fn session(&self, client_id: &ClientId) -> Option<Arc<ClientSession>> {
+        self.shard(client_id).lock().get(client_id)?.session.clone()
+    }
+
+    /// Enters a session; gives back the one whose place it takes.
+    pub(crate) fn put_session(&self, session: &Arc<ClientSession>) -> Option<Arc<ClientSession>> {
+        let mut shard = self.shard(&session.client_id).lock();
+        shard.entry(session.client_id.clone()).or_default().session.replace(session.clone())
+    }
+
+    /// Takes a session out, unless another has its place.
+    pub(crate) fn remove_session(&self, session: &ClientSession) {
+        let mut shard = self.shard(&session.client_id).lock();
+        let Some(slot) = shard.get_mut(&session.client_id) else { return };
+        if slot.session.as_ref().is_some_and(|present| present.number == session.number) {
+            slot.session = None;
+            if slot.is_empty() {
+                shard.remove(&session.client_id);
             }
         }
     }

@@ -1,60 +1,67 @@
 //! The subscriptions of this node's sessions.
 
-use crate::{Broker, Connection};
+use crate::{
+    Broker, Connection,
+    client_session::ClientSession,
+    shared::{Groups, Joined},
+};
 use parking_lot::RwLock;
 use rollcall_routing::{Added, SubscriptionTable, split_shared};
 use rollcall_session::{ReasonCode, RequestedSubscription, SubscribeAnswer};
+use rollcall_types::QoS;
 use std::{cmp::Ordering, num::NonZeroU32, sync::Arc};
 
 /// Who wants what on this node.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
-    table: RwLock<SubscriptionTable<Subscriber, Options>>,
+    inner: RwLock<Inner>,
 }
 
-/// One session as the table names it: by the number of its connection.
+#[derive(Debug, Default)]
+struct Inner {
+    table: SubscriptionTable<Subscriber, Options>,
+    /// Groups of shared subscriptions, each once with its filter.
+    shared: SubscriptionTable<u64, ()>,
+    groups: Groups,
+}
+
+/// One session as the table names it: by its number.
 #[derive(Clone, Debug)]
-struct Subscriber(Arc<Connection>);
+struct Subscriber(Arc<ClientSession>);
 
 /// What a subscription carries.
 #[derive(Clone, Copy, Debug)]
-struct Options {
+pub(crate) struct Options {
+    qos: QoS,
     no_local: bool,
     retain_as_published: bool,
     subscription_id: Option<NonZeroU32>,
 }
 
-/// One session that wants a message, all its matching subscriptions taken together.
+/// One session that wants a message, all its matching subscriptions taken together; a shared one by itself.
 pub(crate) struct Wanted {
-    pub(crate) connection: Arc<Connection>,
+    pub(crate) session: Arc<ClientSession>,
+    pub(crate) qos: QoS,
     pub(crate) retain_as_published: bool,
     pub(crate) subscription_ids: Vec<NonZeroU32>,
+    pub(crate) group: Option<u64>,
 }
 
 impl Broker {
-    /// Subscribes. Each filter gets an answer in its place; those with a code are refused already. Granted is QoS 0.
+    /// Subscribes. Each filter gets an answer in its place; those with a code are refused already.
     pub fn subscribe(
         &self,
         connection: &Arc<Connection>,
         subscription_id: Option<NonZeroU32>,
-        filters: Vec<(RequestedSubscription, Option<ReasonCode>)>,
+        filters: &[(RequestedSubscription, Option<ReasonCode>)],
     ) -> Vec<SubscribeAnswer> {
         let answers = filters
-            .into_iter()
+            .iter()
             .map(|(requested, refused)| {
-                let refused = refused.or_else(|| self.refuse_subscription(connection, &requested));
+                let refused = refused.or_else(|| self.refuse_subscription(connection, requested));
                 match refused {
                     Some(code) => SubscribeAnswer::Refused(code),
-                    None => self.subscriptions.add(
-                        connection,
-                        &requested.filter,
-                        Options {
-                            no_local: requested.no_local,
-                            retain_as_published: requested.retain_as_published,
-                            subscription_id,
-                        },
-                        self.config.client_filters,
-                    ),
+                    None => self.subscriptions.add(connection, requested, subscription_id, self.config.client_filters),
                 }
             })
             .collect();
@@ -64,76 +71,160 @@ impl Broker {
 
     /// Unsubscribes; true where a subscription existed.
     pub fn unsubscribe(&self, connection: &Arc<Connection>, filters: &[String]) -> Vec<bool> {
-        let existed = {
-            let subscriber = Subscriber(connection.clone());
-            let mut table = self.subscriptions.table.write();
-            filters.iter().map(|filter| table.remove(&subscriber, filter)).collect()
-        };
+        let existed = filters.iter().map(|filter| self.subscriptions.remove(connection, filter)).collect();
         self.count_subscriptions();
         existed
     }
 
+    /// Retained messages are due for these filters. None are kept as yet.
+    pub fn send_retained(
+        &self,
+        connection: &Arc<Connection>,
+        _subscription_id: Option<NonZeroU32>,
+        filters: &[RequestedSubscription],
+    ) {
+        tracing::trace!(client_id = %connection.client_id, filters = filters.len(), "nothing is retained");
+    }
+
     fn refuse_subscription(&self, connection: &Connection, requested: &RequestedSubscription) -> Option<ReasonCode> {
-        let filter = requested.filter.as_str();
-        if split_shared(filter).is_some() {
-            return Some(ReasonCode::SharedSubscriptionsNotSupported);
-        }
+        // The right to read is asked for what is matched: a group's name gives and takes no permission.
+        let filter = split_shared(&requested.filter).map_or(requested.filter.as_str(), |(_, filter)| filter);
         let client_id = connection.client_id.as_str();
         let allowed = self.admission.may_subscribe(&connection.account, client_id, filter, connection.source);
         (!allowed).then_some(ReasonCode::NotAuthorized)
     }
 
-    fn count_subscriptions(&self) {
+    pub(crate) fn count_subscriptions(&self) {
+        let inner = self.subscriptions.inner.read();
         #[allow(clippy::cast_precision_loss)] // far below 2^52
-        self.metrics.subscriptions.set(self.subscriptions.table.read().len() as f64);
+        self.metrics.subscriptions.set((inner.table.len() + inner.groups.len()) as f64);
     }
 }
 
 impl Subscriptions {
-    fn add(&self, connection: &Arc<Connection>, filter: &str, options: Options, most: usize) -> SubscribeAnswer {
-        let subscriber = Subscriber(connection.clone());
-        let mut table = self.table.write();
-        if most > 0 && table.count_of(&subscriber) >= most && !table.has(&subscriber, filter) {
+    fn add(
+        &self,
+        connection: &Connection,
+        requested: &RequestedSubscription,
+        subscription_id: Option<NonZeroU32>,
+        most: usize,
+    ) -> SubscribeAnswer {
+        let options = Options {
+            qos: requested.qos,
+            no_local: requested.no_local,
+            retain_as_published: requested.retain_as_published,
+            subscription_id,
+        };
+        let session = &connection.session;
+        let filter = requested.filter.as_str();
+        let subscriber = Subscriber(session.clone());
+        let mut inner = self.inner.write();
+        // Under this lock, so that a session that ends leaves nothing behind.
+        if !session.is_held_by(connection.number) {
+            return SubscribeAnswer::Refused(ReasonCode::UnspecifiedError);
+        }
+        let shared = inner.groups.filters_of(session.number);
+        let count = inner.table.count_of(&subscriber) + shared.len();
+        let has = inner.table.has(&subscriber, filter) || shared.iter().any(|present| **present == *filter);
+        if most > 0 && count >= most && !has {
             return SubscribeAnswer::Refused(ReasonCode::QuotaExceeded);
         }
-        match table.add(subscriber, filter, options) {
-            Added::New | Added::Replaced => SubscribeAnswer::Granted,
-        }
+        let is_new = match split_shared(filter) {
+            Some(split) => {
+                let Joined { group, is_first, is_new } = inner.groups.join(session, filter, split, options);
+                if is_first {
+                    inner.shared.add(group, split.1, ());
+                }
+                is_new
+            }
+            None => inner.table.add(subscriber, filter, options) == Added::New,
+        };
+        SubscribeAnswer::Granted { qos: requested.qos, is_new }
     }
 
-    pub(crate) fn remove_all(&self, connection: &Arc<Connection>) {
-        let subscriber = Subscriber(connection.clone());
+    fn remove(&self, connection: &Connection, filter: &str) -> bool {
+        let mut inner = self.inner.write();
+        // A connection that lost its session to a later one changes nothing of it.
+        connection.session.is_held_by(connection.number) && inner.remove(&connection.session, filter)
+    }
+
+    pub(crate) fn remove_all(&self, session: &Arc<ClientSession>) {
+        let subscriber = Subscriber(session.clone());
         // Most connections of a fleet subscribe to nothing: look before taking the lock that stops all deliveries.
-        if self.table.read().count_of(&subscriber) > 0 {
-            self.table.write().remove_all(&subscriber);
+        let has_any = {
+            let inner = self.inner.read();
+            inner.table.count_of(&subscriber) > 0 || !inner.groups.filters_of(session.number).is_empty()
+        };
+        if has_any {
+            let mut inner = self.inner.write();
+            inner.table.remove_all(&subscriber);
+            for filter in inner.groups.filters_of(session.number).to_vec() {
+                inner.remove(session, &filter);
+            }
         }
     }
 
-    /// The sessions that want a message, each once, in order of their connections.
-    pub(crate) fn wanted(&self, topic: &str, from: Option<&Connection>) -> Vec<Wanted> {
-        let mut matches: Vec<(Arc<Connection>, Options)> = Vec::new();
-        self.table.read().for_each_match(topic, |subscriber, options| {
-            let own = from.is_some_and(|from| from.number == subscriber.0.number);
-            if !(own && options.no_local) {
-                matches.push((subscriber.0.clone(), *options));
+    /// The sessions that want a message, each once, in order of their numbers; then one of each shared subscription.
+    pub(crate) fn wanted(&self, topic: &str, from: Option<&ClientSession>) -> Vec<Wanted> {
+        let inner = self.inner.read();
+        let mut matches: Vec<(&Arc<ClientSession>, &Options)> = Vec::new();
+        inner.table.for_each_match(topic, |subscriber, options| {
+            let own = options.no_local && from.is_some_and(|from| from.number == subscriber.0.number);
+            if !own {
+                matches.push((&subscriber.0, options));
             }
         });
-        matches.sort_by_key(|(connection, _)| connection.number);
+        matches.sort_by_key(|(session, _)| session.number);
         let mut wanted: Vec<Wanted> = Vec::with_capacity(matches.len());
-        for (connection, options) in matches {
+        for (session, options) in matches {
             match wanted.last_mut() {
-                Some(last) if last.connection.number == connection.number => {
+                Some(last) if last.session.number == session.number => {
+                    last.qos = last.qos.max(options.qos); // MQTT-3.3.4-2
                     last.retain_as_published |= options.retain_as_published;
                     last.subscription_ids.extend(options.subscription_id);
                 }
-                _ => wanted.push(Wanted {
-                    connection,
-                    retain_as_published: options.retain_as_published,
-                    subscription_ids: options.subscription_id.into_iter().collect(),
-                }),
+                _ => wanted.push(Wanted::by(session, options, None)),
             }
         }
+        inner.shared.for_each_match(topic, |group, ()| {
+            if let Some((session, options)) = inner.groups.choose(*group) {
+                wanted.push(Wanted::by(session, options, Some(*group)));
+            }
+        });
         wanted
+    }
+
+    /// Another member of a shared subscription.
+    pub(crate) fn member(&self, group: u64) -> Option<Arc<ClientSession>> {
+        self.inner.read().groups.choose(group).map(|(session, _)| session.clone())
+    }
+}
+
+impl Inner {
+    fn remove(&mut self, session: &Arc<ClientSession>, filter: &str) -> bool {
+        let Some(split) = split_shared(filter) else {
+            return self.table.remove(&Subscriber(session.clone()), filter);
+        };
+        match self.groups.leave(session.number, filter, split) {
+            None => false,
+            Some(None) => true,
+            Some(Some(emptied)) => {
+                self.shared.remove(&emptied, split.1);
+                true
+            }
+        }
+    }
+}
+
+impl Wanted {
+    fn by(session: &Arc<ClientSession>, options: &Options, group: Option<u64>) -> Self {
+        Wanted {
+            session: session.clone(),
+            qos: options.qos,
+            retain_as_published: options.retain_as_published,
+            subscription_ids: options.subscription_id.into_iter().collect(),
+            group,
+        }
     }
 }
 

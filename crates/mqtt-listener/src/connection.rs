@@ -5,12 +5,13 @@ use crate::{
     outbound::{NotSent, Outbound},
     socket::SocketClosed,
     timer::Timer,
+    verdicts::Verdicts,
 };
 use ntex::{
     io::{IoBoxed, IoStatusUpdate, RecvError},
     util::Either,
 };
-use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, ToConnection};
+use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, Published, ToConnection};
 use rollcall_session::{
     ConnectRequest, Connection, Effect, Ending, Event, Farewell, Order, Outgoing, PublishVerdict, Receipt,
 };
@@ -34,6 +35,9 @@ const CLOSE_LIMIT: Duration = Duration::from_millis(1500);
 /// reading cannot make its answers pile up, and one that reads slowly still gets its pings through.
 const ANSWERS_WAITING_BYTES: usize = 64 * 1024;
 
+/// Packets of the session sent before the client's own packets, and other connections of the thread, have their turn.
+const SENT_IN_A_ROW: u8 = 64;
+
 /// One connection with all that belongs to it. Dropped in this order: the socket before the claim, the count last.
 pub(crate) struct Engine {
     outbound: Outbound,
@@ -41,6 +45,9 @@ pub(crate) struct Engine {
     session: Connection,
     timer: Timer,
     slowed: Option<Box<Slowed>>,
+    verdicts: Verdicts,
+    /// Packets of the session sent since anything else was looked at.
+    sent_in_a_row: u8,
     held: Option<HeldClaim>,
     socket: OpenSocket,
     closing: ClosingSignal,
@@ -58,6 +65,8 @@ struct Slowed {
 /// What an open connection waits for.
 enum Happened {
     Event(Event),
+    /// The session has a packet for the client.
+    Send(Outgoing),
     /// A slowed client may try again.
     Retry,
     /// The write buffer has room again.
@@ -93,6 +102,8 @@ impl Engine {
             session: parts.session,
             timer: Timer::default(),
             slowed: None,
+            verdicts: Verdicts::default(),
+            sent_in_a_row: 0,
             held: None,
             socket: parts.socket,
             closing: parts.closing,
@@ -120,6 +131,11 @@ impl Engine {
             self.rearm();
             match poll_fn(|cx| self.poll_happened(cx)).await {
                 Happened::Event(event) => return event,
+                Happened::Send(outgoing) => {
+                    if let Some(event) = self.send(&outgoing) {
+                        return event;
+                    }
+                }
                 Happened::Retry => {
                     if let Some(event) = self.retry() {
                         return event;
@@ -162,18 +178,40 @@ impl Engine {
     /// Orders first, then the client's packets, the clock last: a packet that is there counts before a deadline.
     fn poll_happened(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
         let io = &self.outbound.io;
+        let others_turn = self.sent_in_a_row >= SENT_IN_A_ROW;
         if let Some(connection) = self.outbound.connection()
-            && let Poll::Ready(next) = connection.poll_next(cx, !io.is_wr_backpressure())
+            && let Poll::Ready(next) = connection.poll_next(cx, !others_turn && !io.is_wr_backpressure())
         {
-            return Poll::Ready(Happened::Event(match next {
-                ToConnection::End(order) => Event::Order(order),
-                ToConnection::Deliver(delivery) => Event::Deliver(delivery),
-            }));
+            return Poll::Ready(match next {
+                ToConnection::End(order) => Happened::Event(Event::Order(order)),
+                ToConnection::Send(outgoing) => {
+                    self.sent_in_a_row += 1;
+                    Happened::Send(outgoing)
+                }
+            });
+        }
+        self.sent_in_a_row = 0;
+        let happened = self.poll_client(cx);
+        if others_turn && happened.is_pending() {
+            // There may be more to send: come back after the others.
+            cx.waker().wake_by_ref();
+        }
+        happened
+    }
+
+    /// What concerns the client's own packets, and the clock.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
+        let io = &self.outbound.io;
+        if let Poll::Ready((receipt, verdict)) = self.verdicts.poll_next(cx) {
+            return Poll::Ready(Happened::Event(Event::Published { receipt, verdict }));
         }
         if let Some(slowed) = &mut self.slowed {
             if slowed.until.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Happened::Retry);
             }
+            return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
+        }
+        if self.verdicts.are_too_many() {
             return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
         }
         if let Poll::Ready(happened) = self.poll_read(cx) {
@@ -210,31 +248,48 @@ impl Engine {
     /// One event and all that follows from it.
     fn step(&mut self, event: Event) -> Step {
         let now = self.now();
-        let mut effects = VecDeque::from(self.session.handle(event, now));
+        let mut effects = VecDeque::from(self.handle(event, now));
         while let Some(effect) = effects.pop_front() {
             let next = match effect {
                 Effect::End(ending) => return Step::End(ending),
                 // The machine asks for nothing beside it.
                 Effect::Admit(request) => return Step::Admit(request),
-                Effect::Send(outgoing) => self.send(outgoing),
+                Effect::Send(outgoing) => self.send(&outgoing),
                 Effect::Publish { message, receipt } => self.publish(&Arc::new(message), receipt),
                 Effect::Subscribe { packet_id, subscription_id, filters } => {
                     self.outbound.connection().map(|connection| Event::Subscribed {
                         packet_id,
-                        answers: self.broker.subscribe(connection, subscription_id, filters),
+                        subscription_id,
+                        answers: self.broker.subscribe(connection, subscription_id, &filters),
+                        filters: filters.into_iter().map(|(requested, _)| requested).collect(),
                     })
+                }
+                Effect::SendRetained { subscription_id, filters } => {
+                    if let Some(connection) = self.outbound.connection() {
+                        self.broker.send_retained(connection, subscription_id, &filters);
+                    }
+                    None
                 }
                 Effect::Unsubscribe { packet_id, filters } => self.outbound.connection().map(|connection| {
                     Event::Unsubscribed { packet_id, existed: self.broker.unsubscribe(connection, &filters) }
                 }),
             };
             if let Some(event) = next {
-                for effect in self.session.handle(event, now).into_iter().rev() {
+                for effect in self.handle(event, now).into_iter().rev() {
                     effects.push_front(effect);
                 }
             }
         }
         Step::Wait
+    }
+
+    fn handle(&mut self, event: Event, now: BootTime) -> Vec<Effect> {
+        match self.outbound.gate.connection() {
+            Some(connection) if event.concerns_session() => {
+                connection.with_session(|session| self.session.handle(event, session, now))
+            }
+            _ => self.session.handle(event, None, now),
+        }
     }
 
     /// Waits for the claim, while the socket is open and the node does not close. Giving up drops the claim's future,
@@ -252,11 +307,12 @@ impl Engine {
             Ok(held) => {
                 self.outbound.gate.guard(held.connection().clone());
                 let may_send = held.connection().may_send();
+                let session_present = held.session_present();
                 self.held = Some(held);
                 if self.outbound.io.is_closed() {
                     Event::PeerGone
                 } else if may_send {
-                    Event::Admitted
+                    Event::Admitted { session_present }
                 } else {
                     self.shut()
                 }
@@ -270,7 +326,7 @@ impl Engine {
         Event::Order(ordered.unwrap_or(Order::NodeLost))
     }
 
-    fn send(&mut self, outgoing: Outgoing) -> Option<Event> {
+    fn send(&mut self, outgoing: &Outgoing) -> Option<Event> {
         let is_connack = matches!(outgoing, Outgoing::ConnAck(_));
         match self.outbound.send(outgoing) {
             Ok(()) => {
@@ -285,14 +341,17 @@ impl Engine {
             Err(NotSent::TooLarge) if is_connack => Some(Event::PeerGone),
             Err(NotSent::TooLarge) => {
                 self.broker.dropped_too_large();
+                if let (Outgoing::Publish(publish), Some(connection)) = (outgoing, self.outbound.connection()) {
+                    connection.with_session(|session| session.map(|session| session.not_sent(publish)));
+                }
                 None
             }
         }
     }
 
     fn publish(&mut self, message: &Arc<Message>, receipt: Option<Receipt>) -> Option<Event> {
-        let verdict = self.broker.publish(self.outbound.connection()?, message);
-        if let PublishVerdict::OverQuota { retry_after_s } = verdict {
+        let published = self.broker.publish(self.outbound.connection()?, message);
+        if let Published::Now(PublishVerdict::OverQuota { retry_after_s }) = published {
             match receipt {
                 Some(receipt) if self.session.is_slowed_by_not_reading() => {
                     let until = Box::pin(sleep(Duration::from_secs(u64::from(retry_after_s))));
@@ -302,7 +361,9 @@ impl Engine {
                 _ => self.broker.dropped_over_quota(),
             }
         }
-        receipt.map(|receipt| Event::Published { receipt, verdict })
+        let receipt = receipt?;
+        let verdict = self.verdicts.now_or_later(receipt, published)?;
+        Some(Event::Published { receipt, verdict })
     }
 
     fn retry(&mut self) -> Option<Event> {
@@ -310,7 +371,8 @@ impl Engine {
         self.publish(&slowed.message, Some(slowed.receipt))
     }
 
-    /// Farewell, close, then release; never the reverse.
+    /// Farewell, close, then release; never the reverse. Verdicts of QoS 2 publishes that come after that are for the
+    /// client's next connection.
     async fn finish(mut self, ending: Ending) {
         let was_open = !self.outbound.io.is_closed();
         let farewell_waits = self.outbound.farewell(ending.farewell, self.broker.elsewhere());
@@ -327,7 +389,17 @@ impl Engine {
             }
         }
         match self.held.take() {
-            Some(held) => held.release(ending.reason),
+            Some(held) => {
+                let connection = held.connection().clone();
+                held.release(ending.reason);
+                for (receipt, published) in self.verdicts.into_exactly_once() {
+                    let verdict = match published {
+                        Published::Now(verdict) => verdict,
+                        Published::Later(later) => later.await,
+                    };
+                    self.broker.settle_late(&connection, receipt, verdict);
+                }
+            }
             None => unanswered(cause(&ending, was_open)),
         }
     }

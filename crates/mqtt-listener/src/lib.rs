@@ -25,6 +25,7 @@ mod serve;
 mod socket;
 mod timer;
 mod translate;
+mod verdicts;
 mod websocket;
 mod wire;
 mod workers;

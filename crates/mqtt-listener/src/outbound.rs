@@ -32,7 +32,7 @@ impl Outbound {
 
     /// Sends one packet. Socket open, lease valid, no end of the claim seen: looked at here, for each packet, CONNACK
     /// included.
-    pub(crate) fn send(&self, outgoing: Outgoing) -> Result<(), NotSent> {
+    pub(crate) fn send(&self, outgoing: &Outgoing) -> Result<(), NotSent> {
         if self.io.is_closed() {
             return Err(NotSent::Closed);
         }
@@ -52,18 +52,18 @@ impl Outbound {
         let sent = match farewell {
             Farewell::Silent => return false,
             Farewell::ConnAck(protocol, code) => {
-                self.encode(Outgoing::ConnAck(Box::new(ConnAck::refused(code))), protocol)
+                self.encode(&Outgoing::ConnAck(Box::new(ConnAck::refused(code))), protocol)
             }
             Farewell::Disconnect(code) => {
                 let drains = matches!(code, ReasonCode::ServerShuttingDown | ReasonCode::ServerMoved);
                 let server_reference = elsewhere.filter(|_| drains);
-                self.encode(Outgoing::Disconnect { code, server_reference }, Protocol::V5)
+                self.encode(&Outgoing::Disconnect { code, server_reference }, Protocol::V5)
             }
         };
         sent.is_ok()
     }
 
-    fn encode(&self, outgoing: Outgoing, protocol: Protocol) -> Result<(), NotSent> {
+    fn encode(&self, outgoing: &Outgoing, protocol: Protocol) -> Result<(), NotSent> {
         match protocol {
             Protocol::V5 => {
                 let item = translate::v5::encodable(outgoing).ok_or(NotSent::TooLarge)?;

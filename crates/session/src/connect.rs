@@ -1,6 +1,6 @@
 //! What a CONNECT must be beyond its format, and what is asked of the broker when it is.
 
-use crate::{Connect, Fault, Limits, Password};
+use crate::{Connect, Fault, Limits, LinkTerms, Password};
 use rollcall_types::{ClientId, ClientIdError, MessageProperties, Protocol, TopicNameError, Will, check_topic_name};
 
 /// A valid CONNECT, with the values in force.
@@ -22,8 +22,24 @@ pub struct ConnectRequest {
     pub keep_alive_s: u16,
     /// Session expiry in force, in seconds.
     pub session_expiry_s: u32,
+    /// QoS 1 and 2 messages that may be under way to the client.
+    pub receive_maximum: u16,
+    /// Topic aliases the client takes.
+    pub topic_alias_maximum: u16,
     /// The will.
     pub will: Option<Will>,
+}
+
+impl ConnectRequest {
+    /// What the connection brings to its session.
+    #[must_use]
+    pub fn link_terms(&self) -> LinkTerms {
+        LinkTerms {
+            session_expiry_s: self.session_expiry_s,
+            receive_maximum: self.receive_maximum,
+            topic_alias_maximum: self.topic_alias_maximum,
+        }
+    }
 }
 
 /// Checks a CONNECT. `seed` is 128 random bits for an assigned client id.
@@ -54,6 +70,11 @@ pub(crate) fn check(connect: Connect, limits: &Limits, seed: u128) -> Result<Con
             Protocol::V31 | Protocol::V311 if connect.clean_start => 0,
             Protocol::V31 | Protocol::V311 => limits.session_expiry_max_s,
         },
+        receive_maximum: match connect.protocol {
+            Protocol::V5 => connect.receive_maximum,
+            Protocol::V31 | Protocol::V311 => limits.client_inflight,
+        },
+        topic_alias_maximum: connect.topic_alias_maximum,
         will: connect.will,
     })
 }

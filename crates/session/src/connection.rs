@@ -2,13 +2,15 @@
 
 use crate::{
     Cause, ConnAck, Connect, ConnectRefusal, DecodeFault, Effect, Event, Fault, KeepAlive, Limits, Order, Outgoing,
-    Packet, Phase, Publish, PublishVerdict, ReasonCode, Receipt, Subscribe, connect,
-    connect::ConnectRequest,
-    ending::ending,
-    inbound::{Arrival, Inbound},
+    Packet, Phase, Publish, PublishVerdict, ReasonCode, Receipt, RequestedSubscription, RetainHandling, Session,
+    Subscribe, SubscribeAnswer, alias::IncomingAliases, connect, connect::ConnectRequest, ending::ending,
+    inbound::Arrival, window::Acknowledged,
 };
 use rollcall_types::{BootTime, Protocol, QoS, TopicFilterError, check_topic_filter};
-use std::{num::NonZeroU16, sync::Arc};
+use std::{
+    num::{NonZeroU16, NonZeroU32},
+    sync::Arc,
+};
 
 /// Most packet identifiers MQTT 3 can have under way: all there are.
 const INBOUND_MAX_V3: usize = 65_535;
@@ -25,7 +27,7 @@ pub struct Connection {
     protocol: Option<Protocol>,
     keep_alive: KeepAlive,
     session_expiry_s: u32,
-    inbound: Inbound,
+    aliases: IncomingAliases,
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +50,7 @@ impl Connection {
             protocol: None,
             keep_alive: KeepAlive::new(0, now),
             session_expiry_s: 0,
-            inbound: Inbound::default(),
+            aliases: IncomingAliases::default(),
         }
     }
 
@@ -80,23 +82,25 @@ impl Connection {
         self.protocol != Some(Protocol::V5)
     }
 
-    /// The one door.
-    pub fn handle(&mut self, event: Event, now: BootTime) -> Vec<Effect> {
+    /// The one door. `session` is the client's, from the admission on, as long as this connection is the one that serves
+    /// it; without it nothing is done to the session, as when a later connection has it. Events that say so
+    /// ([`Event::concerns_session`]) need it.
+    pub fn handle(&mut self, event: Event, session: Option<&mut Session>, now: BootTime) -> Vec<Effect> {
         if matches!(self.state, State::Ended) {
             return Vec::new();
         }
         match event {
-            Event::Packet(packet) => self.packet(packet, now),
+            Event::Packet(packet) => self.packet(packet, session, now),
             Event::Undecodable(fault) => self.undecodable(fault),
             Event::PeerGone => self.end(Cause::PeerGone),
             Event::Tick => self.tick(now),
-            Event::Admitted => self.admitted(now),
+            Event::Admitted { session_present } => self.admitted(session_present, now),
             Event::Refused(refusal) => self.end(Cause::Refused(refusal)),
-            Event::Published { receipt, verdict } => self.published(receipt, verdict),
-            Event::Subscribed { packet_id, answers } => send(Outgoing::SubAck(packet_id, answers)),
+            Event::Published { receipt, verdict } => self.published(receipt, verdict, session),
+            Event::Subscribed { packet_id, subscription_id, filters, answers } => {
+                subscribed(packet_id, subscription_id, filters, answers)
+            }
             Event::Unsubscribed { packet_id, existed } => send(Outgoing::UnsubAck(packet_id, existed)),
-            Event::Deliver(delivery) if self.is_open() => send(Outgoing::Publish(delivery)),
-            Event::Deliver(_) => Vec::new(),
             Event::Order(order) => self.end(Cause::Ordered(order)),
         }
     }
@@ -137,7 +141,7 @@ impl Connection {
         }
     }
 
-    fn packet(&mut self, packet: Packet, now: BootTime) -> Vec<Effect> {
+    fn packet(&mut self, packet: Packet, session: Option<&mut Session>, now: BootTime) -> Vec<Effect> {
         self.keep_alive.packet_arrived(now);
         match (&self.state, packet) {
             (State::AwaitingConnect { .. }, Packet::Connect(connect)) => self.connect(*connect),
@@ -145,7 +149,7 @@ impl Connection {
             (_, Packet::Connect(_)) => self.fault(Fault::SecondConnect),
             // The shell reads no packet while the claim is under way; one that comes all the same is out of order.
             (State::Claiming(_), _) => self.fault(Fault::ProtocolError),
-            (_, packet) => self.open_packet(packet),
+            (_, packet) => self.open_packet(packet, session),
         }
     }
 
@@ -172,12 +176,14 @@ impl Connection {
             session_expiry_s: (request.session_expiry_s != asked_expiry_s).then_some(request.session_expiry_s),
             receive_maximum: self.limits.receive_maximum,
             packet_bytes_max: self.limits.packet_bytes_max,
+            topic_alias_maximum: self.limits.topic_alias_maximum,
         }
     }
 
-    fn admitted(&mut self, now: BootTime) -> Vec<Effect> {
+    fn admitted(&mut self, session_present: bool, now: BootTime) -> Vec<Effect> {
         match std::mem::replace(&mut self.state, State::Open) {
-            State::Claiming(connack) => {
+            State::Claiming(mut connack) => {
+                connack.session_present = session_present;
                 self.keep_alive.packet_arrived(now);
                 send(Outgoing::ConnAck(connack))
             }
@@ -188,88 +194,109 @@ impl Connection {
         }
     }
 
-    fn open_packet(&mut self, packet: Packet) -> Vec<Effect> {
+    fn open_packet(&mut self, packet: Packet, session: Option<&mut Session>) -> Vec<Effect> {
         match packet {
-            Packet::Publish(publish) => self.publish(publish),
+            Packet::Publish(publish) => self.publish(publish, session),
             Packet::Subscribe(subscribe) => self.subscribe(subscribe),
             Packet::Unsubscribe { packet_id, filters } => self.unsubscribe(packet_id, filters),
             Packet::PingReq => send(Outgoing::PingResp),
-            Packet::PubRel(packet_id) => {
-                let known = self.inbound.release(packet_id);
-                let code = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
-                send(Outgoing::PubComp(packet_id, code))
-            }
-            // Nothing of QoS 2 was sent, so the identifier is unknown; PUBREL lets the client forget it.
-            Packet::PubRec(packet_id) => send(Outgoing::PubRel(packet_id, ReasonCode::PacketIdentifierNotFound)),
-            Packet::PubAck(_) | Packet::PubComp(_) => Vec::new(),
-            Packet::Disconnect { reason, session_expiry_s } => self.disconnect(reason, session_expiry_s),
+            Packet::Disconnect { reason, session_expiry_s } => self.disconnect(reason, session_expiry_s, session),
+            Packet::PubAck(_) | Packet::PubRec { .. } | Packet::PubRel(_) | Packet::PubComp(_) => match session {
+                Some(session) => self.acknowledgement(packet, session),
+                None => Vec::new(),
+            },
             Packet::Auth | Packet::ServerOnly | Packet::Connect(_) => self.fault(Fault::ProtocolError),
         }
     }
 
+    fn acknowledgement(&mut self, packet: Packet, session: &mut Session) -> Vec<Effect> {
+        let (acknowledged, unknown) = match packet {
+            Packet::PubAck(packet_id) => (session.puback(packet_id), None),
+            Packet::PubComp(packet_id) => (session.pubcomp(packet_id), None),
+            Packet::PubRec { packet_id, refused } => {
+                // An answer lets the client forget the message; a refusal ends its way by itself.
+                let forget = Outgoing::PubRel(packet_id, ReasonCode::PacketIdentifierNotFound);
+                (session.pubrec(packet_id, refused), (!refused).then_some(forget))
+            }
+            Packet::PubRel(packet_id) => {
+                let known = session.inbound.release(packet_id);
+                let code = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+                return send(Outgoing::PubComp(packet_id, code));
+            }
+            _ => return Vec::new(),
+        };
+        match acknowledged {
+            Acknowledged::Done(answer) => answer.map(send).unwrap_or_default(),
+            Acknowledged::Unknown => unknown.map(send).unwrap_or_default(),
+            Acknowledged::Misplaced => self.fault(Fault::ProtocolError),
+        }
+    }
+
     /// A session that was to end with its connection may not be prolonged at the end (MQTT 5.0, 3.14.2.2.2).
-    fn disconnect(&mut self, reason: u8, session_expiry_s: Option<u32>) -> Vec<Effect> {
-        if self.session_expiry_s == 0 && session_expiry_s.is_some_and(|seconds| seconds > 0) {
+    fn disconnect(&mut self, reason: u8, expiry_s: Option<u32>, session: Option<&mut Session>) -> Vec<Effect> {
+        if self.session_expiry_s == 0 && expiry_s.is_some_and(|seconds| seconds > 0) {
             return self.fault(Fault::ProtocolError);
+        }
+        if let (Some(expiry_s), Some(session)) = (expiry_s, session) {
+            session.set_expiry(expiry_s.min(self.limits.session_expiry_max_s));
         }
         self.end(Cause::ClientLeft(reason))
     }
 
-    fn publish(&mut self, publish: Publish) -> Vec<Effect> {
-        if let Err(fault) = self.check_publish(&publish) {
+    fn publish(&mut self, mut publish: Publish, session: Option<&mut Session>) -> Vec<Effect> {
+        if let Err(fault) = self.check_publish(&mut publish) {
             return self.fault(fault);
         }
         let Publish { message, packet_id, .. } = publish;
         let Some(packet_id) = packet_id else {
             return vec![Effect::Publish { message, receipt: None }];
         };
+        let Some(session) = session else { return Vec::new() };
         let most = match self.protocol {
             Some(Protocol::V5) => usize::from(self.limits.receive_maximum),
             _ => INBOUND_MAX_V3,
         };
-        match self.inbound.arrive(packet_id, most) {
+        let exactly_once = message.qos == QoS::ExactlyOnce;
+        match session.arrive(packet_id, exactly_once, most) {
             Arrival::New => {
-                let receipt = Receipt { packet_id, exactly_once: message.qos == QoS::ExactlyOnce };
+                let receipt = Receipt { packet_id, exactly_once };
                 vec![Effect::Publish { message, receipt: Some(receipt) }]
             }
             Arrival::Pending => Vec::new(),
-            Arrival::Repeated if message.qos == QoS::ExactlyOnce => {
-                send(Outgoing::PubRec(packet_id, ReasonCode::Success))
-            }
+            Arrival::Repeated if exactly_once => send(Outgoing::PubRec(packet_id, ReasonCode::Success)),
             Arrival::Repeated => send(Outgoing::PubAck(packet_id, ReasonCode::PacketIdentifierInUse)),
             Arrival::TooMany => self.fault(Fault::ReceiveMaximumExceeded),
         }
     }
 
-    fn check_publish(&self, publish: &Publish) -> Result<(), Fault> {
-        let message = &publish.message;
-        let has_qos = message.qos != QoS::AtMostOnce;
+    fn check_publish(&mut self, publish: &mut Publish) -> Result<(), Fault> {
+        let has_qos = publish.message.qos != QoS::AtMostOnce;
         if publish.dup && !has_qos || has_qos != publish.packet_id.is_some() {
             return Err(Fault::Malformed); // MQTT-3.3.1-2, MQTT-2.2.1-2
         }
         if publish.has_subscription_id {
             return Err(Fault::ProtocolError); // MQTT-3.3.4-6
         }
-        if publish.topic_alias.is_some() {
-            return Err(Fault::TopicAliasInvalid); // Topic Alias Maximum is 0 (MQTT-3.3.2-9)
-        }
-        if message.topic.is_empty() {
-            return Err(Fault::ProtocolError); // MQTT 5.0, 3.3.2.1
-        }
+        self.aliases.resolve(publish.topic_alias, &mut publish.message, self.limits.topic_alias_maximum)?;
+        let message = &publish.message;
         connect::check_name(&message.topic, &self.limits)?;
         connect::check_properties(&message.properties)?;
         if self.limits.payload_fits(&message.payload) { Ok(()) } else { Err(Fault::PacketTooLarge) }
     }
 
-    fn published(&mut self, receipt: Receipt, verdict: PublishVerdict) -> Vec<Effect> {
+    fn published(&mut self, receipt: Receipt, verdict: PublishVerdict, session: Option<&mut Session>) -> Vec<Effect> {
+        let Some(session) = session else { return Vec::new() };
         let code = match verdict {
             PublishVerdict::Accepted { .. } => ReasonCode::Success,
             PublishVerdict::NotAuthorized if self.protocol == Some(Protocol::V5) => ReasonCode::NotAuthorized,
             // MQTT 3 cannot say so and must be acknowledged or cut off (3.1.1, MQTT-3.3.5-2).
             PublishVerdict::NotAuthorized => ReasonCode::Success,
             PublishVerdict::OverQuota { .. } => ReasonCode::QuotaExceeded,
+            PublishVerdict::Failed if self.protocol == Some(Protocol::V5) => ReasonCode::UnspecifiedError,
+            // Without an acknowledgement an MQTT 3 client sends again, on its next connection.
+            PublishVerdict::Failed => return self.end(Cause::Ordered(Order::NodeLost)),
         };
-        self.inbound.settle(receipt.packet_id, receipt.exactly_once && code == ReasonCode::Success);
+        session.inbound.settle(receipt.packet_id, receipt.exactly_once && code == ReasonCode::Success);
         if receipt.exactly_once {
             send(Outgoing::PubRec(receipt.packet_id, code))
         } else {
@@ -314,6 +341,32 @@ fn check_filter(filter: &str) -> Result<(), Fault> {
         Err(TopicFilterError::ShareNameEmpty | TopicFilterError::ShareNameWildcard) => Err(Fault::ProtocolError),
         Err(_) => Err(Fault::Malformed),
     }
+}
+
+/// SUBACK, then what is retained (MQTT 5.0, 3.3.1.3): never for a shared subscription, otherwise as asked.
+fn subscribed(
+    packet_id: NonZeroU16,
+    subscription_id: Option<NonZeroU32>,
+    filters: Vec<RequestedSubscription>,
+    answers: Vec<SubscribeAnswer>,
+) -> Vec<Effect> {
+    let due = |requested: &RequestedSubscription, answer: &SubscribeAnswer| match (requested.retain_handling, answer) {
+        (_, SubscribeAnswer::Refused(_)) | (RetainHandling::Never, _) => false,
+        _ if rollcall_types::split_shared(&requested.filter).is_some() => false,
+        (RetainHandling::AtSubscribe, _) => true,
+        (RetainHandling::AtNewSubscribe, SubscribeAnswer::Granted { is_new, .. }) => *is_new,
+    };
+    let filters: Vec<_> = filters
+        .into_iter()
+        .zip(&answers)
+        .filter(|(asked, answer)| due(asked, answer))
+        .map(|(asked, _)| asked)
+        .collect();
+    let mut effects = send(Outgoing::SubAck(packet_id, answers));
+    if !filters.is_empty() {
+        effects.push(Effect::SendRetained { subscription_id, filters });
+    }
+    effects
 }
 
 fn send(outgoing: Outgoing) -> Vec<Effect> {

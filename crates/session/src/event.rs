@@ -1,11 +1,8 @@
 //! What can happen to a connection, and what its shell must do.
 
 use crate::{ConnectRefusal, ConnectRequest, DecodeFault, Ending, Outgoing, Packet, ReasonCode, RequestedSubscription};
-use rollcall_types::Message;
-use std::{
-    num::{NonZeroU16, NonZeroU32},
-    sync::Arc,
-};
+use rollcall_types::{Message, QoS};
+use std::num::{NonZeroU16, NonZeroU32};
 
 /// What happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,7 +16,10 @@ pub enum Event {
     /// Time passed; a deadline may have come.
     Tick,
     /// The claim is committed and the gate was open just now: the answer to [`Effect::Admit`].
-    Admitted,
+    Admitted {
+        /// A session of the client was there and goes on.
+        session_present: bool,
+    },
     /// The connection is not let in: the answer to [`Effect::Admit`].
     Refused(ConnectRefusal),
     /// The answer to [`Effect::Publish`] with a receipt.
@@ -33,6 +33,10 @@ pub enum Event {
     Subscribed {
         /// Packet identifier of the SUBSCRIBE.
         packet_id: NonZeroU16,
+        /// What was asked, as in [`Effect::Subscribe`].
+        subscription_id: Option<NonZeroU32>,
+        /// The filters asked for, in order.
+        filters: Vec<RequestedSubscription>,
         /// One answer for each filter, in order.
         answers: Vec<SubscribeAnswer>,
     },
@@ -43,8 +47,6 @@ pub enum Event {
         /// True where a subscription existed, in order.
         existed: Vec<bool>,
     },
-    /// A message for this client.
-    Deliver(Delivery),
     /// The broker ends the connection.
     Order(Order),
 }
@@ -78,6 +80,14 @@ pub enum Effect {
         packet_id: NonZeroU16,
         /// Topic filters.
         filters: Vec<String>,
+    },
+    /// Hand the retained messages that match to the client's session, with the RETAIN flag: the subscriptions were made
+    /// and SUBACK is on its way.
+    SendRetained {
+        /// Subscription identifier.
+        subscription_id: Option<NonZeroU32>,
+        /// Filters for which retained messages are due.
+        filters: Vec<RequestedSubscription>,
     },
     /// Say farewell, close the socket, then release. Nothing follows it.
     End(Ending),
@@ -123,6 +133,8 @@ pub enum PublishVerdict {
     },
     /// The client may not publish to this topic.
     NotAuthorized,
+    /// Not every session that matches could be reached in time; whether some have it is unknown.
+    Failed,
     /// Over the instance's quota, or the node has no grant.
     OverQuota {
         /// Seconds to wait, at least 1.
@@ -133,19 +145,33 @@ pub enum PublishVerdict {
 /// What became of one filter of a SUBSCRIBE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SubscribeAnswer {
-    /// Granted at QoS 0, the only one as yet.
-    Granted,
+    /// Granted.
+    Granted {
+        /// The QoS asked for.
+        qos: QoS,
+        /// The session had no subscription with this filter, which decides whether retained messages are due.
+        is_new: bool,
+    },
     /// Refused.
     Refused(ReasonCode),
 }
 
-/// A message on its way to one client.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Delivery {
-    /// The message, shared by all who get it.
-    pub message: Arc<Message>,
-    /// RETAIN flag of this delivery.
-    pub retain: bool,
-    /// Subscription identifiers of the matching subscriptions; empty for MQTT 3.
-    pub subscription_ids: Vec<NonZeroU32>,
+impl Event {
+    /// Whether the session has a part in it. The others can be handled without its lock.
+    #[must_use]
+    pub fn concerns_session(&self) -> bool {
+        match self {
+            Event::Packet(packet) => match packet {
+                Packet::Publish(publish) => publish.packet_id.is_some(),
+                Packet::PubAck(_)
+                | Packet::PubRec { .. }
+                | Packet::PubRel(_)
+                | Packet::PubComp(_)
+                | Packet::Disconnect { .. } => true,
+                _ => false,
+            },
+            Event::Published { .. } => true,
+            _ => false,
+        }
+    }
 }

@@ -7,13 +7,20 @@ use std::{collections::BTreeMap, num::NonZeroU16};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inbound {
     waiting: BTreeMap<NonZeroU16, Stage>,
+    /// So many came over an earlier link; a client counts anew on each (MQTT 5.0, 4.9).
+    earlier: usize,
 }
 
 /// How far the handshake of one message is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
     /// The message was handed on; its verdict is not in.
-    Handing,
+    Handing {
+        /// QoS 2; otherwise QoS 1.
+        exactly_once: bool,
+        /// It came again over a later link, which is owed the answer.
+        asked_again: bool,
+    },
     /// QoS 2: PUBREC was sent, PUBREL is awaited (MQTT-4.3.3-10).
     Received,
 }
@@ -32,13 +39,17 @@ pub(crate) enum Arrival {
 }
 
 impl Inbound {
-    pub(crate) fn arrive(&mut self, packet_id: NonZeroU16, most: usize) -> Arrival {
-        match self.waiting.get(&packet_id) {
-            Some(Stage::Handing) => Arrival::Pending,
+    pub(crate) fn arrive(&mut self, packet_id: NonZeroU16, exactly_once: bool, most: usize) -> Arrival {
+        let under_way = self.waiting.len();
+        match self.waiting.get_mut(&packet_id) {
+            Some(Stage::Handing { asked_again, .. }) => {
+                *asked_again = true;
+                Arrival::Pending
+            }
             Some(Stage::Received) => Arrival::Repeated,
-            None if self.waiting.len() >= most => Arrival::TooMany,
+            None if under_way >= most.saturating_add(self.earlier) => Arrival::TooMany,
             None => {
-                self.waiting.insert(packet_id, Stage::Handing);
+                self.waiting.insert(packet_id, Stage::Handing { exactly_once, asked_again: false });
                 Arrival::New
             }
         }
@@ -53,13 +64,40 @@ impl Inbound {
         }
     }
 
+    /// The verdict of a QoS 2 message came after its link had ended. True when a later link waits for the answer.
+    pub(crate) fn settle_late(&mut self, packet_id: NonZeroU16, accepted: bool) -> bool {
+        let Some(Stage::Handing { exactly_once: true, asked_again }) = self.waiting.get(&packet_id).copied() else {
+            return false;
+        };
+        self.settle(packet_id, accepted);
+        asked_again
+    }
+
     /// PUBREL: the identifier is free again. False when it was not awaited.
     pub(crate) fn release(&mut self, packet_id: NonZeroU16) -> bool {
-        if self.waiting.get(&packet_id) == Some(&Stage::Received) {
+        let awaited = self.waiting.get(&packet_id) == Some(&Stage::Received);
+        if awaited {
             self.waiting.remove(&packet_id);
-            true
-        } else {
-            false
         }
+        awaited
+    }
+
+    /// The link is over. A QoS 1 message will come again and is then a new one; of QoS 2 everything is kept.
+    pub(crate) fn end_link(&mut self) {
+        self.waiting.retain(|_, stage| !matches!(stage, Stage::Handing { exactly_once: false, .. }));
+        self.earlier = self.waiting.len();
+    }
+
+    /// Identifiers of QoS 2 messages that were received or are being handed on.
+    pub(crate) fn exactly_once(&self) -> impl Iterator<Item = NonZeroU16> {
+        self.waiting
+            .iter()
+            .filter(|(_, stage)| !matches!(stage, Stage::Handing { exactly_once: false, .. }))
+            .map(|(packet_id, _)| *packet_id)
+    }
+
+    pub(crate) fn restore(received: impl IntoIterator<Item = NonZeroU16>) -> Self {
+        let waiting: BTreeMap<_, _> = received.into_iter().map(|packet_id| (packet_id, Stage::Received)).collect();
+        Inbound { earlier: waiting.len(), waiting }
     }
 }

@@ -22,6 +22,10 @@ pub struct Limits {
     pub client_id_bytes_max: usize,
     /// QoS 1 and 2 messages an MQTT 5 client may have under way towards the broker (Receive Maximum). At least 1.
     pub receive_maximum: u16,
+    /// Topic aliases an MQTT 5 client may use (Topic Alias Maximum); 0 = off.
+    pub topic_alias_maximum: u16,
+    /// QoS 1 and 2 messages under way to an MQTT 3 client, which has no Receive Maximum. At least 1.
+    pub client_inflight: u16,
 }
 
 impl Default for Limits {
@@ -36,6 +40,8 @@ impl Default for Limits {
             topic_levels_max: 128,
             client_id_bytes_max: 65_535,
             receive_maximum: 1024,
+            topic_alias_maximum: 32,
+            client_inflight: 16,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Packets to a client, neutral of the protocol version.
 
-use crate::{Delivery, ReasonCode, event::SubscribeAnswer};
+use crate::{OutgoingPublish, ReasonCode, event::SubscribeAnswer};
 use std::{num::NonZeroU16, sync::Arc};
 
 /// One packet to a client. What MQTT 3 cannot say is left out by the encoder.
@@ -8,8 +8,8 @@ use std::{num::NonZeroU16, sync::Arc};
 pub enum Outgoing {
     /// CONNACK.
     ConnAck(Box<ConnAck>),
-    /// PUBLISH at QoS 0.
-    Publish(Delivery),
+    /// PUBLISH.
+    Publish(OutgoingPublish),
     /// PUBACK.
     PubAck(NonZeroU16, ReasonCode),
     /// PUBREC.
@@ -38,7 +38,7 @@ pub enum Outgoing {
 pub struct ConnAck {
     /// Success or why not.
     pub code: ReasonCode,
-    /// The session was resumed. Always false as yet: no session outlives its connection.
+    /// The session was resumed.
     pub session_present: bool,
     /// The id the broker chose (MQTT 5).
     pub assigned_client_id: Option<String>,
@@ -50,6 +50,8 @@ pub struct ConnAck {
     pub receive_maximum: u16,
     /// Maximum Packet Size of the broker, in bytes.
     pub packet_bytes_max: u32,
+    /// Topic Alias Maximum of the broker.
+    pub topic_alias_maximum: u16,
 }
 
 impl ConnAck {
@@ -64,6 +66,7 @@ impl ConnAck {
             session_expiry_s: None,
             receive_maximum: u16::MAX,
             packet_bytes_max: 0,
+            topic_alias_maximum: 0,
         }
     }
 }

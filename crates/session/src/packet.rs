@@ -11,10 +11,15 @@ pub enum Packet {
     Connect(Box<Connect>),
     /// PUBLISH.
     Publish(Publish),
-    /// PUBACK, PUBREC or PUBCOMP for a message of the broker. Deliveries are QoS 0 as yet, so none is expected.
+    /// PUBACK; whatever its reason code, it ends the message's way.
     PubAck(NonZeroU16),
     /// PUBREC.
-    PubRec(NonZeroU16),
+    PubRec {
+        /// Packet identifier.
+        packet_id: NonZeroU16,
+        /// MQTT 5: its reason code says that the client did not take the message.
+        refused: bool,
+    },
     /// PUBREL.
     PubRel(NonZeroU16),
     /// PUBCOMP.
@@ -62,6 +67,10 @@ pub struct Connect {
     pub will: Option<Will>,
     /// MQTT 5: session expiry in seconds; 0 when absent.
     pub session_expiry_s: u32,
+    /// MQTT 5: QoS 1 and 2 messages the client takes at a time; 65 535 when absent.
+    pub receive_maximum: u16,
+    /// MQTT 5: topic aliases the client takes; 0 when absent.
+    pub topic_alias_maximum: u16,
     /// MQTT 5: authentication method.
     pub authentication_method: Option<String>,
 }

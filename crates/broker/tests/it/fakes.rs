@@ -2,19 +2,20 @@
 
 use async_trait::async_trait;
 use rollcall_contracts::{
-    Account, Admission, AuthError, ClaimError, ClaimGranted, ConnectPermission, LeaseGate, PeerPublisher,
+    Account, Admission, AuthError, ClaimError, ClaimGranted, ConnectPermission, HandedOver, LeaseGate, PeerPublisher,
     PresenceStore, QueryRefusal, Role, SourceAddress, StatusAnswer, StatusError,
 };
 use rollcall_presence::ClaimDetails;
-use rollcall_types::{BootTime, ClientId, DisconnectReason, Epoch, Incarnation, Message};
+use rollcall_types::{BootTime, ClientId, DisconnectReason, Epoch, Incarnation, LogIndex, Message, PartitionId};
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// Claims are applied when asked for; their answers may be held back.
 pub(crate) struct FakeStore {
@@ -25,6 +26,8 @@ pub(crate) struct FakeStore {
     pub(crate) releases: Mutex<Vec<(ClientId, Epoch, DisconnectReason)>>,
     pub(crate) abandoned: AtomicUsize,
     pub(crate) all_released: AtomicBool,
+    /// Epochs of claims made on other nodes.
+    pub(crate) elsewhere: Mutex<BTreeMap<ClientId, Epoch>>,
 }
 
 impl Default for FakeStore {
@@ -37,6 +40,7 @@ impl Default for FakeStore {
             releases: Mutex::default(),
             abandoned: AtomicUsize::new(0),
             all_released: AtomicBool::new(true),
+            elsewhere: Mutex::default(),
         }
     }
 }
@@ -97,8 +101,13 @@ impl PresenceStore for FakeStore {
         Ok(false)
     }
 
-    async fn status(&self, _: ClientId) -> Result<StatusAnswer, StatusError> {
-        Err(StatusError::NotReady)
+    async fn status(&self, client_id: ClientId) -> Result<StatusAnswer, StatusError> {
+        let (elsewhere, asked) = (self.elsewhere.lock().unwrap(), self.asked.lock().unwrap());
+        // The claim of place n was given epoch n + 1.
+        let last = asked.iter().rposition(|details| details.client_id == client_id);
+        let here = last.map(|place| Epoch(u64::try_from(place).unwrap() + 1));
+        let epoch = elsewhere.get(&client_id).copied().max(here);
+        Ok(StatusAnswer { online: false, partition: PartitionId(0), index: LogIndex(1), epoch, node: None })
     }
 
     async fn released(&self, _: Duration) -> bool {
@@ -230,10 +239,20 @@ impl Admission for FakeAdmission {
 #[derive(Default)]
 pub(crate) struct FakePeers {
     pub(crate) published: Mutex<Vec<Arc<Message>>>,
+    /// When there is one, the next message waits for its answer.
+    pub(crate) answer: Mutex<Option<oneshot::Receiver<bool>>>,
 }
 
 impl PeerPublisher for FakePeers {
     fn publish_to_peers(&self, message: Arc<Message>) {
         self.published.lock().unwrap().push(message);
+    }
+
+    fn hand_over(&self, message: Arc<Message>) -> HandedOver {
+        self.publish_to_peers(message);
+        match self.answer.lock().unwrap().take() {
+            Some(answer) => HandedOver::Later(Box::pin(async { answer.await.unwrap_or(false) })),
+            None => HandedOver::Done,
+        }
     }
 }

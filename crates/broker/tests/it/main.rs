@@ -5,6 +5,7 @@ mod connecting;
 mod counting;
 mod draining;
 mod fakes;
+mod keeping;
 mod messages;
 mod reconciling;
 mod taking_over;

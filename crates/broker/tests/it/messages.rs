@@ -1,25 +1,17 @@
 //! Messages: who gets them, how often, and who pays.
 
-use crate::world::{World, id, message, next, requested};
-use rollcall_broker::{BrokerConfig, Connection, ToConnection};
+use crate::world::{World, id, message, publishes, requested, topics};
+use rollcall_broker::{BrokerConfig, Connection};
 use rollcall_contracts::{ConnectionEnding, DeliveryTarget, EndingKind};
 use rollcall_session::{Delivery, PublishVerdict, ReasonCode, RequestedSubscription, SubscribeAnswer};
-use rollcall_types::DisconnectReason;
+use rollcall_types::{DisconnectReason, QoS};
 use std::{
     num::NonZeroU32,
     sync::{Arc, atomic::Ordering},
 };
 
 fn deliveries(connection: &Connection) -> Vec<Delivery> {
-    std::iter::from_fn(|| match next(connection) {
-        Some(ToConnection::Deliver(delivery)) => Some(delivery),
-        _ => None,
-    })
-    .collect()
-}
-
-fn topics(connection: &Connection) -> Vec<String> {
-    deliveries(connection).iter().map(|delivery| delivery.message.topic.clone()).collect()
+    publishes(connection).into_iter().map(|publish| publish.delivery).collect()
 }
 
 #[tokio::test]
@@ -30,13 +22,13 @@ async fn a_message_reaches_each_matching_session_once_and_every_other_node() {
     world.subscribe(&a, "t/#");
     world.subscribe(&b, "t/1");
     world.subscribe(&c, "other");
-    let verdict = world.broker.publish(c.connection(), &message("t/1"));
+    let verdict = world.publish(c.connection(), &message("t/1"));
     assert_eq!(verdict, PublishVerdict::Accepted { matched: true });
     assert_eq!(topics(a.connection()), ["t/1"], "two filters, one message");
     assert_eq!(topics(b.connection()), ["t/1"]);
     assert_eq!(topics(c.connection()), [""; 0]);
     assert_eq!(world.peers.published.lock().unwrap().len(), 1);
-    let nobody = world.broker.publish(c.connection(), &message("nobody"));
+    let nobody = world.publish(c.connection(), &message("nobody"));
     assert_eq!(nobody, PublishVerdict::Accepted { matched: false });
 }
 
@@ -55,7 +47,7 @@ async fn subscription_identifiers_of_all_matching_filters_come_with_the_one_mess
     let world = World::default();
     let a = world.connect("a").await;
     for (filter, number) in [("t", 1), ("#", 2), ("x", 3)] {
-        world.broker.subscribe(a.connection(), NonZeroU32::new(number), vec![(requested(filter), None)]);
+        world.broker.subscribe(a.connection(), NonZeroU32::new(number), &[(requested(filter), None)]);
     }
     world.broker.deliver_local(message("t"));
     let got = deliveries(a.connection());
@@ -69,10 +61,10 @@ async fn no_local_keeps_ones_own_messages_away_and_nobody_elses() {
     let world = World::default();
     let (a, b) = (world.connect("a").await, world.connect("b").await);
     let quiet = RequestedSubscription { no_local: true, ..requested("t") };
-    world.broker.subscribe(a.connection(), None, vec![(quiet, None)]);
-    world.broker.publish(a.connection(), &message("t"));
+    world.broker.subscribe(a.connection(), None, &[(quiet, None)]);
+    world.publish(a.connection(), &message("t"));
     assert_eq!(topics(a.connection()), [""; 0]);
-    world.broker.publish(b.connection(), &message("t"));
+    world.publish(b.connection(), &message("t"));
     assert_eq!(topics(a.connection()), ["t"]);
 }
 
@@ -82,7 +74,7 @@ async fn the_retain_flag_is_kept_only_where_asked_for() {
     let (a, b) = (world.connect("a").await, world.connect("b").await);
     world.subscribe(&a, "t");
     let keeping = RequestedSubscription { retain_as_published: true, ..requested("t") };
-    world.broker.subscribe(b.connection(), None, vec![(keeping, None)]);
+    world.broker.subscribe(b.connection(), None, &[(keeping, None)]);
     let mut retained = (*message("t")).clone();
     retained.retain = true;
     world.broker.deliver_local(Arc::new(retained));
@@ -109,7 +101,7 @@ async fn only_the_broker_publishes_under_its_own_topics() {
     let a = world.connect("a").await;
     world.subscribe(&a, "$events/#");
     for topic in ["$events/client_connected", "$SYS/x", "forbidden/x"] {
-        let verdict = world.broker.publish(a.connection(), &message(topic));
+        let verdict = world.publish(a.connection(), &message(topic));
         assert_eq!(verdict, PublishVerdict::NotAuthorized, "{topic}");
     }
     assert_eq!(topics(a.connection()), [""; 0]);
@@ -124,11 +116,11 @@ async fn publishes_and_deliveries_are_charged_and_over_quota_nothing_goes_on() {
     let (a, b) = (world.connect("a").await, world.connect("b").await);
     world.subscribe(&a, "t");
     world.subscribe(&b, "t");
-    world.broker.publish(a.connection(), &message("t"));
+    world.publish(a.connection(), &message("t"));
     assert_eq!(world.admission.charged.load(Ordering::SeqCst), 3, "one in, two out");
     assert_eq!((topics(a.connection()).len(), topics(b.connection()).len()), (1, 1));
     world.admission.over_quota.store(true, Ordering::SeqCst);
-    let verdict = world.broker.publish(a.connection(), &message("t"));
+    let verdict = world.publish(a.connection(), &message("t"));
     assert_eq!(verdict, PublishVerdict::OverQuota { retry_after_s: 1 });
     world.broker.deliver_local(message("t"));
     assert_eq!((topics(a.connection()).len(), topics(b.connection()).len()), (0, 0));
@@ -142,23 +134,24 @@ async fn subscriptions_are_answered_one_by_one() {
     let filters = vec![
         (requested("a"), None),
         (requested("forbidden"), None),
-        (requested("$share/g/a"), None),
+        (requested("$share/g/forbidden"), None),
         (requested("long"), Some(ReasonCode::TopicFilterInvalid)),
         (requested("b"), None),
         (requested("c"), None),
         (requested("a"), None),
     ];
     let refused = SubscribeAnswer::Refused;
+    let granted = |is_new| SubscribeAnswer::Granted { qos: QoS::AtMostOnce, is_new };
     assert_eq!(
-        world.broker.subscribe(a.connection(), None, filters),
+        world.broker.subscribe(a.connection(), None, &filters),
         vec![
-            SubscribeAnswer::Granted,
+            granted(true),
             refused(ReasonCode::NotAuthorized),
-            refused(ReasonCode::SharedSubscriptionsNotSupported),
+            refused(ReasonCode::NotAuthorized),
             refused(ReasonCode::TopicFilterInvalid),
-            SubscribeAnswer::Granted,
+            granted(true),
             refused(ReasonCode::QuotaExceeded),
-            SubscribeAnswer::Granted,
+            granted(false),
         ]
     );
     let existed = world.broker.unsubscribe(a.connection(), &["a".into(), "zzz".into()]);
@@ -179,7 +172,7 @@ async fn an_ended_connection_gets_no_message() {
     let connection = a.connection().clone();
     a.release(DisconnectReason::Takeovered);
     let other = world.connect("b").await;
-    let verdict = world.broker.publish(other.connection(), &message("t"));
+    let verdict = world.publish(other.connection(), &message("t"));
     assert_eq!(verdict, PublishVerdict::Accepted { matched: false }, "its subscriptions are gone");
     assert!(!connection.may_send());
 }

@@ -1,8 +1,11 @@
 //! A broker among fakes, and short words for what tests do with it.
 
 use crate::fakes::{FakeAdmission, FakeLease, FakePeers, FakeStore};
-use rollcall_broker::{Broker, BrokerConfig, Connection, HeldClaim, ToConnection};
-use rollcall_session::{ConnectRefusal, ConnectRequest, RequestedSubscription, RetainHandling};
+use rollcall_broker::{Broker, BrokerConfig, Connection, HeldClaim, Published, ToConnection};
+use rollcall_session::{
+    ConnectRefusal, ConnectRequest, Outgoing, OutgoingPublish, PublishVerdict, RequestedSubscription, RetainHandling,
+    SubscribeAnswer,
+};
 use rollcall_types::{ClientId, Message, MessageProperties, Protocol, QoS};
 use std::{
     future::Future,
@@ -49,8 +52,28 @@ impl World {
 
     pub(crate) fn subscribe(&self, held: &HeldClaim, filter: &str) {
         let requested = requested(filter);
-        let answers = self.broker.subscribe(held.connection(), None, vec![(requested, None)]);
-        assert_eq!(answers, vec![rollcall_session::SubscribeAnswer::Granted]);
+        let answers = self.broker.subscribe(held.connection(), None, &[(requested, None)]);
+        assert!(matches!(answers[..], [SubscribeAnswer::Granted { .. }]), "{answers:?}");
+    }
+
+    pub(crate) fn subscribe_at(&self, held: &HeldClaim, filter: &str, qos: QoS) {
+        let requested = RequestedSubscription { qos, ..requested(filter) };
+        let answers = self.broker.subscribe(held.connection(), None, &[(requested, None)]);
+        assert!(matches!(answers[..], [SubscribeAnswer::Granted { .. }]), "{answers:?}");
+    }
+
+    /// A CONNECT whose session is kept for so many seconds.
+    pub(crate) async fn connect_for(&self, client: &str, clean_start: bool, session_expiry_s: u32) -> HeldClaim {
+        let request = ConnectRequest { clean_start, session_expiry_s, ..request(client) };
+        self.broker.connect(request, peer()).await.unwrap()
+    }
+
+    /// A publish that needs no other node's answer.
+    pub(crate) fn publish(&self, from: &Connection, message: &Arc<Message>) -> PublishVerdict {
+        match self.broker.publish(from, message) {
+            Published::Now(verdict) => verdict,
+            Published::Later(_) => panic!("nobody is waited for"),
+        }
     }
 }
 
@@ -78,6 +101,8 @@ pub(crate) fn request(client: &str) -> ConnectRequest {
         clean_start: true,
         keep_alive_s: 60,
         session_expiry_s: 0,
+        receive_maximum: 10,
+        topic_alias_maximum: 0,
         will: None,
     }
 }
@@ -113,4 +138,21 @@ pub(crate) fn next(connection: &Connection) -> Option<ToConnection> {
         Poll::Ready(next) => Some(next),
         Poll::Pending => None,
     }
+}
+
+pub(crate) fn message_at(topic: &str, qos: QoS) -> Arc<Message> {
+    Arc::new(Message { qos, ..(*message(topic)).clone() })
+}
+
+/// The PUBLISH packets that wait for a connection now.
+pub(crate) fn publishes(connection: &Connection) -> Vec<OutgoingPublish> {
+    std::iter::from_fn(|| match next(connection) {
+        Some(ToConnection::Send(Outgoing::Publish(publish))) => Some(publish),
+        _ => None,
+    })
+    .collect()
+}
+
+pub(crate) fn topics(connection: &Connection) -> Vec<String> {
+    publishes(connection).iter().map(|publish| publish.delivery.message.topic.clone()).collect()
 }

@@ -17,8 +17,18 @@ pub(crate) fn second_connect(protocol: Protocol) -> Packet {
         password: None,
         will: None,
         session_expiry_s: 0,
+        receive_maximum: u16::MAX,
+        topic_alias_maximum: 0,
         authentication_method: None,
     }))
+}
+
+fn wire_qos(qos: QoS) -> ntex_mqtt::QoS {
+    match qos {
+        QoS::AtMostOnce => ntex_mqtt::QoS::AtMostOnce,
+        QoS::AtLeastOnce => ntex_mqtt::QoS::AtLeastOnce,
+        QoS::ExactlyOnce => ntex_mqtt::QoS::ExactlyOnce,
+    }
 }
 
 fn qos(qos: ntex_mqtt::QoS) -> QoS {

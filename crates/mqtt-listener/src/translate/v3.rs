@@ -1,13 +1,13 @@
 //! Packets of MQTT 3.1 and 3.1.1, from and to what ntex-mqtt decodes and encodes.
 
-use super::qos;
+use super::{qos, wire_qos};
 use ntex::util::{ByteString, Bytes};
 use ntex_mqtt::v3::codec::{
     Connect as WireConnect, ConnectAck, ConnectAckReason, Decoded, Encoded, Packet as WirePacket,
     Publish as WirePublish, SubscribeReturnCode,
 };
 use rollcall_session::{
-    Connect, Delivery, Outgoing, Packet, Password, Publish, RequestedSubscription, RetainHandling, Subscribe,
+    Connect, Outgoing, OutgoingPublish, Packet, Password, Publish, RequestedSubscription, RetainHandling, Subscribe,
     SubscribeAnswer,
 };
 use rollcall_types::{Message, MessageProperties, Protocol, Will};
@@ -20,7 +20,7 @@ pub(crate) fn packet(decoded: Decoded, protocol: Protocol) -> Option<Packet> {
         Decoded::Packet(packet, _) => match packet {
             WirePacket::Connect(connect) => Packet::Connect(Box::new(self::connect(*connect, protocol))),
             WirePacket::PublishAck { packet_id } => Packet::PubAck(packet_id),
-            WirePacket::PublishReceived { packet_id } => Packet::PubRec(packet_id),
+            WirePacket::PublishReceived { packet_id } => Packet::PubRec { packet_id, refused: false },
             WirePacket::PublishRelease { packet_id } => Packet::PubRel(packet_id),
             WirePacket::PublishComplete { packet_id } => Packet::PubComp(packet_id),
             WirePacket::Subscribe { packet_id, topic_filters } => Packet::Subscribe(Subscribe {
@@ -70,6 +70,8 @@ fn connect(connect: WireConnect, protocol: Protocol) -> Connect {
             delay_s: 0,
         }),
         session_expiry_s: 0,
+        receive_maximum: u16::MAX,
+        topic_alias_maximum: 0,
         authentication_method: None,
     }
 }
@@ -91,9 +93,9 @@ fn publish(publish: &WirePublish, payload: &Bytes) -> Publish {
 }
 
 /// A packet to encode; `None` for what MQTT 3 does not have or cannot carry.
-pub(crate) fn encodable(outgoing: Outgoing, protocol: Protocol) -> Option<Encoded> {
+pub(crate) fn encodable(outgoing: &Outgoing, protocol: Protocol) -> Option<Encoded> {
     let packet = match outgoing {
-        Outgoing::Publish(delivery) => return deliver(&delivery),
+        Outgoing::Publish(publish) => return deliver(publish),
         Outgoing::ConnAck(connack) => {
             let code = connack.code.v3_return_code()?;
             WirePacket::ConnectAck(ConnectAck {
@@ -101,15 +103,15 @@ pub(crate) fn encodable(outgoing: Outgoing, protocol: Protocol) -> Option<Encode
                 session_present: connack.session_present && protocol == Protocol::V311,
             })
         }
-        Outgoing::PubAck(packet_id, _) => WirePacket::PublishAck { packet_id },
-        Outgoing::PubRec(packet_id, _) => WirePacket::PublishReceived { packet_id },
-        Outgoing::PubRel(packet_id, _) => WirePacket::PublishRelease { packet_id },
-        Outgoing::PubComp(packet_id, _) => WirePacket::PublishComplete { packet_id },
+        Outgoing::PubAck(packet_id, _) => WirePacket::PublishAck { packet_id: *packet_id },
+        Outgoing::PubRec(packet_id, _) => WirePacket::PublishReceived { packet_id: *packet_id },
+        Outgoing::PubRel(packet_id, _) => WirePacket::PublishRelease { packet_id: *packet_id },
+        Outgoing::PubComp(packet_id, _) => WirePacket::PublishComplete { packet_id: *packet_id },
         Outgoing::SubAck(packet_id, answers) => WirePacket::SubscribeAck {
-            packet_id,
-            status: answers.into_iter().map(|answer| return_code(answer, protocol)).collect(),
+            packet_id: *packet_id,
+            status: answers.iter().map(|answer| return_code(*answer, protocol)).collect(),
         },
-        Outgoing::UnsubAck(packet_id, _) => WirePacket::UnsubscribeAck { packet_id },
+        Outgoing::UnsubAck(packet_id, _) => WirePacket::UnsubscribeAck { packet_id: *packet_id },
         Outgoing::PingResp => WirePacket::PingResponse,
         Outgoing::Disconnect { .. } => return None,
     };
@@ -119,7 +121,7 @@ pub(crate) fn encodable(outgoing: Outgoing, protocol: Protocol) -> Option<Encode
 /// MQTT 3.1 has no failure in SUBACK: it grants QoS 0, and nothing comes.
 fn return_code(answer: SubscribeAnswer, protocol: Protocol) -> SubscribeReturnCode {
     match answer {
-        SubscribeAnswer::Granted => SubscribeReturnCode::Success(ntex_mqtt::QoS::AtMostOnce),
+        SubscribeAnswer::Granted { qos, .. } => SubscribeReturnCode::Success(wire_qos(qos)),
         SubscribeAnswer::Refused(_) if protocol == Protocol::V31 => {
             SubscribeReturnCode::Success(ntex_mqtt::QoS::AtMostOnce)
         }
@@ -128,19 +130,20 @@ fn return_code(answer: SubscribeAnswer, protocol: Protocol) -> SubscribeReturnCo
 }
 
 /// Lengths are checked here, since the encoder may panic or stop half-way on what does not fit.
-fn deliver(delivery: &Delivery) -> Option<Encoded> {
+fn deliver(outgoing: &OutgoingPublish) -> Option<Encoded> {
+    let delivery = &outgoing.delivery;
     let message = &delivery.message;
     let topic_fits = u16::try_from(message.topic.len()).is_ok();
-    let size_fits = message.payload.len() + message.topic.len() + 2 <= super::v5::BODY_BYTES_MAX;
+    let size_fits = message.payload.len() + message.topic.len() + 4 <= super::v5::BODY_BYTES_MAX;
     if !topic_fits || !size_fits {
         return None;
     }
     let publish = WirePublish {
-        dup: false,
+        dup: outgoing.dup,
         retain: delivery.retain,
-        qos: ntex_mqtt::QoS::AtMostOnce,
+        qos: wire_qos(delivery.qos),
         topic: ByteString::from(message.topic.as_str()),
-        packet_id: None,
+        packet_id: outgoing.packet_id,
         payload_size: u32::try_from(message.payload.len()).ok()?,
     };
     Some(Encoded::Publish(publish, Some(Bytes::copy_from_slice(&message.payload))))

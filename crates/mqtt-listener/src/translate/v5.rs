@@ -1,6 +1,6 @@
 //! Packets of MQTT 5, from and to what ntex-mqtt decodes and encodes.
 
-use super::qos;
+use super::{qos, wire_qos};
 use ntex::util::{ByteString, Bytes};
 use ntex_mqtt::v5::codec::{
     Connect as WireConnect, ConnectAck, ConnectAckReason, Decoded, Disconnect, DisconnectReasonCode, Encoded, LastWill,
@@ -9,10 +9,10 @@ use ntex_mqtt::v5::codec::{
     SubscribeAckReason, UnsubscribeAck, UnsubscribeAckReason,
 };
 use rollcall_session::{
-    ConnAck, Connect, Delivery, Outgoing, Packet, Password, Publish, ReasonCode, RequestedSubscription, RetainHandling,
-    Subscribe, SubscribeAnswer,
+    ConnAck, Connect, Outgoing, OutgoingPublish, Packet, Password, Publish, ReasonCode, RequestedSubscription,
+    RetainHandling, Subscribe, SubscribeAnswer,
 };
-use rollcall_types::{Message, MessageProperties, Protocol, Will};
+use rollcall_types::{Message, MessageProperties, Protocol, QoS, Will};
 use std::num::{NonZeroU16, NonZeroU32};
 
 /// Largest body of a packet: four bytes of length (MQTT 5.0, 2.1.4).
@@ -26,7 +26,9 @@ pub(crate) fn packet(decoded: Decoded) -> Option<Packet> {
         Decoded::Packet(packet, _) => match packet {
             WirePacket::Connect(connect) => Packet::Connect(Box::new(self::connect(*connect))),
             WirePacket::PublishAck(ack) => Packet::PubAck(ack.packet_id),
-            WirePacket::PublishReceived(ack) => Packet::PubRec(ack.packet_id),
+            WirePacket::PublishReceived(ack) => {
+                Packet::PubRec { packet_id: ack.packet_id, refused: u8::from(ack.reason_code) >= 0x80 }
+            }
             WirePacket::PublishRelease(ack) => Packet::PubRel(ack.packet_id),
             WirePacket::PublishComplete(ack) => Packet::PubComp(ack.packet_id),
             WirePacket::Subscribe(subscribe) => Packet::Subscribe(self::subscribe(subscribe)),
@@ -58,6 +60,8 @@ fn connect(connect: WireConnect) -> Connect {
         password: connect.password.map(|password| Password(password.to_vec())),
         will: connect.last_will.map(will),
         session_expiry_s: connect.session_expiry_interval_secs,
+        receive_maximum: connect.receive_max.map_or(u16::MAX, NonZeroU16::get),
+        topic_alias_maximum: connect.topic_alias_max,
         authentication_method: connect.auth_method.map(|method| method.to_string()),
     }
 }
@@ -133,27 +137,27 @@ fn pairs(properties: Vec<(ByteString, ByteString)>) -> Vec<(String, String)> {
 }
 
 /// A packet to encode; `None` for a message that MQTT cannot carry.
-pub(crate) fn encodable(outgoing: Outgoing) -> Option<Encoded> {
+pub(crate) fn encodable(outgoing: &Outgoing) -> Option<Encoded> {
     let packet = match outgoing {
-        Outgoing::Publish(delivery) => return deliver(delivery),
-        Outgoing::ConnAck(connack) => WirePacket::ConnectAck(Box::new(self::connack(*connack))),
-        Outgoing::PubAck(packet_id, code) => WirePacket::PublishAck(ack(packet_id, code)),
-        Outgoing::PubRec(packet_id, code) => WirePacket::PublishReceived(ack(packet_id, code)),
-        Outgoing::PubRel(packet_id, code) => WirePacket::PublishRelease(ack_2(packet_id, code)),
-        Outgoing::PubComp(packet_id, code) => WirePacket::PublishComplete(ack_2(packet_id, code)),
+        Outgoing::Publish(publish) => return deliver(publish),
+        Outgoing::ConnAck(connack) => WirePacket::ConnectAck(Box::new(self::connack(connack))),
+        Outgoing::PubAck(packet_id, code) => WirePacket::PublishAck(ack(*packet_id, *code)),
+        Outgoing::PubRec(packet_id, code) => WirePacket::PublishReceived(ack(*packet_id, *code)),
+        Outgoing::PubRel(packet_id, code) => WirePacket::PublishRelease(ack_2(*packet_id, *code)),
+        Outgoing::PubComp(packet_id, code) => WirePacket::PublishComplete(ack_2(*packet_id, *code)),
         Outgoing::SubAck(packet_id, answers) => WirePacket::SubscribeAck(SubscribeAck {
-            packet_id,
+            packet_id: *packet_id,
             properties: Vec::new(),
             reason_string: None,
-            status: answers.into_iter().map(suback).collect(),
+            status: answers.iter().map(|answer| suback(*answer)).collect(),
         }),
         Outgoing::UnsubAck(packet_id, existed) => WirePacket::UnsubscribeAck(UnsubscribeAck {
-            packet_id,
+            packet_id: *packet_id,
             properties: Vec::new(),
             reason_string: None,
             status: existed
-                .into_iter()
-                .map(|existed| match existed {
+                .iter()
+                .map(|existed| match *existed {
                     true => UnsubscribeAckReason::Success,
                     false => UnsubscribeAckReason::NoSubscriptionExisted,
                 })
@@ -162,15 +166,15 @@ pub(crate) fn encodable(outgoing: Outgoing) -> Option<Encoded> {
         Outgoing::PingResp => WirePacket::PingResponse,
         Outgoing::Disconnect { code, server_reference } => {
             let code = DisconnectReasonCode::try_from(code.byte()).unwrap_or(DisconnectReasonCode::UnspecifiedError);
-            let server_reference = server_reference.map(|reference| ByteString::from(reference.as_ref()));
+            let server_reference = server_reference.as_ref().map(|reference| ByteString::from(reference.as_ref()));
             WirePacket::Disconnect(Disconnect { server_reference, ..Disconnect::new(code) })
         }
     };
     Some(Encoded::Packet(packet))
 }
 
-/// What the broker does not have yet is said: no retained messages, no shared subscriptions, no topic aliases.
-fn connack(connack: ConnAck) -> ConnectAck {
+/// What the broker does not have yet is said: no retained messages.
+fn connack(connack: &ConnAck) -> ConnectAck {
     let reason_code = ConnectAckReason::try_from(connack.code.byte()).unwrap_or(ConnectAckReason::UnspecifiedError);
     if connack.code != ReasonCode::Success {
         return ConnectAck { reason_code, ..ConnectAck::default() };
@@ -181,12 +185,12 @@ fn connack(connack: ConnAck) -> ConnectAck {
         session_expiry_interval_secs: connack.session_expiry_s,
         receive_max: NonZeroU16::new(connack.receive_maximum).unwrap_or(NonZeroU16::MAX),
         max_packet_size: Some(connack.packet_bytes_max).filter(|most| *most > 0),
-        assigned_client_id: connack.assigned_client_id.map(ByteString::from),
-        topic_alias_max: 0,
+        assigned_client_id: connack.assigned_client_id.as_deref().map(ByteString::from),
+        topic_alias_max: connack.topic_alias_maximum,
         retain_available: false,
         wildcard_subscription_available: true,
         subscription_identifiers_available: true,
-        shared_subscription_available: false,
+        shared_subscription_available: true,
         server_keepalive_sec: connack.server_keep_alive_s,
         ..ConnectAck::default()
     }
@@ -204,7 +208,11 @@ fn ack_2(packet_id: NonZeroU16, code: ReasonCode) -> PublishAck2 {
 
 fn suback(answer: SubscribeAnswer) -> SubscribeAckReason {
     match answer {
-        SubscribeAnswer::Granted => SubscribeAckReason::GrantedQos0,
+        SubscribeAnswer::Granted { qos, .. } => match qos {
+            QoS::AtMostOnce => SubscribeAckReason::GrantedQos0,
+            QoS::AtLeastOnce => SubscribeAckReason::GrantedQos1,
+            QoS::ExactlyOnce => SubscribeAckReason::GrantedQos2,
+        },
         SubscribeAnswer::Refused(code) => {
             SubscribeAckReason::try_from(code.byte()).unwrap_or(SubscribeAckReason::UnspecifiedError)
         }
@@ -212,23 +220,27 @@ fn suback(answer: SubscribeAnswer) -> SubscribeAckReason {
 }
 
 /// Lengths are checked here, since the encoder may panic or stop half-way on what does not fit.
-fn deliver(delivery: Delivery) -> Option<Encoded> {
+fn deliver(outgoing: &OutgoingPublish) -> Option<Encoded> {
+    let delivery = &outgoing.delivery;
     let message = &delivery.message;
     if !fits(message) {
         return None;
     }
     let properties = &message.properties;
     let publish = WirePublish {
-        dup: false,
+        dup: outgoing.dup,
         retain: delivery.retain,
-        qos: ntex_mqtt::QoS::AtMostOnce,
-        packet_id: None,
-        topic: ByteString::from(message.topic.as_str()),
+        qos: wire_qos(delivery.qos),
+        packet_id: outgoing.packet_id,
+        topic: match outgoing.alias {
+            Some(alias) if !alias.is_new => ByteString::new(),
+            _ => ByteString::from(message.topic.as_str()),
+        },
         payload_size: u32::try_from(message.payload.len()).ok()?,
         properties: PublishProperties {
-            topic_alias: None,
+            topic_alias: outgoing.alias.map(|alias| alias.alias),
             correlation_data: properties.correlation_data.as_deref().map(Bytes::copy_from_slice),
-            message_expiry_interval: properties.expiry_s.and_then(NonZeroU32::new),
+            message_expiry_interval: outgoing.expiry_s.and_then(NonZeroU32::new),
             content_type: properties.content_type.as_deref().map(ByteString::from),
             user_properties: properties
                 .user
@@ -237,7 +249,7 @@ fn deliver(delivery: Delivery) -> Option<Encoded> {
                 .collect(),
             is_utf8_payload: properties.utf8_payload,
             response_topic: properties.response_topic.as_deref().map(ByteString::from),
-            subscription_ids: delivery.subscription_ids,
+            subscription_ids: delivery.subscription_ids.clone(),
         },
     };
     Some(Encoded::Publish(publish, Some(Bytes::copy_from_slice(&message.payload))))

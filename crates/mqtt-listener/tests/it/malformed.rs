@@ -59,7 +59,7 @@ async fn an_open_connection_that_breaks_a_rule_ends_with_the_code_and_its_claim_
         (packet(0x30, &[&text("a\0")[..], b"\x00"].concat()), 0x81),
         (packet(0x30, &[&text("a/+")[..], b"\x00"].concat()), 0x90),
         (packet(0x30, &[&text("")[..], b"\x00"].concat()), 0x82),
-        (packet(0x30, &[&text("t")[..], b"\x03\x23\x00\x01"].concat()), 0x94),
+        (packet(0x30, &[&text("t")[..], b"\x03\x23\x00\x21"].concat()), 0x94),
         (packet(0x82, b"\x00\x01\x00"), 0x82),
         (packet(0x82, &[b"\x00\x01\x00", &text("a#")[..], b"\x00"].concat()), 0x81),
         (b"\xf0\x00".to_vec(), 0x82),

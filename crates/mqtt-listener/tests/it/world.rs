@@ -22,6 +22,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<FakeStore>,
     pub(crate) lease: Arc<FakeLease>,
     pub(crate) admission: Arc<FakeAdmission>,
+    pub(crate) peers: Arc<FakePeers>,
 }
 
 impl World {
@@ -41,9 +42,10 @@ impl World {
         let lease = Arc::new(FakeLease::default());
         let admission = Arc::new(FakeAdmission::default());
         let peers = Arc::new(FakePeers::default());
-        let broker = Broker::new(BrokerConfig::default(), store.clone(), lease.clone(), admission.clone(), peers);
+        let broker =
+            Broker::new(BrokerConfig::default(), store.clone(), lease.clone(), admission.clone(), peers.clone());
         let listeners = MqttListeners::start(config, broker.clone()).await.unwrap();
-        World { broker, listeners, store, lease, admission }
+        World { broker, listeners, store, lease, admission, peers }
     }
 
     pub(crate) fn mqtt(&self) -> SocketAddr {

@@ -44,7 +44,7 @@ fn an_empty_client_id_is_assigned_or_refused_by_version_and_clean_session() {
 fn an_assigned_client_id_comes_from_the_seed_alone() {
     let asked = Connect { client_id: String::new(), ..connect(Protocol::V5) };
     let with_seed = |seed| {
-        let mut connection = rollcall_session::Connection::new(Limits::default().into(), seed, at(0));
+        let mut connection = crate::steps::Machine::new(Limits::default(), seed);
         match &connection.handle(Event::Packet(Packet::Connect(Box::new(asked.clone()))), at(0))[..] {
             [Effect::Admit(request)] => request.client_id.clone(),
             other => panic!("{other:?}"),
@@ -65,7 +65,7 @@ fn mqtt_5_learns_its_assigned_id_and_the_values_in_force() {
         other => panic!("{other:?}"),
     };
     assert_eq!((request.keep_alive_s, request.session_expiry_s), (60, 100));
-    let effects = connection.handle(Event::Admitted, at(5));
+    let effects = connection.handle(Event::Admitted { session_present: false }, at(5));
     let [Effect::Send(Outgoing::ConnAck(connack))] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(connack.code, ReasonCode::Success);
     assert_eq!(connack.assigned_client_id.as_deref(), Some(request.client_id.as_str()));

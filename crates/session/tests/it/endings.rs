@@ -92,7 +92,7 @@ fn published(protocol: Protocol, topic: &str) -> Vec<Effect> {
 }
 
 fn topic_alias(protocol: Protocol) -> Vec<Effect> {
-    let aliased = Publish { topic_alias: Some(1), ..publish("a", QoS::AtMostOnce, None) };
+    let aliased = Publish { topic_alias: Some(0), ..publish("a", QoS::AtMostOnce, None) };
     packet(&mut open(protocol), Packet::Publish(aliased))
 }
 
@@ -128,7 +128,7 @@ fn b_056_an_ended_connection_does_nothing_more() {
         for late in [
             Event::PeerGone,
             Event::Tick,
-            Event::Admitted,
+            Event::Admitted { session_present: false },
             Event::Packet(Packet::PingReq),
             Event::Order(Order::Kick),
             Event::Undecodable(DecodeFault::NotMqtt),
@@ -185,7 +185,7 @@ fn a_session_that_ends_with_its_connection_cannot_be_prolonged_by_disconnect() {
 
 #[test]
 fn a_connection_whose_task_is_dropped_counts_as_lost() {
-    assert_eq!(open(Protocol::V5).abandoned().reason, Reason::ConnectionLost);
+    assert_eq!(open(Protocol::V5).connection.abandoned().reason, Reason::ConnectionLost);
     assert_eq!(
         ending(rollcall_session::Cause::PeerGone, rollcall_session::Phase::Open, Some(Protocol::V5)).farewell,
         Farewell::Silent

@@ -2,7 +2,7 @@
 
 use crate::steps::{at, connect, ended, open_with};
 use rollcall_session::{Connect, Effect, Event, Limits, Outgoing, Packet};
-use rollcall_types::{DisconnectReason, Protocol};
+use rollcall_types::{DisconnectReason, Protocol, QoS};
 
 #[test]
 fn b_007_a_silent_client_ends_at_one_and_a_half_times_its_keep_alive() {
@@ -22,12 +22,9 @@ fn b_120_any_packet_of_the_client_counts_and_what_it_is_sent_does_not() {
     let effects = connection.handle(Event::Packet(Packet::PingReq), at(7000));
     assert_eq!(effects, vec![Effect::Send(Outgoing::PingResp)]);
     assert_eq!(connection.next_deadline(), Some(at(14_500)));
-    let delivery = rollcall_session::Delivery {
-        message: crate::steps::message("a", rollcall_types::QoS::AtMostOnce).into(),
-        retain: false,
-        subscription_ids: vec![],
-    };
-    assert!(matches!(connection.handle(Event::Deliver(delivery), at(14_000))[..], [Effect::Send(_)]));
+    connection.session.attach(crate::steps::terms(16));
+    connection.session.offer(crate::steps::delivery("a", QoS::AtMostOnce), crate::steps::ROOM, at(14_000));
+    assert!(matches!(connection.session.next_outgoing(at(14_000)), Some(Outgoing::Publish(_))));
     assert_eq!(connection.next_deadline(), Some(at(14_500)));
 }
 
@@ -45,6 +42,6 @@ fn the_time_a_claim_takes_does_not_count_against_the_client() {
     connection.handle(Event::Packet(Packet::Connect(Box::new(asked))), at(0));
     assert_eq!(connection.next_deadline(), None);
     assert_eq!(connection.handle(Event::Tick, at(9000)), vec![]);
-    connection.handle(Event::Admitted, at(9000));
+    connection.handle(Event::Admitted { session_present: false }, at(9000));
     assert_eq!(connection.next_deadline(), Some(at(10_500)));
 }

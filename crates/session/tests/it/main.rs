@@ -5,6 +5,8 @@ mod connecting;
 mod endings;
 mod keeping_alive;
 mod publishing;
+mod queueing;
+mod resuming;
 mod steps;
 mod subscribing;
 mod surviving;

@@ -1,14 +1,14 @@
 //! PUBLISH on receipt: hand on once, acknowledge by version.
 
-use crate::steps::{EVERY_PROTOCOL, at, connect, ended, id, open, open_with, packet, publish};
+use crate::steps::{EVERY_PROTOCOL, Machine, at, connect, ended, id, open, open_with, packet, publish};
 use rollcall_session::{
-    Connection, Effect, Event, Farewell, Limits, Outgoing, Packet, Publish, PublishVerdict, ReasonCode, Receipt,
+    Effect, Event, Farewell, Limits, Outgoing, Packet, Publish, PublishVerdict, ReasonCode, Receipt,
 };
 use rollcall_types::{Protocol, QoS};
 
 const ACCEPTED: PublishVerdict = PublishVerdict::Accepted { matched: true };
 
-fn hand_on(connection: &mut Connection, qos: QoS, number: u16) -> Vec<Effect> {
+fn hand_on(connection: &mut Machine, qos: QoS, number: u16) -> Vec<Effect> {
     packet(connection, Packet::Publish(publish("a", qos, Some(number))))
 }
 
@@ -16,7 +16,7 @@ fn receipt(number: u16, exactly_once: bool) -> Receipt {
     Receipt { packet_id: id(number), exactly_once }
 }
 
-fn verdict(connection: &mut Connection, receipt: Receipt, verdict: PublishVerdict) -> Vec<Effect> {
+fn verdict(connection: &mut Machine, receipt: Receipt, verdict: PublishVerdict) -> Vec<Effect> {
     connection.handle(Event::Published { receipt, verdict }, at(2))
 }
 
@@ -71,7 +71,7 @@ fn acknowledgements_of_messages_never_sent_do_no_harm() {
     assert_eq!(packet(&mut connection, Packet::PubAck(id(5))), vec![]);
     assert_eq!(packet(&mut connection, Packet::PubComp(id(5))), vec![]);
     let pubrel = Effect::Send(Outgoing::PubRel(id(5), ReasonCode::PacketIdentifierNotFound));
-    assert_eq!(packet(&mut connection, Packet::PubRec(id(5))), vec![pubrel]);
+    assert_eq!(packet(&mut connection, Packet::PubRec { packet_id: id(5), refused: false }), vec![pubrel]);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_publish_that_breaks_a_rule_ends_the_connection_with_its_code() {
         (on("+"), ReasonCode::TopicNameInvalid),
         (on(&"t".repeat(1025)), ReasonCode::TopicNameInvalid),
         (on(&deep), ReasonCode::TopicNameInvalid),
-        (Publish { topic_alias: Some(1), ..base() }, ReasonCode::TopicAliasInvalid),
+        (Publish { topic_alias: Some(33), ..base() }, ReasonCode::TopicAliasInvalid),
         (Publish { has_subscription_id: true, ..base() }, ReasonCode::ProtocolError),
         (null_property, ReasonCode::MalformedPacket),
         (odd_response, ReasonCode::ProtocolError),

@@ -1,8 +1,8 @@
 //! Short words for the steps of a test.
 
 use rollcall_session::{
-    Connect, Connection, Effect, Ending, Event, Limits, Outgoing, Packet, Publish, RequestedSubscription,
-    RetainHandling, Subscribe,
+    Connect, Connection, Delivery, Effect, Ending, Event, Limits, LinkTerms, Outgoing, Packet, Publish, QueueLimits,
+    RequestedSubscription, RetainHandling, Session, Subscribe,
 };
 use rollcall_types::{BootTime, Message, MessageProperties, Protocol, QoS, Will};
 use std::{num::NonZeroU16, sync::Arc};
@@ -17,8 +17,32 @@ pub(crate) fn at(ms: u64) -> BootTime {
     BootTime(ms)
 }
 
-pub(crate) fn fresh(limits: Limits) -> Connection {
-    Connection::new(Arc::new(limits), 7, at(0))
+/// A connection with the session it serves.
+pub(crate) struct Machine {
+    pub(crate) connection: Connection,
+    pub(crate) session: Session,
+}
+
+impl Machine {
+    pub(crate) fn new(limits: Limits, seed: u128) -> Self {
+        Machine { connection: Connection::new(Arc::new(limits), seed, at(0)), session: Session::default() }
+    }
+
+    pub(crate) fn handle(&mut self, event: Event, now: BootTime) -> Vec<Effect> {
+        self.connection.handle(event, Some(&mut self.session), now)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.connection.is_open()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<BootTime> {
+        self.connection.next_deadline()
+    }
+}
+
+pub(crate) fn fresh(limits: Limits) -> Machine {
+    Machine::new(limits, 7)
 }
 
 pub(crate) fn connect(protocol: Protocol) -> Connect {
@@ -31,6 +55,8 @@ pub(crate) fn connect(protocol: Protocol) -> Connect {
         password: None,
         will: None,
         session_expiry_s: 0,
+        receive_maximum: u16::MAX,
+        topic_alias_maximum: 0,
         authentication_method: None,
     }
 }
@@ -77,20 +103,20 @@ pub(crate) fn subscribe(filters: &[&str]) -> Subscribe {
 }
 
 /// A connection whose CONNACK was sent at time 0.
-pub(crate) fn open_with(limits: Limits, asked: Connect) -> Connection {
+pub(crate) fn open_with(limits: Limits, asked: Connect) -> Machine {
     let mut connection = fresh(limits);
     let effects = connection.handle(Event::Packet(Packet::Connect(Box::new(asked))), at(0));
     assert!(matches!(effects[..], [Effect::Admit(_)]), "{effects:?}");
-    let effects = connection.handle(Event::Admitted, at(0));
+    let effects = connection.handle(Event::Admitted { session_present: false }, at(0));
     assert!(matches!(effects[..], [Effect::Send(Outgoing::ConnAck(_))]), "{effects:?}");
     connection
 }
 
-pub(crate) fn open(protocol: Protocol) -> Connection {
+pub(crate) fn open(protocol: Protocol) -> Machine {
     open_with(Limits::default(), connect(protocol))
 }
 
-pub(crate) fn packet(connection: &mut Connection, packet: Packet) -> Vec<Effect> {
+pub(crate) fn packet(connection: &mut Machine, packet: Packet) -> Vec<Effect> {
     connection.handle(Event::Packet(packet), at(1))
 }
 
@@ -100,4 +126,15 @@ pub(crate) fn ended(effects: &[Effect]) -> Ending {
         [Effect::End(ending)] => *ending,
         other => panic!("expected the end, got {other:?}"),
     }
+}
+
+/// Room enough in a session's queue.
+pub(crate) const ROOM: QueueLimits = QueueLimits { messages: 1000, bytes: 1_000_000 };
+
+pub(crate) fn terms(receive_maximum: u16) -> LinkTerms {
+    LinkTerms { session_expiry_s: 3600, receive_maximum, topic_alias_maximum: 0 }
+}
+
+pub(crate) fn delivery(topic: &str, qos: QoS) -> Delivery {
+    Delivery::new(Arc::new(message(topic, qos)), qos, at(0))
 }

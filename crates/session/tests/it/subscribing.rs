@@ -2,7 +2,7 @@
 
 use crate::steps::{at, ended, id, open, packet, subscribe};
 use rollcall_session::{Effect, Event, Farewell, Outgoing, Packet, ReasonCode, SubscribeAnswer};
-use rollcall_types::Protocol;
+use rollcall_types::{Protocol, QoS};
 
 #[test]
 fn filters_are_passed_on_in_order_and_those_over_the_limits_are_marked() {
@@ -17,8 +17,19 @@ fn filters_are_passed_on_in_order_and_those_over_the_limits_are_marked() {
 #[test]
 fn the_answers_become_suback_and_unsuback() {
     let mut connection = open(Protocol::V311);
-    let answers = vec![SubscribeAnswer::Granted, SubscribeAnswer::Refused(ReasonCode::NotAuthorized)];
-    let effects = connection.handle(Event::Subscribed { packet_id: id(1), answers: answers.clone() }, at(1));
+    let answers = vec![
+        SubscribeAnswer::Granted { qos: QoS::AtLeastOnce, is_new: true },
+        SubscribeAnswer::Refused(ReasonCode::NotAuthorized),
+    ];
+    let effects = connection.handle(
+        Event::Subscribed {
+            packet_id: id(1),
+            subscription_id: None,
+            filters: subscribe(&["$share/g/a", "b"]).filters,
+            answers: answers.clone(),
+        },
+        at(1),
+    );
     assert_eq!(effects, vec![Effect::Send(Outgoing::SubAck(id(1), answers))]);
     let effects = packet(&mut connection, Packet::Unsubscribe { packet_id: id(2), filters: vec!["a".into()] });
     assert_eq!(effects, vec![Effect::Unsubscribe { packet_id: id(2), filters: vec!["a".into()] }]);

@@ -1,10 +1,9 @@
 //! Properties over any sequence of events.
 
-use crate::steps::{at, connect, id, message, publish, subscribe};
+use crate::steps::{Machine, at, connect, id, publish, subscribe};
 use proptest::{collection::vec, prelude::*};
 use rollcall_session::{
-    ConnectRefusal, Connection, DecodeFault, Delivery, Effect, Event, Limits, Order, Outgoing, Packet, PublishVerdict,
-    Receipt,
+    ConnectRefusal, DecodeFault, Effect, Event, Limits, Order, Outgoing, Packet, PublishVerdict, Receipt,
 };
 use rollcall_types::{Protocol, QoS};
 
@@ -22,7 +21,7 @@ fn client_packet() -> impl Strategy<Value = Packet> {
         ("[a-c/+#]{0,4}", qos(), proptest::option::of(1..4u16))
             .prop_map(|(topic, qos, packet_id)| Packet::Publish(publish(&topic, qos, packet_id))),
         (1..4u16).prop_map(|number| Packet::PubRel(id(number))),
-        (1..4u16).prop_map(|number| Packet::PubRec(id(number))),
+        (1..4u16).prop_map(|number| Packet::PubRec { packet_id: id(number), refused: false }),
         (1..4u16).prop_map(|number| Packet::PubAck(id(number))),
         "[a/+#]{0,4}".prop_map(|filter| Packet::Subscribe(subscribe(&[&filter]))),
         "[a/+#]{0,4}".prop_map(|filter| Packet::Unsubscribe { packet_id: id(1), filters: vec![filter] }),
@@ -37,7 +36,7 @@ fn client_packet() -> impl Strategy<Value = Packet> {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => client_packet().prop_map(Event::Packet),
-        4 => Just(Event::Admitted),
+        4 => Just(Event::Admitted { session_present: false }),
         1 => Just(Event::Refused(ConnectRefusal::Busy)),
         1 => Just(Event::PeerGone),
         2 => Just(Event::Tick),
@@ -47,18 +46,13 @@ fn event() -> impl Strategy<Value = Event> {
             receipt: Receipt { packet_id: id(number), exactly_once },
             verdict: PublishVerdict::Accepted { matched: false },
         }),
-        2 => Just(Event::Deliver(Delivery {
-            message: message("a", QoS::AtMostOnce).into(),
-            retain: false,
-            subscription_ids: vec![],
-        })),
     ]
 }
 
 proptest! {
     #[test]
     fn every_connection_ends_at_most_once_and_nothing_follows_its_end(events in vec((event(), 0..3000u64), 0..60)) {
-        let mut connection = Connection::new(Limits::default().into(), 1, at(0));
+        let mut connection = Machine::new(Limits::default(), 1);
         let (mut now, mut ends, mut connacks, mut asked) = (0, 0, 0, 0);
         for (event, passed) in events {
             now += passed;

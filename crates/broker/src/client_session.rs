@@ -1,0 +1,202 @@
+//! One session of this node, as its connection, the subscription table and the registry share it.
+//!
+//! At most one connection holds it at a time. A later one takes it over in one step, with all that waits and is under
+//! way; from then on what the earlier one does no longer touches it. While nobody holds it, it goes on taking messages
+//! until its expiry.
+//!
+//! The lock is held for a few steps of the pure session and nothing else; no other lock is taken under it.
+
+use parking_lot::Mutex;
+use rollcall_session::{Delivery, LinkTerms, Offered, Outgoing, QueueLimits, Session};
+use rollcall_types::{BootTime, ClientId, Epoch};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+/// A session that lives on this node.
+pub(crate) struct ClientSession {
+    pub(crate) number: u64,
+    pub(crate) client_id: ClientId,
+    /// Whose it is: another account never gets it (B-158).
+    pub(crate) username: Arc<str>,
+    held: AtomicBool,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    session: Session,
+    /// Number of the connection that holds it.
+    holder: Option<u64>,
+    /// Epoch of the last claim it was served under.
+    epoch: Epoch,
+    kept_until: Option<BootTime>,
+    waker: Option<Waker>,
+    over: bool,
+}
+
+/// The session is over and takes nothing any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Over;
+
+/// What becomes of a session whose connection is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AfterConnection {
+    /// It ends with it.
+    Ends,
+    /// It is kept for the client's return.
+    KeptUntil(BootTime),
+    /// A later connection holds it.
+    HeldByAnother,
+}
+
+impl ClientSession {
+    pub(crate) fn new(number: u64, client_id: ClientId, username: Arc<str>) -> Self {
+        ClientSession { number, client_id, username, held: AtomicBool::new(false), inner: Mutex::default() }
+    }
+
+    /// A connection takes the session, under its claim. False when the session is over or its time is.
+    pub(crate) fn attach(&self, holder: u64, epoch: Epoch, terms: LinkTerms, now: BootTime) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.over || inner.kept_until.is_some_and(|until| now >= until) {
+            return false;
+        }
+        inner.session.attach(terms);
+        inner.holder = Some(holder);
+        inner.epoch = epoch;
+        inner.kept_until = None;
+        inner.waker = None;
+        self.held.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// The epoch it was last served under, when it may be resumed: it does not end with its connection (B-051).
+    pub(crate) fn resumable(&self, now: BootTime) -> Option<Epoch> {
+        let inner = self.inner.lock();
+        let lives = !inner.over && inner.session.expiry_s() > 0;
+        (lives && inner.kept_until.is_none_or(|until| now < until)).then_some(inner.epoch)
+    }
+
+    /// A connection is there. For choosing among sessions only: it may be over a moment later.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_held_by(&self, connection: u64) -> bool {
+        let inner = self.inner.lock();
+        !inner.over && inner.holder == Some(connection)
+    }
+
+    /// Lends the session to the connection that holds it; `None` to any other.
+    pub(crate) fn lend<R>(&self, connection: u64, to: impl FnOnce(Option<&mut Session>) -> R) -> R {
+        let mut inner = self.inner.lock();
+        let holds = !inner.over && inner.holder == Some(connection);
+        to(holds.then_some(&mut inner.session))
+    }
+
+    pub(crate) fn deliver(&self, delivery: Delivery, limits: QueueLimits, now: BootTime) -> Result<Offered, Over> {
+        let (offered, waker) = {
+            let mut inner = self.inner.lock();
+            if inner.over {
+                return Err(Over);
+            }
+            (inner.session.offer(delivery, limits, now), inner.waker.take())
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(offered)
+    }
+
+    /// The next packet for the client, when the caller has room for it. The count of messages that expired meanwhile is
+    /// added to `expired`.
+    pub(crate) fn poll_outgoing(
+        &self,
+        connection: u64,
+        cx: &mut Context<'_>,
+        has_room: bool,
+        now: BootTime,
+        expired: &mut usize,
+    ) -> Poll<Outgoing> {
+        let mut inner = self.inner.lock();
+        if inner.over || inner.holder != Some(connection) {
+            return Poll::Pending;
+        }
+        if has_room {
+            let next = inner.session.next_outgoing(now);
+            *expired += inner.session.take_expired();
+            if let Some(outgoing) = next {
+                return Poll::Ready(outgoing);
+            }
+        }
+        match &mut inner.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// The verdict of a QoS 2 publish came after its connection had ended.
+    pub(crate) fn settle_late(&self, packet_id: std::num::NonZeroU16, accepted: bool) {
+        let waker = {
+            let mut inner = self.inner.lock();
+            if inner.over || !inner.session.settle_late(packet_id, accepted) {
+                return;
+            }
+            inner.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The connection is over.
+    pub(crate) fn detach(&self, connection: u64, now: BootTime) -> AfterConnection {
+        let mut inner = self.inner.lock();
+        if inner.over || inner.holder != Some(connection) {
+            return AfterConnection::HeldByAnother;
+        }
+        inner.holder = None;
+        inner.waker = None;
+        self.held.store(false, Ordering::Relaxed);
+        inner.session.detach();
+        if inner.session.expiry_s() == 0 {
+            return AfterConnection::Ends;
+        }
+        let until = now.plus_ms(u64::from(inner.session.expiry_s()) * 1000);
+        inner.kept_until = Some(until);
+        AfterConnection::KeptUntil(until)
+    }
+
+    /// Ends the session. Gives back what other members of shared subscriptions should get.
+    pub(crate) fn end(&self) -> Vec<Delivery> {
+        let mut inner = self.inner.lock();
+        self.end_locked(&mut inner)
+    }
+
+    /// Ends the session if nobody holds it and its time is over; `None` otherwise.
+    pub(crate) fn end_if_due(&self, now: BootTime) -> Option<Vec<Delivery>> {
+        let mut inner = self.inner.lock();
+        let due = !inner.over && inner.kept_until.is_some_and(|until| now >= until);
+        due.then(|| self.end_locked(&mut inner))
+    }
+
+    fn end_locked(&self, inner: &mut Inner) -> Vec<Delivery> {
+        inner.over = true;
+        inner.holder = None;
+        inner.waker = None;
+        self.held.store(false, Ordering::Relaxed);
+        inner.session.end()
+    }
+}
+
+impl fmt::Debug for ClientSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSession").field("number", &self.number).field("client_id", &self.client_id).finish()
+    }
+}

@@ -1,0 +1,112 @@
+//! The members of shared subscriptions on this node, and whose turn it is.
+
+use crate::{client_session::ClientSession, subscribe::Options};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// All groups of this node, by number.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    by_number: HashMap<u64, Group>,
+    by_name: BTreeMap<(Box<str>, Box<str>), u64>,
+    /// The whole filters of each session, by its number.
+    of_session: HashMap<u64, Vec<Box<str>>>,
+    next: u64,
+}
+
+/// One group and filter.
+#[derive(Debug)]
+struct Group {
+    members: Vec<(Arc<ClientSession>, Options)>,
+    turn: AtomicUsize,
+}
+
+/// What adding a member came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Joined {
+    pub(crate) group: u64,
+    /// The group is new: its filter has to be matched from now on.
+    pub(crate) is_first: bool,
+    /// The session was no member before.
+    pub(crate) is_new: bool,
+}
+
+impl Groups {
+    pub(crate) fn join(
+        &mut self,
+        session: &Arc<ClientSession>,
+        whole: &str,
+        (share, filter): (&str, &str),
+        options: Options,
+    ) -> Joined {
+        let name = (Box::from(share), Box::from(filter));
+        let (group, is_first) = match self.by_name.get(&name) {
+            Some(group) => (*group, false),
+            None => {
+                self.next += 1;
+                self.by_name.insert(name, self.next);
+                (self.next, true)
+            }
+        };
+        let members = &mut self
+            .by_number
+            .entry(group)
+            .or_insert_with(|| Group { members: Vec::new(), turn: AtomicUsize::new(0) })
+            .members;
+        let is_new = match members.iter_mut().find(|(member, _)| member.number == session.number) {
+            Some((_, present)) => {
+                *present = options;
+                false
+            }
+            None => {
+                members.push((session.clone(), options));
+                self.of_session.entry(session.number).or_default().push(whole.into());
+                true
+            }
+        };
+        Joined { group, is_first, is_new }
+    }
+
+    /// Takes a member out. `None` when it was none; otherwise the group's number if that was the last one.
+    pub(crate) fn leave(&mut self, session: u64, whole: &str, (share, filter): (&str, &str)) -> Option<Option<u64>> {
+        let name = (Box::from(share), Box::from(filter));
+        let number = *self.by_name.get(&name)?;
+        let group = self.by_number.get_mut(&number)?;
+        let place = group.members.iter().position(|(member, _)| member.number == session)?;
+        group.members.remove(place);
+        if let Some(filters) = self.of_session.get_mut(&session) {
+            filters.retain(|present| **present != *whole);
+            if filters.is_empty() {
+                self.of_session.remove(&session);
+            }
+        }
+        if !group.members.is_empty() {
+            return Some(None);
+        }
+        self.by_number.remove(&number);
+        self.by_name.remove(&name);
+        Some(Some(number))
+    }
+
+    pub(crate) fn filters_of(&self, session: u64) -> &[Box<str>] {
+        self.of_session.get(&session).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.of_session.values().map(Vec::len).sum()
+    }
+
+    /// The next member in turn that has a connection; any other in turn when none has.
+    pub(crate) fn choose(&self, group: u64) -> Option<&(Arc<ClientSession>, Options)> {
+        let group = self.by_number.get(&group)?;
+        let count = group.members.len();
+        let first = group.turn.fetch_add(1, Ordering::Relaxed);
+        let in_turn = |step: usize| &group.members[first.wrapping_add(step) % count];
+        (0..count).map(in_turn).find(|(member, _)| member.is_held()).or_else(|| (count > 0).then(|| in_turn(0)))
+    }
+}

@@ -1,0 +1,123 @@
+//! The messages that wait for one client, in order, bounded in number and bytes.
+//!
+//! What happens when the queue is full: QoS 0 goes first. A QoS 0 message that comes is dropped; one of QoS 1 or 2
+//! takes the place of the oldest QoS 0 messages that wait, and is refused when none is left. Messages of QoS 1 and 2
+//! that were taken in are never dropped for newer ones, so what a client finds after a long absence is the beginning of
+//! what it missed, without holes.
+
+use crate::Delivery;
+use rollcall_types::{BootTime, QoS};
+use std::collections::VecDeque;
+
+/// An emptied queue of more room than this is given back, so that a burst costs an idle session nothing.
+const KEPT_CAPACITY: usize = 8;
+
+/// Bounds of one client's queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueueLimits {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of topics, payloads and properties.
+    pub bytes: usize,
+}
+
+/// What became of a message offered to a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Offered {
+    /// It waits.
+    Queued,
+    /// It waits, and so many of QoS 0 were dropped for it.
+    QueuedInsteadOf(usize),
+    /// The queue is full; it was dropped.
+    Full,
+    /// The client is away, and QoS 0 is not kept for it.
+    NotKept,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    waiting: VecDeque<Delivery>,
+    bytes: usize,
+    at_most_once: usize,
+}
+
+impl Queue {
+    pub(crate) fn offer(&mut self, delivery: Delivery, limits: QueueLimits) -> Offered {
+        let bytes = delivery.bytes();
+        let mut dropped = 0;
+        while !self.has_room(bytes, limits) {
+            if delivery.qos == QoS::AtMostOnce || !self.drop_oldest_of_qos_0() {
+                return Offered::Full;
+            }
+            dropped += 1;
+        }
+        self.bytes += bytes;
+        self.at_most_once += usize::from(delivery.qos == QoS::AtMostOnce);
+        self.waiting.push_back(delivery);
+        if dropped == 0 { Offered::Queued } else { Offered::QueuedInsteadOf(dropped) }
+    }
+
+    /// A queue with nothing in it takes a message of any size, so that no limit makes a message undeliverable.
+    fn has_room(&self, bytes: usize, limits: QueueLimits) -> bool {
+        self.waiting.len() < limits.messages && (self.waiting.is_empty() || self.bytes + bytes <= limits.bytes)
+    }
+
+    fn drop_oldest_of_qos_0(&mut self) -> bool {
+        if self.at_most_once == 0 {
+            return false;
+        }
+        let Some(place) = self.waiting.iter().position(|delivery| delivery.qos == QoS::AtMostOnce) else {
+            return false;
+        };
+        if let Some(delivery) = self.waiting.remove(place) {
+            self.bytes -= delivery.bytes();
+            self.at_most_once -= 1;
+        }
+        true
+    }
+
+    pub(crate) fn front(&self) -> Option<&Delivery> {
+        self.waiting.front()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Delivery> {
+        let delivery = self.waiting.pop_front()?;
+        self.bytes -= delivery.bytes();
+        self.at_most_once -= usize::from(delivery.qos == QoS::AtMostOnce);
+        if self.waiting.is_empty() && self.waiting.capacity() > KEPT_CAPACITY {
+            self.waiting = VecDeque::new();
+        }
+        Some(delivery)
+    }
+
+    /// QoS 0 is not kept for a client that is away.
+    pub(crate) fn forget_qos_0(&mut self) {
+        if self.at_most_once > 0 {
+            self.waiting.retain(|delivery| delivery.qos != QoS::AtMostOnce);
+            self.at_most_once = 0;
+            self.bytes = self.waiting.iter().map(Delivery::bytes).sum();
+        }
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+    }
+
+    /// Drops what expired; how many.
+    pub(crate) fn forget_expired(&mut self, now: BootTime) -> usize {
+        let before = self.waiting.len();
+        if self.waiting.iter().any(|delivery| delivery.has_expired(now)) {
+            self.waiting.retain(|delivery| !delivery.has_expired(now));
+            self.bytes = self.waiting.iter().map(Delivery::bytes).sum();
+            self.at_most_once = self.waiting.iter().filter(|delivery| delivery.qos == QoS::AtMostOnce).count();
+        }
+        before - self.waiting.len()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Delivery> {
+        self.waiting.iter()
+    }
+}
