@@ -1,33 +1,76 @@
-//! The subscribers of one filter, in order of session.
+//! The subscribers of one filter, in order of session. Most filters have one: that costs no allocation.
 
 use std::collections::BTreeMap;
 
-#[derive(Clone, Debug)]
-pub(crate) struct Subscribers<S, O>(BTreeMap<S, O>);
-
-impl<S, O> Default for Subscribers<S, O> {
-    fn default() -> Self {
-        Subscribers(BTreeMap::new())
-    }
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Subscribers<S, O> {
+    #[default]
+    None,
+    One(S, O),
+    #[allow(clippy::box_collection)] // small where there is one
+    Many(Box<BTreeMap<S, O>>),
 }
 
 impl<S: Ord, O> Subscribers<S, O> {
     /// True when the session was there; its options are replaced (MQTT-3.8.4-3).
     pub(crate) fn add(&mut self, session: S, options: O) -> bool {
-        self.0.insert(session, options).is_some()
+        match std::mem::take(self) {
+            Subscribers::None => {
+                *self = Subscribers::One(session, options);
+                false
+            }
+            Subscribers::One(present, _) if present == session => {
+                *self = Subscribers::One(session, options);
+                true
+            }
+            Subscribers::One(present, its_options) => {
+                *self = Subscribers::Many(Box::new(BTreeMap::from([(present, its_options), (session, options)])));
+                false
+            }
+            Subscribers::Many(mut many) => {
+                let replaced = many.insert(session, options).is_some();
+                *self = Subscribers::Many(many);
+                replaced
+            }
+        }
     }
 
-    pub(crate) fn remove(&mut self, session: &S) -> bool {
-        self.0.remove(session).is_some()
+    pub(crate) fn remove(&mut self, session: &S) {
+        match self {
+            Subscribers::None => {}
+            Subscribers::One(present, _) => {
+                if present == session {
+                    *self = Subscribers::None;
+                }
+            }
+            Subscribers::Many(many) => {
+                many.remove(session);
+                if many.len() == 1
+                    && let Some((session, options)) = many.pop_first()
+                {
+                    *self = Subscribers::One(session, options);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn has(&self, session: &S) -> bool {
+        match self {
+            Subscribers::None => false,
+            Subscribers::One(present, _) => present == session,
+            Subscribers::Many(many) => many.contains_key(session),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        matches!(self, Subscribers::None)
     }
 
     pub(crate) fn visit<'a>(&'a self, visit: &mut impl FnMut(&'a S, &'a O)) {
-        for (session, options) in &self.0 {
-            visit(session, options);
+        match self {
+            Subscribers::None => {}
+            Subscribers::One(session, options) => visit(session, options),
+            Subscribers::Many(many) => many.iter().for_each(|(session, options)| visit(session, options)),
         }
     }
 }

@@ -1,17 +1,37 @@
-//! The subscription table: plain filters in a map, filters with wildcards in a trie of levels.
+//! The subscription table: one trie of interned levels, its nodes in one array.
+//!
+//! A node costs 24 bytes and 8 more for finding it by its parent and level; a filter with one subscriber costs no
+//! allocation beside new level texts. Wildcards are children with a place of their own, so a look-up for an exact level
+//! is made only where a node has such children.
 
-use crate::{matching::hides, subscribers::Subscribers};
+use crate::{
+    id_table::{IdTable, NONE},
+    levels::Levels,
+    matching::hides,
+    subscribers::Subscribers,
+};
 use std::collections::{BTreeMap, BTreeSet};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+const ROOT: u32 = 0;
+/// The level of a node that is `+`, and of one that is `#`. Interned levels never get so far.
+const PLUS: u32 = NONE - 1;
+const HASH: u32 = NONE - 2;
 
 /// All subscriptions of one node. `S` names a session, `O` is what a subscription carries.
 ///
-/// Filters are expected to be valid and not shared (`check_topic_filter`, `split_shared`). Matching costs one look-up
-/// for plain filters and at most two branches a level for those with wildcards.
+/// Filters are expected to be valid and not shared (`check_topic_filter`, `split_shared`). Matching follows at most two
+/// branches a level. At most 2^32 - 3 levels of filters fit.
 #[derive(Clone, Debug)]
 pub struct SubscriptionTable<S, O> {
-    plain: BTreeMap<Box<str>, Subscribers<S, O>>,
-    wild: Node<S, O>,
-    of_session: BTreeMap<S, BTreeSet<Box<str>>>,
+    levels: Levels,
+    nodes: Vec<Node>,
+    free_nodes: Vec<u32>,
+    index: IdTable,
+    seed: u64,
+    ends: Vec<Subscribers<S, O>>,
+    free_ends: Vec<u32>,
+    of_session: BTreeMap<S, Filters>,
     subscriptions: usize,
 }
 
@@ -24,22 +44,70 @@ pub enum Added {
     Replaced,
 }
 
-/// One level of filters that hold a wildcard.
+/// One level of some filters. Numbers name other nodes.
 #[derive(Clone, Debug)]
-struct Node<S, O> {
-    /// Subscribers of the filter that ends here.
-    here: Subscribers<S, O>,
-    /// Subscribers of the filter that ends here with a further level `#`.
-    rest: Subscribers<S, O>,
-    /// Next level, by its exact text.
-    named: BTreeMap<Box<str>, Node<S, O>>,
-    /// Next level `+`.
-    any: Option<Box<Node<S, O>>>,
+struct Node {
+    parent: u32,
+    level: u32,
+    /// Children with an exact level.
+    named: u32,
+    plus: u32,
+    hash: u32,
+    /// Place of the subscribers of the filter that ends here.
+    end: u32,
 }
 
-impl<S, O> Default for Node<S, O> {
-    fn default() -> Self {
-        Node { here: Subscribers::default(), rest: Subscribers::default(), named: BTreeMap::new(), any: None }
+impl Node {
+    fn new(parent: u32, level: u32) -> Self {
+        Node { parent, level, named: 0, plus: NONE, hash: NONE, end: NONE }
+    }
+
+    fn is_unused(&self) -> bool {
+        self.named == 0 && self.plus == NONE && self.hash == NONE && self.end == NONE
+    }
+}
+
+/// The filters of one session, by the nodes they end at. Most sessions have one or two.
+#[derive(Clone, Debug)]
+enum Filters {
+    One(u32),
+    #[allow(clippy::box_collection)] // small where there is one
+    Many(Box<BTreeSet<u32>>),
+}
+
+impl Filters {
+    fn insert(&mut self, node: u32) {
+        match self {
+            Filters::One(present) => *self = Filters::Many(Box::new(BTreeSet::from([*present, node]))),
+            Filters::Many(many) => {
+                many.insert(node);
+            }
+        }
+    }
+
+    /// True when none is left.
+    fn remove(&mut self, node: u32) -> bool {
+        match self {
+            Filters::One(present) => *present == node,
+            Filters::Many(many) => {
+                many.remove(&node);
+                many.is_empty()
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Filters::One(_) => 1,
+            Filters::Many(many) => many.len(),
+        }
+    }
+
+    fn nodes(&self) -> Vec<u32> {
+        match self {
+            Filters::One(node) => vec![*node],
+            Filters::Many(many) => many.iter().copied().collect(),
+        }
     }
 }
 
@@ -50,12 +118,24 @@ impl<S: Ord + Clone, O> Default for SubscriptionTable<S, O> {
 }
 
 impl<S: Ord + Clone, O> SubscriptionTable<S, O> {
-    /// An empty table.
+    /// An empty table whose hashes anybody can work out: see [`SubscriptionTable::with_seed`].
     #[must_use]
     pub fn new() -> Self {
+        Self::with_seed(0)
+    }
+
+    /// An empty table. With a seed that clients do not know they cannot choose filters that make it slow; answers do
+    /// not depend on it.
+    #[must_use]
+    pub fn with_seed(seed: u64) -> Self {
         SubscriptionTable {
-            plain: BTreeMap::new(),
-            wild: Node::default(),
+            levels: Levels::new(seed),
+            nodes: vec![Node::new(NONE, NONE)],
+            free_nodes: Vec::new(),
+            index: IdTable::default(),
+            seed,
+            ends: Vec::new(),
+            free_ends: Vec::new(),
             of_session: BTreeMap::new(),
             subscriptions: 0,
         }
@@ -76,174 +156,248 @@ impl<S: Ord + Clone, O> SubscriptionTable<S, O> {
     /// Subscriptions of one session.
     #[must_use]
     pub fn count_of(&self, session: &S) -> usize {
-        self.of_session.get(session).map_or(0, BTreeSet::len)
+        self.of_session.get(session).map_or(0, Filters::len)
     }
 
     /// Whether the session has a subscription with this very filter.
     #[must_use]
     pub fn has(&self, session: &S, filter: &str) -> bool {
-        self.of_session.get(session).is_some_and(|filters| filters.contains(filter))
+        self.find_filter(filter).is_some_and(|node| self.holds(node, session))
     }
 
     /// The filters of one session, in order.
-    pub fn filters_of(&self, session: &S) -> impl Iterator<Item = &str> {
-        self.of_session.get(session).into_iter().flatten().map(AsRef::as_ref)
+    pub fn filters_of(&self, session: &S) -> impl Iterator<Item = String> {
+        let nodes = self.of_session.get(session).map(Filters::nodes).unwrap_or_default();
+        let mut filters: Vec<String> = nodes.into_iter().map(|node| self.text(node)).collect();
+        filters.sort_unstable();
+        filters.into_iter()
     }
 
     /// Adds a subscription, or replaces the options of the one with the same filter.
     pub fn add(&mut self, session: S, filter: &str, options: O) -> Added {
-        let replaced = if has_wildcard(filter) {
-            self.wild.add(filter, session.clone(), options)
-        } else {
-            self.plain.entry(filter.into()).or_default().add(session.clone(), options)
+        let mut node = ROOT;
+        for level in filter.split('/') {
+            node = self.child_or_new(node, level);
+        }
+        let end = match self.nodes[node as usize].end {
+            NONE => self.new_end(node),
+            end => end,
         };
-        if replaced {
+        if self.ends[end as usize].add(session.clone(), options) {
             return Added::Replaced;
         }
-        self.of_session.entry(session).or_default().insert(filter.into());
+        self.of_session.entry(session).and_modify(|filters| filters.insert(node)).or_insert(Filters::One(node));
         self.subscriptions += 1;
         Added::New
     }
 
     /// Removes a subscription. False when there was none.
     pub fn remove(&mut self, session: &S, filter: &str) -> bool {
-        let Some(filters) = self.of_session.get_mut(session) else {
+        let Some(node) = self.find_filter(filter).filter(|node| self.holds(*node, session)) else {
             return false;
         };
-        if !filters.remove(filter) {
-            return false;
-        }
-        if filters.is_empty() {
+        if self.of_session.get_mut(session).is_some_and(|filters| filters.remove(node)) {
             self.of_session.remove(session);
         }
-        self.take_out(session, filter);
+        self.take_out(session, node);
+        self.shrink_if_empty();
         true
     }
 
     /// Removes all subscriptions of a session; how many there were.
     pub fn remove_all(&mut self, session: &S) -> usize {
-        let filters = self.of_session.remove(session).unwrap_or_default();
-        for filter in &filters {
-            self.take_out(session, filter);
+        let nodes = self.of_session.remove(session).map(|filters| filters.nodes()).unwrap_or_default();
+        for node in &nodes {
+            self.take_out(session, *node);
         }
-        filters.len()
+        self.shrink_if_empty();
+        nodes.len()
     }
 
-    fn take_out(&mut self, session: &S, filter: &str) {
-        self.subscriptions -= 1;
-        if has_wildcard(filter) {
-            self.wild.remove(filter, session);
-        } else if let Some(subscribers) = self.plain.get_mut(filter) {
-            subscribers.remove(session);
-            if subscribers.is_empty() {
-                self.plain.remove(filter);
-            }
+    fn shrink_if_empty(&mut self) {
+        if self.subscriptions == 0 && self.nodes.len() > 1 {
+            *self = Self::with_seed(self.seed);
         }
     }
 
     /// Visits each subscription that a valid topic name matches. A session that matches by several filters is visited
     /// once for each.
     pub fn for_each_match<'a>(&'a self, topic: &str, mut visit: impl FnMut(&'a S, &'a O)) {
-        if let Some(subscribers) = self.plain.get(topic) {
-            subscribers.visit(&mut visit);
+        let levels: Vec<Option<u32>> = topic.split('/').map(|level| self.levels.find(level)).collect();
+        let hidden = hides(topic);
+        // At most two ways on from each node, so what waits is at most one node a level.
+        let mut waiting: Vec<(u32, usize)> = vec![(ROOT, 0)];
+        while let Some((id, depth)) = waiting.pop() {
+            let node = &self.nodes[id as usize];
+            let wildcards = !(hidden && depth == 0);
+            if wildcards && node.hash != NONE {
+                self.visit_end(node.hash, &mut visit); // also the parent itself: "a/#" matches "a"
+            }
+            let Some(level) = levels.get(depth) else {
+                self.visit_end(id, &mut visit);
+                continue;
+            };
+            if wildcards && node.plus != NONE {
+                waiting.push((node.plus, depth + 1));
+            }
+            if node.named > 0
+                && let Some(next) = level.and_then(|level| self.named_child(id, level))
+            {
+                waiting.push((next, depth + 1));
+            }
         }
-        self.wild.find_first(topic, &mut visit);
     }
-}
 
-impl<S: Ord, O> Node<S, O> {
-    fn add(&mut self, filter: &str, session: S, options: O) -> bool {
-        let mut node = self;
+    fn visit_end<'a>(&'a self, node: u32, visit: &mut impl FnMut(&'a S, &'a O)) {
+        if let Some(end) = self.ends.get(self.nodes[node as usize].end as usize) {
+            end.visit(visit);
+        }
+    }
+
+    fn holds(&self, node: u32, session: &S) -> bool {
+        self.ends.get(self.nodes[node as usize].end as usize).is_some_and(|end| end.has(session))
+    }
+
+    fn find_filter(&self, filter: &str) -> Option<u32> {
+        let mut node = ROOT;
         for level in filter.split('/') {
+            node = match level {
+                "+" => self.nodes[node as usize].plus,
+                "#" => self.nodes[node as usize].hash,
+                name => self.named_child(node, self.levels.find(name)?)?,
+            };
+            if node == NONE {
+                return None;
+            }
+        }
+        Some(node)
+    }
+
+    fn named_child(&self, parent: u32, level: u32) -> Option<u32> {
+        self.index.find(hash(parent, level, self.seed), |id| {
+            let node = &self.nodes[id as usize];
+            node.parent == parent && node.level == level
+        })
+    }
+
+    fn child_or_new(&mut self, parent: u32, level: &str) -> u32 {
+        let present = match level {
+            "+" => Some(self.nodes[parent as usize].plus).filter(|node| *node != NONE),
+            "#" => Some(self.nodes[parent as usize].hash).filter(|node| *node != NONE),
+            name => self.levels.find(name).and_then(|level| self.named_child(parent, level)),
+        };
+        if let Some(present) = present {
+            return present;
+        }
+        let number = match level {
+            "+" => PLUS,
+            "#" => HASH,
+            name => self.levels.acquire(name),
+        };
+        let node = Node::new(parent, number);
+        let id = match self.free_nodes.pop() {
+            Some(id) => {
+                self.nodes[id as usize] = node;
+                id
+            }
+            None => {
+                self.nodes.push(node);
+                u32::try_from(self.nodes.len() - 1).unwrap_or(NONE)
+            }
+        };
+        let above = &mut self.nodes[parent as usize];
+        match number {
+            PLUS => above.plus = id,
+            HASH => above.hash = id,
+            _ => {
+                above.named += 1;
+                let (nodes, seed) = (&self.nodes, self.seed);
+                self.index.insert(id, |id| hash_of(nodes, seed, id));
+            }
+        }
+        id
+    }
+
+    fn new_end(&mut self, node: u32) -> u32 {
+        let end = self.free_ends.pop().unwrap_or_else(|| {
+            self.ends.push(Subscribers::default());
+            u32::try_from(self.ends.len() - 1).unwrap_or(NONE)
+        });
+        self.nodes[node as usize].end = end;
+        end
+    }
+
+    /// Takes a session from where a filter ends; nodes that nothing needs any more go.
+    fn take_out(&mut self, session: &S, mut id: u32) {
+        self.subscriptions -= 1;
+        let end = self.nodes[id as usize].end;
+        self.ends[end as usize].remove(session);
+        if !self.ends[end as usize].is_empty() {
+            return;
+        }
+        self.nodes[id as usize].end = NONE;
+        self.free_ends.push(end);
+        while id != ROOT && self.nodes[id as usize].is_unused() {
+            let Node { parent, level, .. } = self.nodes[id as usize];
             match level {
-                "#" => return node.rest.add(session, options),
-                "+" => node = node.any.get_or_insert_default(),
-                name => node = node.named.entry(name.into()).or_default(),
-            }
-        }
-        node.here.add(session, options)
-    }
-
-    fn remove(&mut self, filter: &str, session: &S) {
-        let (level, further) = split_level(filter);
-        match level {
-            "#" => {
-                self.rest.remove(session);
-            }
-            "+" => {
-                if let Some(next) = &mut self.any {
-                    next.remove_further(further, session);
-                    if next.is_empty() {
-                        self.any = None;
-                    }
+                PLUS => self.nodes[parent as usize].plus = NONE,
+                HASH => self.nodes[parent as usize].hash = NONE,
+                level => {
+                    let (nodes, seed) = (&self.nodes, self.seed);
+                    self.index.remove(id, |id| hash_of(nodes, seed, id));
+                    self.nodes[parent as usize].named -= 1;
+                    self.levels.release(level);
                 }
             }
-            name => {
-                if let Some(next) = self.named.get_mut(name) {
-                    next.remove_further(further, session);
-                    if next.is_empty() {
-                        self.named.remove(name);
-                    }
-                }
-            }
+            self.free_nodes.push(id);
+            id = parent;
         }
     }
 
-    /// Recursion is as deep as the filter has levels, which the listener bounds by `topic_levels_max`.
-    fn remove_further(&mut self, further: Option<&str>, session: &S) {
-        match further {
-            Some(further) => self.remove(further, session),
-            None => {
-                self.here.remove(session);
-            }
+    /// The filter that ends at a node.
+    fn text(&self, mut id: u32) -> String {
+        let mut levels = Vec::new();
+        while id != ROOT {
+            let node = &self.nodes[id as usize];
+            levels.push(match node.level {
+                PLUS => "+",
+                HASH => "#",
+                level => self.levels.text(level),
+            });
+            id = node.parent;
         }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.here.is_empty() && self.rest.is_empty() && self.named.is_empty() && self.any.is_none()
-    }
-
-    /// The first level, where `$` topics are hidden from wildcards.
-    fn find_first<'a>(&'a self, topic: &str, visit: &mut impl FnMut(&'a S, &'a O)) {
-        if hides(topic) {
-            let (level, further) = split_level(topic);
-            if let Some(next) = self.named.get(level) {
-                next.find_further(further, visit);
-            }
-        } else {
-            self.find(topic, visit);
-        }
-    }
-
-    fn find<'a>(&'a self, topic: &str, visit: &mut impl FnMut(&'a S, &'a O)) {
-        self.rest.visit(visit);
-        let (level, further) = split_level(topic);
-        if let Some(next) = self.named.get(level) {
-            next.find_further(further, visit);
-        }
-        if let Some(next) = &self.any {
-            next.find_further(further, visit);
-        }
-    }
-
-    fn find_further<'a>(&'a self, further: Option<&str>, visit: &mut impl FnMut(&'a S, &'a O)) {
-        match further {
-            Some(further) => self.find(further, visit),
-            None => {
-                self.here.visit(visit);
-                self.rest.visit(visit); // "a/#" matches "a" (MQTT 5.0, 4.7.1.2)
-            }
-        }
+        levels.reverse();
+        levels.join("/")
     }
 }
 
-fn has_wildcard(filter: &str) -> bool {
-    filter.contains(['+', '#'])
+fn hash_of(nodes: &[Node], seed: u64, id: u32) -> u64 {
+    let node = &nodes[id as usize];
+    hash(node.parent, node.level, seed)
 }
 
-fn split_level(topic: &str) -> (&str, Option<&str>) {
-    match topic.split_once('/') {
-        Some((level, further)) => (level, Some(further)),
-        None => (topic, None),
+fn hash(parent: u32, level: u32, seed: u64) -> u64 {
+    xxh3_64_with_seed(&(u64::from(parent) << 32 | u64::from(level)).to_le_bytes(), seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_removed_leaves_its_room_to_others() {
+        let mut table = SubscriptionTable::<u8, ()>::new();
+        table.add(1, "stays/+", ());
+        for round in 0..100 {
+            for filter in ["a", "a/b", "a/+/c", "a/#", "#"] {
+                table.add(2, &format!("{round}/{filter}"), ());
+            }
+            assert_eq!(table.remove_all(&2), 5);
+        }
+        assert_eq!(table.nodes.len() - table.free_nodes.len(), 3, "the root and two levels");
+        assert_eq!(table.ends.len() - table.free_ends.len(), 1);
+        assert!(table.nodes.len() <= 12 && table.ends.len() <= 6);
+        assert_eq!(table.remove_all(&1), 1);
+        assert_eq!(table.nodes.capacity(), 1, "an empty table gives everything back");
     }
 }

@@ -1,6 +1,9 @@
 //! The subscription table against a naive matcher, for any sequence of changes.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod routes;
+mod shared;
+
 use proptest::{collection::vec, prelude::*};
 use rollcall_routing::{Added, SubscriptionTable, check_topic_filter, check_topic_name, filter_matches};
 use std::collections::BTreeMap;

@@ -1,0 +1,240 @@
+//! The other nodes' routes as this node knows them, and who wants a message.
+//!
+//! A peer whose routes are not known is taken to want everything: a node that has just started must not lose what it
+//! accepts. Each peer's routes belong to one incarnation; a newer one starts afresh, and a fenced one's are dropped.
+
+use crate::{
+    Draw, Group, RouteChange, RouteDigest, RouteSnapshot, Strategy, SubscriptionTable, routes::hash_of, split_shared,
+};
+use rollcall_types::{Incarnation, NodeId};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// What became of something a peer told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Told {
+    /// It is known now, or was already.
+    Known,
+    /// Something before it is missing or differs: ask for all routes.
+    Missing,
+    /// It is of an incarnation that is over.
+    Over,
+}
+
+/// The routes of all peers.
+#[derive(Clone, Debug, Default)]
+pub struct PeerRoutes {
+    peers: BTreeMap<NodeId, Peer>,
+    table: SubscriptionTable<Interest, ()>,
+    groups: BTreeMap<Arc<str>, Group<NodeId>>,
+}
+
+/// Who has a route: a node, for itself or as home of some members of a shared group (named by its whole text).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Interest {
+    node: NodeId,
+    group: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Peer {
+    /// The incarnation that serves, or may soon.
+    alive: Option<Incarnation>,
+    /// Incarnations up to this one are over.
+    fenced: Incarnation,
+    incarnation: Incarnation,
+    /// Number of the last change; `None` until its routes were told.
+    sequence: Option<u64>,
+    digest: u64,
+    shared: BTreeMap<Arc<str>, u32>,
+}
+
+/// Who of the other nodes wants a message.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Interested {
+    /// Nodes with plain subscriptions, or whose routes are not known.
+    pub nodes: BTreeSet<NodeId>,
+    /// Shared groups with members there, by their whole text.
+    pub groups: BTreeSet<Arc<str>>,
+}
+
+impl PeerRoutes {
+    /// No peers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The peers there are, with the incarnations that serve, or may soon. What others told is dropped, earlier
+    /// incarnations are over, and one that serves wants everything until it tells.
+    pub fn set_peers(&mut self, peers: &BTreeMap<NodeId, Option<Incarnation>>) {
+        let gone: Vec<NodeId> = self.peers.keys().filter(|node| !peers.contains_key(node)).copied().collect();
+        for node in gone {
+            self.forget(node);
+            self.peers.remove(&node);
+        }
+        for (node, alive) in peers {
+            self.peers.entry(*node).or_default().alive = *alive;
+            if let Some(Incarnation(alive)) = *alive {
+                self.fence(*node, Incarnation(alive.saturating_sub(1)));
+            }
+        }
+    }
+
+    /// Incarnations of a node up to this one are over: their routes are dropped, and nothing is kept for them.
+    pub fn fence(&mut self, node: NodeId, up_to: Incarnation) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        peer.fenced = peer.fenced.max(up_to);
+        if peer.incarnation <= up_to {
+            self.forget(node);
+        }
+    }
+
+    /// A peer tells one change.
+    pub fn apply(&mut self, from: NodeId, change: &RouteChange) -> Told {
+        let Some(peer) = self.peers.get_mut(&from) else { return Told::Over };
+        if change.incarnation < peer.incarnation || change.incarnation <= peer.fenced {
+            return Told::Over;
+        }
+        let Some(sequence) = peer.sequence.filter(|_| change.incarnation == peer.incarnation) else {
+            return Told::Missing;
+        };
+        if change.sequence <= sequence {
+            return Told::Known;
+        }
+        if change.sequence > sequence + 1 {
+            return Told::Missing;
+        }
+        peer.sequence = Some(change.sequence);
+        self.set(from, &change.filter, change.count);
+        Told::Known
+    }
+
+    /// A peer tells all its routes.
+    pub fn install(&mut self, from: NodeId, snapshot: &RouteSnapshot) -> Told {
+        let Some(peer) = self.peers.get(&from) else { return Told::Over };
+        let older = snapshot.incarnation == peer.incarnation && peer.sequence.is_some_and(|s| s > snapshot.sequence);
+        if snapshot.incarnation < peer.incarnation || snapshot.incarnation <= peer.fenced {
+            return Told::Over;
+        }
+        if older {
+            return Told::Known;
+        }
+        self.forget(from);
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.incarnation = snapshot.incarnation;
+            peer.sequence = Some(snapshot.sequence);
+        }
+        for (filter, count) in &snapshot.routes {
+            self.set(from, filter, *count);
+        }
+        Told::Known
+    }
+
+    /// A peer tells what its routes are in short. Changes on their way make no difference: what is told travels in
+    /// order.
+    pub fn compare(&self, from: NodeId, told: RouteDigest) -> Told {
+        let Some(peer) = self.peers.get(&from) else { return Told::Over };
+        if told.incarnation < peer.incarnation || told.incarnation <= peer.fenced {
+            return Told::Over;
+        }
+        let known = peer.sequence.map(|sequence| (peer.incarnation, sequence, peer.digest));
+        match known {
+            Some((incarnation, sequence, _)) if incarnation == told.incarnation && sequence > told.sequence => {
+                Told::Known
+            }
+            Some(known) if known == (told.incarnation, told.sequence, told.digest) => Told::Known,
+            _ => Told::Missing,
+        }
+    }
+
+    /// Whether the peer's routes are known, in this incarnation or a later one.
+    #[must_use]
+    pub fn knows(&self, node: NodeId, incarnation: Incarnation) -> bool {
+        self.peers.get(&node).is_some_and(|peer| peer.sequence.is_some() && peer.incarnation >= incarnation)
+    }
+
+    /// Who wants a message with this topic.
+    #[must_use]
+    pub fn interested(&self, topic: &str) -> Interested {
+        let unknown = |(node, peer): (&NodeId, &Peer)| {
+            let untold = peer.sequence.is_none() && peer.alive.is_some_and(|alive| alive > peer.fenced);
+            untold.then_some(*node)
+        };
+        let mut interested =
+            Interested { nodes: self.peers.iter().filter_map(unknown).collect(), groups: BTreeSet::new() };
+        self.table.for_each_match(topic, |interest, ()| match &interest.group {
+            None => {
+                interested.nodes.insert(interest.node);
+            }
+            Some(group) => {
+                interested.groups.insert(Arc::clone(group));
+            }
+        });
+        interested
+    }
+
+    /// The members of a shared group by node, to choose from together with this node's own.
+    #[must_use]
+    pub fn group(&self, group: &str) -> Option<&Group<NodeId>> {
+        self.groups.get(group)
+    }
+
+    /// Chooses a node for a shared group among peers that were not tried for this message.
+    pub fn choose(&mut self, group: &str, strategy: Strategy, draw: Draw, tried: &BTreeSet<NodeId>) -> Option<NodeId> {
+        self.groups.get_mut(group)?.choose(strategy, draw, tried)
+    }
+
+    fn set(&mut self, node: NodeId, route: &str, count: u32) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let Some((_, filter)) = split_shared(route) else {
+            let interest = Interest { node, group: None };
+            let before = u32::from(self.table.has(&interest, route));
+            peer.digest ^= hash_of(route, before) ^ hash_of(route, count);
+            if count == 0 {
+                self.table.remove(&interest, route);
+            } else {
+                self.table.add(interest, route, ());
+            }
+            return;
+        };
+        let text: Arc<str> = route.into();
+        let before = match count {
+            0 => peer.shared.remove(&text),
+            count => peer.shared.insert(Arc::clone(&text), count),
+        };
+        peer.digest ^= hash_of(route, before.unwrap_or(0)) ^ hash_of(route, count);
+        let interest = Interest { node, group: Some(Arc::clone(&text)) };
+        if count == 0 {
+            self.table.remove(&interest, filter);
+        } else {
+            self.table.add(interest, filter, ());
+        }
+        let group = self.groups.entry(Arc::clone(&text)).or_default();
+        group.set(node, count);
+        if group.is_empty() {
+            self.groups.remove(&text);
+        }
+    }
+
+    /// Drops what is known of a peer's routes.
+    fn forget(&mut self, node: NodeId) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let shared = std::mem::take(&mut peer.shared);
+        peer.sequence = None;
+        peer.digest = 0;
+        self.table.remove_all(&Interest { node, group: None });
+        for text in shared.into_keys() {
+            if let Some(group) = self.groups.get_mut(&text) {
+                group.set(node, 0);
+                if group.is_empty() {
+                    self.groups.remove(&text);
+                }
+            }
+            self.table.remove_all(&Interest { node, group: Some(text) });
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Shared subscriptions: which member of a group gets a message (MQTT 5.0, 4.8.2).
+//!
+//! The choice is made twice with the same rule. The publisher's node chooses a node among those with members, each as
+//! likely as it has members; that node chooses one of its own. When the chosen one goes before it has taken charge, the
+//! choice is made again without it: [`Group::choose`] takes those that were tried. What does not belong here: queues,
+//! links, and who is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a member is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Strategy {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// By chance.
+    Random,
+    /// By the publishing client: the same one as long as the members are the same.
+    HashOfClient,
+}
+
+/// What a choice may depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw {
+    /// A random number, for [`Strategy::Random`].
+    pub random: u64,
+    /// A hash of the publisher's client id, for [`Strategy::HashOfClient`].
+    pub client_hash: u64,
+}
+
+/// One group as one node sees it. `M` names a member: a node with some members, or a session.
+#[derive(Clone, Debug)]
+pub struct Group<M> {
+    members: BTreeMap<M, Member>,
+    /// Round robin's place.
+    turn: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Member {
+    weight: u32,
+    lag: u64,
+}
+
+impl<M> Default for Group<M> {
+    fn default() -> Self {
+        Group { members: BTreeMap::new(), turn: 0 }
+    }
+}
+
+impl<M: Ord + Clone> Group<M> {
+    /// Sets how many members this one stands for; with 0 it goes.
+    pub fn set(&mut self, member: M, weight: u32) {
+        if weight == 0 {
+            self.members.remove(&member);
+        } else {
+            self.members.entry(member).or_default().weight = weight;
+        }
+    }
+
+    /// No member at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Members in all.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.members.values().map(|member| u64::from(member.weight)).sum()
+    }
+
+    /// What the member was given and has not taken charge of; for readers, not for the choice.
+    pub fn set_lag(&mut self, member: &M, lag: u64) {
+        if let Some(member) = self.members.get_mut(member) {
+            member.lag = lag;
+        }
+    }
+
+    /// The members and their lags, in order.
+    pub fn lags(&self) -> impl Iterator<Item = (&M, u64)> {
+        self.members.iter().map(|(member, state)| (member, state.lag))
+    }
+
+    /// One member that was not tried for this message yet; `None` when there is none.
+    pub fn choose(&mut self, strategy: Strategy, draw: Draw, tried: &BTreeSet<M>) -> Option<M> {
+        let eligible = || self.members.iter().filter(|(member, _)| !tried.contains(*member));
+        let weight: u64 = eligible().map(|(_, state)| u64::from(state.weight)).sum();
+        if weight == 0 {
+            return None;
+        }
+        let mut place = match strategy {
+            Strategy::RoundRobin => self.turn % weight,
+            Strategy::Random => draw.random % weight,
+            Strategy::HashOfClient => draw.client_hash % weight,
+        };
+        let mut chosen = None;
+        for (member, state) in eligible() {
+            if place < u64::from(state.weight) {
+                chosen = Some(member.clone());
+                break;
+            }
+            place -= u64::from(state.weight);
+        }
+        if strategy == Strategy::RoundRobin {
+            self.turn = self.turn.wrapping_add(1);
+        }
+        chosen
+    }
+}

@@ -1,0 +1,158 @@
+//! Routes of one node at another: any loss and any order in between, and both agree in the end.
+
+use proptest::{collection::vec, prelude::*};
+use rollcall_routing::{
+    OwnRoutes, PeerRoutes, RouteChange, RouteDigest, RouteSnapshot, Told, filter_matches, split_shared,
+};
+use rollcall_types::{Incarnation, NodeId};
+use std::collections::{BTreeMap, BTreeSet};
+
+const PEER: NodeId = NodeId(2);
+const FILTERS: [&str; 7] = ["a", "a/+", "#", "$share/g/a/#", "$share/g/a", "$share/h/a/#", "b/c"];
+const TOPICS: [&str; 5] = ["a", "a/b", "b/c", "$x", "c/d/e"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Add(usize),
+    Remove(usize),
+    /// The node begins a new incarnation.
+    Restart,
+    /// Something told arrives, from any place of what is under way, and perhaps stays to arrive again.
+    Arrives {
+        place: usize,
+        again: bool,
+    },
+    Lost(usize),
+    /// The peer's node learns which incarnation serves.
+    LearnsOfIncarnation,
+}
+
+#[derive(Clone, Debug)]
+enum Sent {
+    Change(RouteChange),
+    All(RouteSnapshot),
+    Short(RouteDigest),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..FILTERS.len()).prop_map(Step::Add),
+        3 => (0..FILTERS.len()).prop_map(Step::Remove),
+        1 => Just(Step::Restart),
+        8 => (any::<usize>(), any::<bool>()).prop_map(|(place, again)| Step::Arrives { place, again }),
+        2 => any::<usize>().prop_map(Step::Lost),
+        1 => Just(Step::LearnsOfIncarnation),
+    ]
+}
+
+fn tell(routes: &mut PeerRoutes, sent: &Sent) -> Told {
+    match sent {
+        Sent::Change(change) => routes.apply(PEER, change),
+        Sent::All(snapshot) => routes.install(PEER, snapshot),
+        Sent::Short(digest) => routes.compare(PEER, *digest),
+    }
+}
+
+fn alive(incarnation: u64) -> BTreeMap<NodeId, Option<Incarnation>> {
+    BTreeMap::from([(PEER, Some(Incarnation(incarnation)))])
+}
+
+proptest! {
+    #[test]
+    fn tables_converge_whatever_is_lost_repeated_or_reordered(steps in vec(step(), 0..80)) {
+        let (mut own, mut incarnation) = (OwnRoutes::new(), 1);
+        own.begin(Incarnation(incarnation));
+        let mut model = BTreeMap::<&str, u32>::new();
+        let mut routes = PeerRoutes::new();
+        routes.set_peers(&alive(incarnation));
+        let mut under_way: Vec<Sent> = vec![];
+        for step in steps {
+            match step {
+                Step::Add(filter) => {
+                    *model.entry(FILTERS[filter]).or_default() += 1;
+                    under_way.extend(own.add(FILTERS[filter]).map(Sent::Change));
+                }
+                Step::Remove(filter) => {
+                    if let Some(count) = model.get_mut(FILTERS[filter]) {
+                        *count = count.saturating_sub(1);
+                    }
+                    under_way.extend(own.remove(FILTERS[filter]).map(Sent::Change));
+                }
+                Step::Restart => {
+                    incarnation += 1;
+                    own.begin(Incarnation(incarnation));
+                    model.clear();
+                }
+                Step::Arrives { place, again } if !under_way.is_empty() => {
+                    let place = place % under_way.len();
+                    let sent = if again { under_way[place].clone() } else { under_way.remove(place) };
+                    if tell(&mut routes, &sent) == Told::Missing {
+                        under_way.push(Sent::All(own.snapshot()));
+                    }
+                }
+                Step::Lost(place) if !under_way.is_empty() => {
+                    let place = place % under_way.len();
+                    under_way.remove(place);
+                }
+                Step::LearnsOfIncarnation => routes.set_peers(&alive(incarnation)),
+                _ => {}
+            }
+        }
+        // All that is late arrives; then the two compare, as they do now and then.
+        for sent in under_way {
+            let _ = tell(&mut routes, &sent);
+        }
+        if tell(&mut routes, &Sent::Short(own.digest())) == Told::Missing {
+            prop_assert_eq!(tell(&mut routes, &Sent::All(own.snapshot())), Told::Known);
+        }
+        prop_assert_eq!(tell(&mut routes, &Sent::Short(own.digest())), Told::Known);
+        model.retain(|_, count| *count > 0);
+        for topic in TOPICS {
+            let wants = |filter: &str| filter_matches(split_shared(filter).map_or(filter, |(_, bare)| bare), topic);
+            let found = routes.interested(topic);
+            let plain = model.keys().any(|filter| split_shared(filter).is_none() && wants(filter));
+            prop_assert_eq!(found.nodes.contains(&PEER), plain, "{}", topic);
+            let groups: BTreeSet<&str> =
+                model.keys().filter(|filter| split_shared(filter).is_some() && wants(filter)).copied().collect();
+            prop_assert_eq!(found.groups.iter().map(AsRef::as_ref).collect::<BTreeSet<&str>>(), groups);
+            for group in found.groups {
+                prop_assert_eq!(routes.group(&group).unwrap().weight(), u64::from(model[&*group]));
+            }
+        }
+    }
+}
+
+#[test]
+fn who_has_not_told_its_routes_wants_everything_and_a_fenced_one_nothing() {
+    let mut routes = PeerRoutes::new();
+    routes.set_peers(&alive(3));
+    assert_eq!(routes.interested("x").nodes, BTreeSet::from([PEER]));
+    let mut own = OwnRoutes::new();
+    own.begin(Incarnation(3));
+    own.add("a");
+    own.add("$share/g/x");
+    assert_eq!(routes.install(PEER, &own.snapshot()), Told::Known);
+    assert!(routes.knows(PEER, Incarnation(3)) && !routes.knows(PEER, Incarnation(4)));
+    assert_eq!(routes.interested("a").nodes, BTreeSet::from([PEER]));
+    assert!(routes.interested("x").nodes.is_empty() && routes.interested("x").groups.len() == 1);
+    routes.fence(PEER, Incarnation(3));
+    assert_eq!(routes.interested("a"), Default::default());
+    assert_eq!(routes.interested("x"), Default::default());
+    assert_eq!(routes.install(PEER, &own.snapshot()), Told::Over, "it never revives");
+    routes.set_peers(&alive(4));
+    assert_eq!(routes.interested("a").nodes, BTreeSet::from([PEER]), "the next one has not told yet");
+    routes.set_peers(&BTreeMap::new());
+    assert_eq!(routes.interested("a"), Default::default());
+}
+
+#[test]
+fn only_the_coming_and_going_of_a_plain_filter_is_told_and_each_change_of_a_shared_one() {
+    let mut own = OwnRoutes::new();
+    own.begin(Incarnation(1));
+    let told: Vec<Option<u32>> = ["a", "a", "$share/g/a", "$share/g/a"].map(|f| own.add(f).map(|c| c.count)).to_vec();
+    assert_eq!(told, [Some(1), None, Some(1), Some(2)]);
+    let told: Vec<Option<u32>> = ["a", "a", "a", "$share/g/a"].map(|f| own.remove(f).map(|c| c.count)).to_vec();
+    assert_eq!(told, [None, Some(0), None, Some(1)]);
+    assert_eq!(own.snapshot().routes, [("$share/g/a".to_owned(), 1)]);
+    assert_eq!(own.snapshot().sequence, 5);
+}
