@@ -1,6 +1,8 @@
 //! Messages between the brokers of different nodes.
 
-use rollcall_types::Message;
+use crate::CallError;
+use async_trait::async_trait;
+use rollcall_types::{ClientId, Epoch, Message, NodeName};
 use std::sync::Arc;
 
 /// Downward call: hands a message to the other nodes. Implemented over the mesh.
@@ -8,6 +10,22 @@ pub trait PeerPublisher: Send + Sync + 'static {
     /// Sends to every other live node, in order per peer. Never blocks: what does not fit in a peer's bounded queue is
     /// dropped and counted (QoS 0).
     fn publish_to_peers(&self, message: Arc<Message>);
+}
+
+/// Downward call: a message for one client, to the node that owns its claim. Implemented over the mesh.
+#[async_trait]
+pub trait OwnerLinks: Send + Sync + 'static {
+    /// `true` when the connection of that epoch took it.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    async fn deliver_to_owner(
+        &self,
+        node: &NodeName,
+        client_id: &ClientId,
+        epoch: Epoch,
+        message: Arc<Message>,
+    ) -> Result<bool, CallError>;
 }
 
 /// Upward call: a message that a peer, or a due will, hands to this node's subscribers.
