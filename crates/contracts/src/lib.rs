@@ -12,6 +12,7 @@ mod mesh;
 pub mod mutants;
 mod presence_store;
 mod publish;
+mod retained_store;
 
 pub use access::{Account, Admission, AuthError, ConnectPermission, QueryRefusal, Role, SourceAddress};
 pub use health::{LeaseGate, Readiness, ReadinessReport};
@@ -20,4 +21,5 @@ pub use mesh::{CallError, PeerCall, PeerHandler, PeerLinks};
 pub use presence_store::{
     ClaimError, ClaimGranted, ConnectionEnding, EndingKind, PresenceStore, StatusAnswer, StatusError, StatusInbox,
 };
-pub use publish::{DeliveryTarget, HandedOver, PeerPublisher};
+pub use publish::{DeliveryTarget, HandedOver, OwnerLinks, PeerPublisher};
+pub use retained_store::{RetainError, RetainedPage, RetainedPlace, RetainedReadError, RetainedStore};

@@ -1,6 +1,8 @@
 //! Messages between the brokers of different nodes.
 
-use rollcall_types::Message;
+use crate::CallError;
+use async_trait::async_trait;
+use rollcall_types::{ClientId, Epoch, Message, NodeName};
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 /// Downward call: hands a message to the other nodes. Implemented over the mesh.
@@ -34,6 +36,22 @@ impl fmt::Debug for HandedOver {
             HandedOver::Later(_) => "Later",
         })
     }
+}
+
+/// Downward call: a message for one client, to the node that owns its claim. Implemented over the mesh.
+#[async_trait]
+pub trait OwnerLinks: Send + Sync + 'static {
+    /// `true` when the connection of that epoch took it.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    async fn deliver_to_owner(
+        &self,
+        node: &NodeName,
+        client_id: &ClientId,
+        epoch: Epoch,
+        message: Arc<Message>,
+    ) -> Result<bool, CallError>;
 }
 
 /// Upward call: a message that a peer, or a due will, hands to this node's subscribers.

@@ -50,7 +50,7 @@ async fn claims(replication: &Replication, owner: Owner, held: &[(ClientId, Epoc
             return None;
         }
         let applied = hosted.replica().read();
-        claims.extend(applied.state.claims_of(owner).map(|(client_id, epoch)| (client_id.clone(), epoch)));
+        claims.extend(applied.state.presence.claims_of(owner).map(|(client_id, epoch)| (client_id.clone(), epoch)));
     }
     // Partitions that are not answered from here: each socket is asked about.
     let name = groups.name_of(owner.node);

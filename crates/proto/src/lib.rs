@@ -55,6 +55,9 @@ mod tests {
             (12, Kind::Deliver),
             (13, Kind::ClusterPropose),
             (14, Kind::Status),
+            (20, Kind::RetainedPropose),
+            (21, Kind::RetainedRead),
+            (22, Kind::PointToPoint),
         ];
         for (number, kind) in known {
             assert_eq!(kind.number(), number);

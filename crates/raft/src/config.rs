@@ -1,5 +1,6 @@
 //! Timings and bounds of the groups.
 
+use rollcall_retained::RetainedLimits;
 use std::time::Duration;
 
 /// How the groups of this node run.
@@ -21,6 +22,8 @@ pub struct GroupsConfig {
     pub snapshot_every: u64,
     /// Feed entries a partition keeps.
     pub feed_entries_max: u32,
+    /// Bounds of one partition's retained messages.
+    pub retained: RetainedLimits,
 }
 
 impl Default for GroupsConfig {
@@ -34,6 +37,7 @@ impl Default for GroupsConfig {
             offline_record_keep_ms: 604_800_000,
             snapshot_every: 20_000,
             feed_entries_max: 131_072,
+            retained: RetainedLimits::default(),
         }
     }
 }
@@ -82,3 +86,11 @@ pub(crate) const HOUSEKEEPING_LIMIT: u32 = 1000;
 pub(crate) const FEED_ENTRIES_PER_REPLY: usize = 512;
 /// Longest wait of a feed reader at a peer.
 pub(crate) const FEED_WAIT: Duration = Duration::from_millis(1000);
+/// Most retained messages in one answer of a partition.
+pub(crate) const RETAINED_PER_PAGE: usize = 512;
+/// Bytes of retained messages at which such an answer ends; it may pass this by its last message.
+pub(crate) const RETAINED_PAGE_BYTES: usize = 1 << 20;
+/// Most topics looked at for one such answer.
+pub(crate) const RETAINED_LOOKS_PER_PAGE: usize = 20_000;
+/// Most changes of retained messages that wait for one partition on one node.
+pub(crate) const RETAINED_WAITING_MAX: usize = 4096;

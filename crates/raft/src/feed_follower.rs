@@ -98,7 +98,7 @@ async fn read_here(
     let until = tokio::time::Instant::now() + wait;
     loop {
         watch.borrow_and_update();
-        let read = look(&hosted.replica().read().state, cursor);
+        let read = look(&hosted.replica().read().state.presence, cursor);
         if read.gap || !read.entries.is_empty() || cursor.is_none() {
             return Some(read);
         }

@@ -11,18 +11,19 @@ use crate::{
     groups::{Groups, Topology},
     housekeeping,
     metrics::{Metrics, PARTITION_REPLICAS},
+    partition::Partition,
     proposer::Proposer,
     replica::Replica,
     stores::StartRaft,
 };
-use rollcall_presence::{PartitionLimits, PartitionState};
+use rollcall_presence::PartitionLimits;
 use rollcall_types::{GroupId, PartitionId};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A replica of a partition on this node, with what runs beside it.
 pub struct Hosted {
-    pub(crate) group: Group<PartitionState>,
+    pub(crate) group: Group<Partition>,
     pub(crate) proposer: Proposer,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -37,7 +38,7 @@ impl Hosted {
 
     /// The partition's state on this node, possibly behind.
     #[must_use]
-    pub fn replica(&self) -> &Arc<Replica<PartitionState>> {
+    pub fn replica(&self) -> &Arc<Replica<Partition>> {
         &self.group.replica
     }
 
@@ -65,12 +66,17 @@ impl Hosting {
             return Ok(());
         }
         let limits = PartitionLimits { feed_entries_max: groups.config().feed_entries_max };
-        let state = PartitionState::new(partition, limits);
+        let state = Partition::new(partition, limits);
         let id = GroupId::partition(partition);
         let group = Group::start(id, groups.me(), state, &*self.store, groups.mesh(), groups.config()).await?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let (proposer, run) =
-            Proposer::new(Arc::clone(&group.handle), Arc::clone(&group.replica), self.metrics.clone(), stop.clone());
+        let (proposer, run) = Proposer::new(
+            Arc::clone(&group.handle),
+            Arc::clone(&group.replica),
+            groups.config().retained,
+            self.metrics.clone(),
+            stop.clone(),
+        );
         tasks.spawn(run);
         let hosted = Arc::new(Hosted { group, proposer, tasks, stop: stop.clone() });
         hosted.tasks.spawn(housekeeping::run(Arc::clone(groups), Arc::clone(&hosted), self.metrics.clone(), stop));

@@ -78,13 +78,15 @@ pub(crate) async fn run(groups: Arc<Groups>, hosted: Arc<Hosted>, metrics: Metri
         if term.is_none() {
             continue;
         }
-        let steps = {
+        let (steps, expired) = {
             let applied = group.replica.read();
-            let mut steps = missing_fences(&groups, &applied.state);
-            steps.extend(due(&applied.state, group.replica.now(), groups.config().offline_record_keep_ms));
-            steps
+            let mut steps = missing_fences(&groups, &applied.state.presence);
+            steps.extend(due(&applied.state.presence, group.replica.now(), groups.config().offline_record_keep_ms));
+            // Expired retained messages go with any entry, be it an empty one.
+            let expired = applied.state.retained.next_expiry().is_some_and(|due| due <= group.replica.now());
+            (steps, expired)
         };
-        if steps.is_empty() {
+        if steps.is_empty() && !expired {
             continue;
         }
         let fences = steps.iter().filter(|s| matches!(s, Housekeeping::Fence { .. })).count();

@@ -16,6 +16,8 @@ pub const APPLIED_INDEX: &str = "rollcall_raft_applied_index";
 pub const PARTITION_REPLICAS: &str = "rollcall_partition_replicas";
 /// Fences proposed by partition leaders on this node and applied.
 pub const FENCES: &str = "rollcall_fences_total";
+/// Messages that were not retained since a limit is reached.
+pub const RETAINED_REFUSED: &str = "rollcall_retained_refused_total";
 /// Violations found in a group's state, by the `invariant` violated.
 pub const INVARIANT_VIOLATIONS: &str = "rollcall_invariant_violations_total";
 

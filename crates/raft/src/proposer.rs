@@ -7,9 +7,9 @@ use crate::{
     config::{BATCHES_PER_ENTRY_MAX, BATCHES_WAITING_MAX, ENTRIES_UNDER_WAY_MAX, ENTRY_BYTES_MAX},
     group::GroupHandle,
     metrics::Metrics,
-    payload,
+    partition::{Partition, PartitionEntry, PartitionOutcome},
     replica::Replica,
-    weight::operation_bytes,
+    weight::{operation_bytes, retained_bytes},
 };
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use openraft::{
@@ -17,7 +17,8 @@ use openraft::{
     impls::ProgressResponder,
     vote::RaftLeaderId as _,
 };
-use rollcall_presence::{Batch, Housekeeping, Outcome, PartitionCommand, PartitionState};
+use rollcall_presence::{Batch, Housekeeping, Outcome, PartitionCommand};
+use rollcall_retained::{RetainedBatch, RetainedCommand, RetainedLimits, RetainedOutcome};
 use rollcall_storage::{LeaderId, TypeConfig};
 use rollcall_types::NodeId;
 use std::sync::Arc;
@@ -47,18 +48,23 @@ pub(crate) struct Proposer {
 enum Waiting {
     Batch(Batch, oneshot::Sender<ProposeAnswer>),
     Housekeeping(Vec<Housekeeping>, oneshot::Sender<ProposeAnswer>),
+    Retained(RetainedBatch, oneshot::Sender<RetainedAnswer>),
 }
+
+/// What became of a batch of retained messages; an `Err` never holds outcomes.
+pub(crate) type RetainedAnswer = Result<Vec<RetainedOutcome>, ProposeAnswer>;
 
 impl Proposer {
     /// The way in, and the task that somebody must run.
     pub(crate) fn new(
         group: Arc<GroupHandle>,
-        replica: Arc<Replica<PartitionState>>,
+        replica: Arc<Replica<Partition>>,
+        retained: RetainedLimits,
         metrics: Metrics,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (batches, queue) = mpsc::channel(BATCHES_WAITING_MAX);
-        let run = Run { group, replica, metrics };
+        let run = Run { group, replica, retained, metrics };
         (Proposer { batches }, run.until(stop, queue))
     }
 
@@ -72,6 +78,13 @@ impl Proposer {
         self.enter(|reply| Waiting::Housekeeping(steps, reply)).await
     }
 
+    /// Proposes a batch of retained messages and waits for what became of it.
+    pub(crate) async fn retain(&self, batch: RetainedBatch) -> RetainedAnswer {
+        let (reply, answer) = oneshot::channel();
+        self.batches.try_send(Waiting::Retained(batch, reply)).map_err(|_| ProposeAnswer::Unavailable)?;
+        answer.await.unwrap_or(Err(ProposeAnswer::Unavailable))
+    }
+
     async fn enter(&self, waiting: impl FnOnce(oneshot::Sender<ProposeAnswer>) -> Waiting) -> ProposeAnswer {
         let (reply, answer) = oneshot::channel();
         if self.batches.try_send(waiting(reply)).is_err() {
@@ -83,7 +96,8 @@ impl Proposer {
 
 struct Run {
     group: Arc<GroupHandle>,
-    replica: Arc<Replica<PartitionState>>,
+    replica: Arc<Replica<Partition>>,
+    retained: RetainedLimits,
     metrics: Metrics,
 }
 
@@ -116,13 +130,21 @@ impl Run {
                 _ => ProposeAnswer::Unavailable,
             };
             for w in waiting.drain(..) {
-                let (Waiting::Batch(_, reply) | Waiting::Housekeeping(_, reply)) = w;
-                let _ = reply.send(answer.clone());
+                match w {
+                    Waiting::Batch(_, reply) | Waiting::Housekeeping(_, reply) => {
+                        let _ = reply.send(answer.clone());
+                    }
+                    Waiting::Retained(_, reply) => {
+                        let _ = reply.send(Err(answer.clone()));
+                    }
+                }
             }
             return None;
         }
         let mut command = PartitionCommand { at: self.replica.now(), batches: Vec::new(), housekeeping: Vec::new() };
+        let mut retained = RetainedCommand { limits: self.retained, batches: Vec::new() };
         let mut batch_replies = Vec::new();
+        let mut retained_replies = Vec::new();
         let mut other_replies = Vec::new();
         let fits = fitting(waiting);
         for w in waiting.drain(..fits) {
@@ -135,18 +157,26 @@ impl Run {
                     command.housekeeping.extend(steps);
                     other_replies.push(reply);
                 }
+                Waiting::Retained(batch, reply) => {
+                    retained.batches.push(batch);
+                    retained_replies.push(reply);
+                }
             }
         }
+        let entry = PartitionEntry { presence: command, retained };
         let group = Arc::clone(&self.group);
         let metrics = self.metrics.clone();
         Some(Box::pin(async move {
             let begun = Instant::now();
-            let outcomes = commit(&group, &command).await;
+            let outcomes = commit(&group, &entry).await;
             metrics.commit_seconds.record(begun.elapsed());
             match outcomes {
                 Ok(outcomes) => {
-                    for (reply, outcomes) in batch_replies.into_iter().zip(outcomes) {
+                    for (reply, outcomes) in batch_replies.into_iter().zip(outcomes.presence) {
                         let _ = reply.send(ProposeAnswer::Outcomes(outcomes));
+                    }
+                    for (reply, outcomes) in retained_replies.into_iter().zip(outcomes.retained) {
+                        let _ = reply.send(Ok(outcomes));
                     }
                     for reply in other_replies {
                         let _ = reply.send(ProposeAnswer::Outcomes(Vec::new()));
@@ -155,6 +185,9 @@ impl Run {
                 Err(answer) => {
                     for reply in batch_replies.into_iter().chain(other_replies) {
                         let _ = reply.send(answer.clone());
+                    }
+                    for reply in retained_replies {
+                        let _ = reply.send(Err(answer.clone()));
                     }
                 }
             }
@@ -167,17 +200,20 @@ fn fitting(waiting: &[Waiting]) -> usize {
     let mut bytes = 0;
     let fits = waiting.iter().take_while(|w| {
         let begun = bytes < ENTRY_BYTES_MAX;
-        if let Waiting::Batch(batch, _) = w {
-            bytes += batch.operations.iter().map(operation_bytes).sum::<usize>();
-        }
+        bytes += match w {
+            Waiting::Batch(batch, _) => batch.operations.iter().map(operation_bytes).sum(),
+            Waiting::Retained(batch, _) => batch.operations.iter().map(retained_bytes).sum(),
+            Waiting::Housekeeping(..) => 0,
+        };
         begun
     });
     fits.count()
 }
 
-async fn commit(group: &GroupHandle, command: &PartitionCommand) -> Result<Vec<Vec<Outcome>>, ProposeAnswer> {
-    let bytes = payload::encode(command).map_err(|_| ProposeAnswer::Unavailable)?;
-    write(group, bytes).await.and_then(|reply| payload::decode(&reply).map_err(|_| ProposeAnswer::Unavailable))
+async fn commit(group: &GroupHandle, entry: &PartitionEntry) -> Result<PartitionOutcome, ProposeAnswer> {
+    let bytes = entry.encode().map_err(|_| ProposeAnswer::Unavailable)?;
+    let reply = write(group, bytes).await?;
+    PartitionOutcome::decode(&reply).map_err(|_| ProposeAnswer::Unavailable)
 }
 
 /// Writes one entry and returns its encoded outcome.

@@ -248,7 +248,7 @@ impl Inner {
         let index = applied.index();
         let topology = self.groups.topology();
         for question in questions {
-            let status = applied.state.status(question.client_id.as_str());
+            let status = applied.state.presence.status(question.client_id.as_str());
             let node = status.node.and_then(|n| topology.names.get(&n).cloned());
             let answer = StatusAnswer { online: status.online, partition, index, epoch: status.epoch, node };
             outbox.put(question.reply, Ok(answer));

@@ -4,27 +4,46 @@
 
 use crate::{
     clock::{boot_time, wall_clock},
-    payload,
+    payload::{self, PayloadError},
 };
 use openraft::entry::RaftEntry as _;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rollcall_cluster::ClusterClock;
 use rollcall_storage::{Entry, EntryPayload, LogId, StoredMembership};
 use rollcall_types::{ClusterTime, LogIndex};
-use serde::{Serialize, de::DeserializeOwned};
 use std::io;
 use tokio::sync::watch;
 
 /// A state that is replicated through a log.
-pub trait Replicated: Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait Replicated: Sized + Send + Sync + 'static {
     /// What enters the log.
-    type Command: DeserializeOwned;
+    type Command;
     /// What its proposer hears.
-    type Outcome: Serialize;
+    type Outcome;
     /// Cluster time of the last command applied; 0 before the first.
     fn time(&self) -> ClusterTime;
     /// Applies one command at its position. Never fails: every refusal is an outcome.
     fn apply(&mut self, index: LogIndex, command: Self::Command) -> Self::Outcome;
+    /// The state as a snapshot holds it.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    fn encode(&self) -> Result<Vec<u8>, PayloadError>;
+    /// The reverse of [`Self::encode`].
+    ///
+    /// # Errors
+    /// When the bytes are no state of a known version.
+    fn decode(bytes: &[u8]) -> Result<Self, PayloadError>;
+    /// Reads a command as the log holds it.
+    ///
+    /// # Errors
+    /// When the bytes are no command of a known version.
+    fn decode_command(bytes: &[u8]) -> Result<Self::Command, PayloadError>;
+    /// An outcome as its proposer reads it.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    fn encode_outcome(outcome: &Self::Outcome) -> Result<Vec<u8>, PayloadError>;
 }
 
 /// The state of one group on this node.
@@ -126,14 +145,14 @@ impl<S: Replicated> AnyReplica for Replica<S> {
         let outcome = match &entry.payload {
             EntryPayload::Normal(bytes) => {
                 // Decoded before the lock is taken: readers wait only for the rules.
-                let command = payload::decode::<S::Command>(bytes.as_ref()).map_err(io::Error::other)?;
+                let command = S::decode_command(bytes.as_ref()).map_err(io::Error::other)?;
                 let mut applied = self.applied.write();
                 let outcome = applied.state.apply(LogIndex(log_id.index), command);
                 applied.last = Some(log_id);
                 let time = applied.state.time();
                 drop(applied);
                 self.clock.lock().applied(time, boot_time());
-                payload::encode(&outcome).map_err(io::Error::other)?
+                S::encode_outcome(&outcome).map_err(io::Error::other)?
             }
             EntryPayload::Blank => {
                 self.applied.write().last = Some(log_id);
@@ -157,12 +176,12 @@ impl<S: Replicated> AnyReplica for Replica<S> {
 
     fn snapshot(&self) -> io::Result<(Option<LogId>, StoredMembership, Vec<u8>)> {
         let applied = self.applied.read();
-        let bytes = payload::encode(&applied.state).map_err(io::Error::other)?;
+        let bytes = applied.state.encode().map_err(io::Error::other)?;
         Ok((applied.last, applied.membership.clone(), bytes))
     }
 
     fn restore(&self, last: Option<LogId>, membership: StoredMembership, bytes: &[u8]) -> io::Result<()> {
-        let state = payload::decode::<S>(bytes).map_err(io::Error::other)?;
+        let state = S::decode(bytes).map_err(io::Error::other)?;
         self.clock.lock().applied(state.time(), boot_time());
         {
             let mut applied = self.applied.write();
@@ -176,17 +195,6 @@ impl<S: Replicated> AnyReplica for Replica<S> {
     }
 }
 
-impl Replicated for rollcall_presence::PartitionState {
-    type Command = rollcall_presence::PartitionCommand;
-    type Outcome = Vec<Vec<rollcall_presence::Outcome>>;
-    fn time(&self) -> ClusterTime {
-        rollcall_presence::PartitionState::time(self)
-    }
-    fn apply(&mut self, index: LogIndex, command: Self::Command) -> Self::Outcome {
-        rollcall_presence::PartitionState::apply(self, index, command)
-    }
-}
-
 impl Replicated for rollcall_cluster::ClusterState {
     type Command = rollcall_cluster::ClusterCommand;
     type Outcome = rollcall_cluster::ClusterOutcome;
@@ -195,5 +203,17 @@ impl Replicated for rollcall_cluster::ClusterState {
     }
     fn apply(&mut self, index: LogIndex, command: Self::Command) -> Self::Outcome {
         rollcall_cluster::ClusterState::apply(self, index, command)
+    }
+    fn encode(&self) -> Result<Vec<u8>, PayloadError> {
+        payload::encode(self)
+    }
+    fn decode(bytes: &[u8]) -> Result<Self, PayloadError> {
+        payload::decode(bytes)
+    }
+    fn decode_command(bytes: &[u8]) -> Result<Self::Command, PayloadError> {
+        payload::decode(bytes)
+    }
+    fn encode_outcome(outcome: &Self::Outcome) -> Result<Vec<u8>, PayloadError> {
+        payload::encode(outcome)
     }
 }

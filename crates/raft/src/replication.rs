@@ -13,6 +13,8 @@ use crate::{
     presence_client::PresenceClient,
     read_point::ReadPoints,
     reader::Reader,
+    retained_client::RetainedClient,
+    retained_queue::retained_reply,
     stores::Stores,
     term_check::{self, TermCheck},
     wire,
@@ -38,6 +40,7 @@ pub struct Replication {
     points: Arc<ReadPoints>,
     reader: Arc<Reader>,
     presence: Arc<PresenceClient>,
+    retained: Arc<RetainedClient>,
     cluster: Arc<ClusterClient>,
     hosting: Arc<Hosting>,
     tasks: TaskTracker,
@@ -77,8 +80,9 @@ impl Replication {
         }
         tasks.spawn(Arc::clone(&hosting).follow(stop.clone()));
         let presence = Arc::new(PresenceClient::new(Arc::clone(&groups), Arc::clone(&reader)));
+        let retained = Arc::new(RetainedClient::new(Arc::clone(&groups), Arc::clone(&reader)));
         let cluster = Arc::new(ClusterClient::new(Arc::clone(&groups)));
-        Ok(Arc::new(Replication { groups, points, reader, presence, cluster, hosting, tasks, stop }))
+        Ok(Arc::new(Replication { groups, points, reader, presence, retained, cluster, hosting, tasks, stop }))
     }
 
     /// The groups.
@@ -91,6 +95,12 @@ impl Replication {
     #[must_use]
     pub fn presence(&self) -> &Arc<PresenceClient> {
         &self.presence
+    }
+
+    /// The retained messages, from this node.
+    #[must_use]
+    pub fn retained(&self) -> &Arc<RetainedClient> {
+        &self.retained
     }
 
     /// Changes of the cluster state.
@@ -135,6 +145,8 @@ impl Replication {
                 | Kind::ClusterPropose
                 | Kind::ReadFeed
                 | Kind::Status
+                | Kind::RetainedPropose
+                | Kind::RetainedRead
         )
     }
 
@@ -164,6 +176,19 @@ impl Replication {
                     .ok_or_else(|| format!("group {} has no replica here", call.group))?;
                 let batch = payload::decode(&request.command).map_err(|e| e.to_string())?;
                 written(&operations::propose_reply(hosted.proposer.propose(batch).await))
+            }
+            Kind::RetainedPropose => {
+                let request = forwarded(call.payload)?;
+                let hosted = GroupId(call.group)
+                    .as_partition()
+                    .and_then(|p| self.groups.replica_of(p))
+                    .ok_or_else(|| format!("group {} has no replica here", call.group))?;
+                let batch = payload::decode(&request.command).map_err(|e| e.to_string())?;
+                written(&retained_reply(hosted.proposer.retain(batch).await))
+            }
+            Kind::RetainedRead => {
+                let partition = GroupId(call.group).as_partition().ok_or("the cluster group retains nothing")?;
+                self.retained.answer_peer(partition, &call.payload).await
             }
             Kind::ClusterPropose => written(&self.cluster.answer_peer(&forwarded(call.payload)?).await?),
             Kind::ReadFeed => {
@@ -236,6 +261,7 @@ impl Replication {
     /// Ends everything: followers, proposers, groups.
     pub async fn shutdown(&self) {
         self.presence.end().await;
+        self.retained.end().await;
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;

@@ -7,6 +7,7 @@
 use crate::{
     bytes_test::{hex, stored},
     network::SnapshotHead,
+    partition::{Partition, PartitionEntry},
     payload,
     replica::{AnyReplica, Replica, Replicated},
 };
@@ -19,16 +20,18 @@ use openraft::{
 };
 use rollcall_cluster::{ClusterChange, ClusterCommand, ClusterState, Role, User};
 use rollcall_presence::{
-    Batch, ClaimDetails, FeedEntry, Housekeeping, Operation, Outcome, PartitionCommand, PartitionLimits,
-    PartitionState, Transition,
+    Batch, ClaimDetails, FeedEntry, Housekeeping, Operation, Outcome, PartitionCommand, PartitionLimits, Transition,
+};
+use rollcall_retained::{
+    RetainedBatch, RetainedCommand, RetainedLimits, RetainedOperation, RetainedOutcome, RetainedRefusal,
 };
 use rollcall_storage::{
     CommittedLeaderId, EmptyNode, Entry, EntryPayload, LogId, LogPayload, Membership, StoredMembership, TypeConfig,
     Vote,
 };
 use rollcall_types::{
-    ClientId, ClusterTime, DisconnectReason, Epoch, FeedPosition, Incarnation, LogIndex, NodeId, OperationNumber,
-    Owner, PartitionId, Protocol,
+    ClientId, ClusterTime, DisconnectReason, Epoch, FeedPosition, Incarnation, LogIndex, Message, MessageProperties,
+    NodeId, OperationNumber, Owner, PartitionId, Protocol, QoS,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, BTreeSet};
@@ -196,7 +199,62 @@ fn a_partitions_log_of_format_1_is_applied_as_ever() {
         ("the node is lost", Entry::new(log_id(3, 5), command(2000, Vec::new(), fence))),
     ];
     let limits = PartitionLimits { feed_entries_max: 100 };
-    apply_log("partition", PartitionState::new(PartitionId(3), limits), &log);
+    apply_log("partition", Partition::new(PartitionId(3), limits), &log);
+}
+
+fn retained_message(topic: &str, expiry_s: Option<u32>) -> RetainedOperation {
+    RetainedOperation::of(&Message {
+        topic: topic.to_owned(),
+        payload: vec![0, 1, 255],
+        qos: QoS::AtLeastOnce,
+        retain: true,
+        properties: MessageProperties {
+            utf8_payload: true,
+            expiry_s,
+            content_type: Some("text/plain".to_owned()),
+            response_topic: Some("answers".to_owned()),
+            correlation_data: Some(vec![7]),
+            user: vec![("key".to_owned(), "value".to_owned())],
+        },
+    })
+}
+
+fn retained_batch(number: u64) -> RetainedBatch {
+    let operations = vec![
+        retained_message("a/b", None),
+        retained_message("a/c", Some(60)),
+        RetainedOperation::Clear { topic: "a/d".to_owned() },
+    ];
+    RetainedBatch { source: BY, number, operations }
+}
+
+#[test]
+fn retained_messages_of_format_1_are_read_written_and_applied_as_ever() {
+    hold("retained-batch", &[("a batch on its way to a partition's leader", retained_batch(300))]);
+    let refused = [RetainedRefusal::Messages, RetainedRefusal::Bytes].map(RetainedOutcome::Refused);
+    let outcomes = [vec![RetainedOutcome::Kept, RetainedOutcome::Cleared, RetainedOutcome::Superseded], refused.into()];
+    hold("retained-outcomes", &[("the outcomes of a batch", outcomes.concat())]);
+
+    let entry = |at, batches, limits, retained| {
+        let presence = PartitionCommand { at: ClusterTime(at), batches, housekeeping: Vec::new() };
+        let retained = RetainedCommand { limits, batches: retained };
+        normal(PartitionEntry { presence, retained }.encode().unwrap())
+    };
+    let wide = RetainedLimits { messages: 0, bytes: 70_000 };
+    let tight = RetainedLimits { messages: 2, bytes: 0 };
+    let more = RetainedBatch { operations: vec![retained_message("a/e", None)], ..retained_batch(2) };
+    let log = [
+        ("the first members", Entry::new(log_id(1, 1), EntryPayload::Membership(joint()))),
+        ("a leader begins", Entry::new(log_id(2, 2), EntryPayload::Blank)),
+        ("beside clients", Entry::new(log_id(2, 3), entry(1000, vec![batch()], wide, vec![retained_batch(1)]))),
+        (
+            "a retry, and one too many",
+            Entry::new(log_id(3, 4), entry(2000, vec![], tight, vec![retained_batch(1), more])),
+        ),
+        ("one has expired", Entry::new(log_id(3, 5), entry(61_000, vec![batch()], wide, vec![]))),
+    ];
+    let limits = PartitionLimits { feed_entries_max: 100 };
+    apply_log("partition-retained", Partition::new(PartitionId(3), limits), &log);
 }
 
 #[test]

@@ -3,13 +3,10 @@
 //!
 //! What does not belong here: the promises themselves (`presence::invariants`, `cluster::invariants`).
 
-use crate::{metrics::INVARIANT_VIOLATIONS, replica::Applied};
+use crate::{metrics::INVARIANT_VIOLATIONS, partition::Partition, replica::Applied};
 use parking_lot::Mutex;
 use rollcall_cluster::{ClusterState, invariants as cluster_invariants};
-use rollcall_presence::{
-    PartitionState,
-    invariants::{self as partition_invariants, InvariantWatch, check_cheap},
-};
+use rollcall_presence::invariants::{self as partition_invariants, InvariantWatch, check_cheap};
 use rollcall_types::GroupId;
 use std::collections::BTreeSet;
 
@@ -65,16 +62,16 @@ pub(crate) struct PartitionWatch {
 
 impl PartitionWatch {
     /// Watches from this state on.
-    pub(crate) fn new(applied: &Applied<PartitionState>) -> Self {
-        PartitionWatch { watch: InvariantWatch::new(&applied.state), restored: applied.restored() }
+    pub(crate) fn new(applied: &Applied<Partition>) -> Self {
+        PartitionWatch { watch: InvariantWatch::new(&applied.state.presence), restored: applied.restored() }
     }
 
     /// Checks what changed since the last look.
-    pub(crate) fn look(&mut self, applied: &Applied<PartitionState>, violations: &Violations) {
+    pub(crate) fn look(&mut self, applied: &Applied<Partition>, violations: &Violations) {
         if self.restored != applied.restored() {
             *self = PartitionWatch::new(applied);
         }
-        if let Err(violation) = check_cheap(&mut self.watch, &applied.state) {
+        if let Err(violation) = check_cheap(&mut self.watch, &applied.state.presence) {
             violations.found(violation.name, &violation.detail);
         }
     }
@@ -111,8 +108,8 @@ mod tests {
     };
 
     /// A partition after this many claims.
-    fn partition(claims: u64) -> PartitionState {
-        let mut state = PartitionState::new(PartitionId(0), PartitionLimits { feed_entries_max: 100 });
+    fn partition(claims: u64) -> Partition {
+        let mut state = Partition::new(PartitionId(0), PartitionLimits { feed_entries_max: 100 });
         let operation = Operation::Claim(Box::new(ClaimDetails {
             client_id: ClientId::new("secret-client").unwrap(),
             username: String::new(),
@@ -129,7 +126,7 @@ mod tests {
             let batch = Batch { owner, first: OperationNumber(number), operations: vec![operation.clone()] };
             let at = ClusterTime(number);
             let command = PartitionCommand { at, batches: vec![batch], housekeeping: Vec::new() };
-            state.apply(LogIndex(number), command);
+            state.presence.apply(LogIndex(number), command);
         }
         state
     }

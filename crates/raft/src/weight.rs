@@ -1,6 +1,7 @@
 //! How many bytes operations take in the log, near enough to bound batches and entries by.
 
 use rollcall_presence::{ClaimDetails, Operation};
+use rollcall_retained::RetainedOperation;
 use rollcall_types::{Message, Will};
 
 /// What an operation takes beside its texts and payloads: numbers, lengths, tags.
@@ -22,8 +23,20 @@ pub(crate) fn claim_bytes(details: &ClaimDetails) -> usize {
     FIXED_BYTES + texts + details.will.as_ref().map_or(0, will_bytes)
 }
 
+/// As [`operation_bytes`], of a change of a retained message.
+pub(crate) fn retained_bytes(operation: &RetainedOperation) -> usize {
+    match operation {
+        RetainedOperation::Keep(message) => message_bytes(message),
+        RetainedOperation::Clear { topic } => FIXED_BYTES + topic.len(),
+    }
+}
+
 fn will_bytes(will: &Will) -> usize {
-    let Message { topic, payload, properties, .. } = &will.message;
+    message_bytes(&will.message)
+}
+
+fn message_bytes(message: &Message) -> usize {
+    let Message { topic, payload, properties, .. } = message;
     let texts = [&properties.content_type, &properties.response_topic];
     let texts: usize = texts.into_iter().flatten().map(String::len).sum();
     let data = properties.correlation_data.as_ref().map_or(0, Vec::len);

@@ -47,7 +47,10 @@ fn kinds() -> Vec<Kind> {
             | Kind::ClaimEnded
             | Kind::Deliver
             | Kind::ClusterPropose
-            | Kind::Status => {}
+            | Kind::Status
+            | Kind::RetainedPropose
+            | Kind::RetainedRead
+            | Kind::PointToPoint => {}
         }
     }
     all
@@ -57,15 +60,21 @@ fn kinds() -> Vec<Kind> {
 fn frames_of_version_1_are_read_and_written_as_ever() {
     let frame = |body| FrameBatch { version: 1, frames: vec![Frame { call: 300, body: Some(body) }] };
     let names = kinds().into_iter().map(|kind| (format!("a call: {kind:?}"), kind)).collect::<Vec<_>>();
-    let calls: Vec<_> = names
-        .iter()
-        .map(|(what, kind)| {
+    let calls = |numbers: std::ops::RangeInclusive<u32>| -> Vec<_> {
+        let of_these = names.iter().filter(|(_, kind)| numbers.contains(&kind.number()));
+        let call = |(what, kind): &'_ (String, Kind)| {
             let request =
                 Request { kind: kind.number(), group: 70_000, lane: 301, deadline_ms: 1000, payload: blob("question") };
-            (what.as_str(), frame(frame::Body::Request(request)))
-        })
-        .collect();
-    hold("frame-request", &calls);
+            (what.clone(), frame(frame::Body::Request(request)))
+        };
+        of_these.map(call).collect()
+    };
+    // One file for the kinds that came together.
+    for (file, numbers) in [("frame-request", 1..=14), ("frame-request-retained", 20..=22)] {
+        let calls = calls(numbers);
+        let calls: Vec<_> = calls.iter().map(|(what, frame)| (what.as_str(), frame.clone())).collect();
+        hold(file, &calls);
+    }
     let reply = |result| frame(frame::Body::Reply(Reply { result: Some(result) }));
     hold(
         "frame-reply",

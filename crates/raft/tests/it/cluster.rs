@@ -8,6 +8,7 @@ use rollcall_mesh::{HelloSource, Mesh, MeshConfig};
 use rollcall_presence::ClaimDetails;
 use rollcall_proto::Kind;
 use rollcall_raft::{GroupsConfig, Replication, Topology};
+use rollcall_retained::RetainedLimits;
 use rollcall_storage::{DataDirectory, Store, StoreConfig};
 use rollcall_types::{ClientId, GroupId, Incarnation, NodeId, NodeName, Owner, Protocol};
 use std::{
@@ -20,6 +21,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// Longest wait for anything that must come true.
 pub(crate) const WITHIN: Duration = Duration::from_secs(20);
+
+/// Bounds of each partition.
+pub(crate) const RETAINED_LIMITS: RetainedLimits = RetainedLimits { messages: 2000, bytes: 0 };
 
 #[derive(Default)]
 struct Calls(OnceLock<Arc<Replication>>);
@@ -119,7 +123,9 @@ impl Cluster {
     /// Begins a serving term on every node.
     pub(crate) fn serve(&self) {
         for (id, node) in &self.nodes {
-            node.replication.presence().begin(Owner { node: *id, incarnation: Incarnation(1) });
+            let owner = Owner { node: *id, incarnation: Incarnation(1) };
+            node.replication.presence().begin(owner);
+            node.replication.retained().begin(owner);
         }
     }
 }
@@ -141,7 +147,7 @@ async fn node(
     let mut peers = addresses.clone();
     peers.remove(&me);
     mesh.set_peers(peers);
-    let config = GroupsConfig::default();
+    let config = GroupsConfig { retained: RETAINED_LIMITS, ..GroupsConfig::default() };
     let replication = Replication::start(me, topology.clone(), &store, mesh.clone(), config).await.unwrap();
     let _ = calls.0.set(Arc::clone(&replication));
     TestNode { replication, mesh, store, _folder: folder }

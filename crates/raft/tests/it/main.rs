@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod cluster;
+mod retained;
 mod violations;
 
 use cluster::{Cluster, WITHIN, answered, claim, eventually, id};
