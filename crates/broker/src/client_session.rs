@@ -82,6 +82,11 @@ impl ClientSession {
         (lives && inner.kept_until.is_none_or(|until| now < until)).then_some(inner.epoch)
     }
 
+    /// The end of its time, while nobody holds it.
+    pub(crate) fn kept_until(&self) -> Option<BootTime> {
+        self.inner.lock().kept_until
+    }
+
     /// A connection is there. For choosing among sessions only: it may be over a moment later.
     pub(crate) fn is_held(&self) -> bool {
         self.held.load(Ordering::Relaxed)

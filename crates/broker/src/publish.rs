@@ -8,7 +8,7 @@ use crate::{
 };
 use rollcall_contracts::{Account, HandedOver, QueryRefusal};
 use rollcall_session::{Delivery, Offered, PublishVerdict, QueueLimits, Receipt};
-use rollcall_types::{Message, QoS};
+use rollcall_types::{BootTime, Message, QoS};
 use std::{
     fmt,
     future::Future,
@@ -115,54 +115,55 @@ impl Broker {
                 group,
                 ..Delivery::new(message.clone(), qos.min(message.qos), now)
             };
-            self.queue(&session, delivery);
+            self.queue(&session, delivery, now);
         }
         matched
     }
 
     /// Charges and queues one delivery; one of a shared subscription goes to another member if this one cannot take it.
-    fn queue(&self, session: &ClientSession, delivery: Delivery) {
+    fn queue(&self, session: &ClientSession, delivery: Delivery, now: BootTime) {
         if self.admission.charge(1).is_err() {
             return self.metrics.dropped(DropReason::OverQuota);
         }
         let (qos, group) = (delivery.qos, delivery.group);
         let again = group.map(|_| delivery.clone());
-        match self.offer(session, delivery) {
+        match self.offer(session, delivery, now) {
             Ok(Offered::Queued) => self.metrics.sent(qos),
             Ok(Offered::QueuedInsteadOf(dropped)) => {
                 self.metrics.sent(qos);
                 (0..dropped).for_each(|_| self.metrics.dropped(DropReason::QueueFull));
             }
             Ok(Offered::Full | Offered::NotKept) | Err(Over) => match again {
-                Some(delivery) => self.queue_elsewhere(delivery),
+                Some(delivery) => self.queue_elsewhere(delivery, now),
                 None if session.is_held() => self.metrics.dropped(DropReason::QueueFull),
                 None => self.metrics.dropped(DropReason::ClientAway),
             },
         }
     }
 
-    fn queue_elsewhere(&self, delivery: Delivery) {
+    fn queue_elsewhere(&self, delivery: Delivery, now: BootTime) {
         let qos = delivery.qos;
         for _ in 0..MEMBERS_TRIED {
             let Some(member) = delivery.group.and_then(|group| self.subscriptions.member(group)) else { break };
-            if let Ok(Offered::Queued | Offered::QueuedInsteadOf(_)) = self.offer(&member, delivery.clone()) {
+            if let Ok(Offered::Queued | Offered::QueuedInsteadOf(_)) = self.offer(&member, delivery.clone(), now) {
                 return self.metrics.sent(qos);
             }
         }
         self.metrics.dropped(DropReason::QueueFull);
     }
 
-    fn offer(&self, session: &ClientSession, delivery: Delivery) -> Result<Offered, Over> {
+    fn offer(&self, session: &ClientSession, delivery: Delivery, now: BootTime) -> Result<Offered, Over> {
         let limits = QueueLimits { messages: self.config.client_queue_messages, bytes: self.config.client_queue_bytes };
-        session.deliver(delivery, limits, self.lease.now())
+        session.deliver(delivery, limits, now)
     }
 }
 
 /// What an ended session owed to shared subscriptions goes to other members. It was charged before.
 pub(crate) fn deliver_again(broker: &Broker, orphans: Vec<Delivery>) {
+    let now = broker.lease.now();
     for orphan in orphans {
         if orphan.qos != QoS::AtMostOnce {
-            broker.queue_elsewhere(orphan);
+            broker.queue_elsewhere(orphan, now);
         }
     }
 }

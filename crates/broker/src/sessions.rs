@@ -56,6 +56,11 @@ impl KeptSessions {
         true
     }
 
+    /// The session is held again, or over.
+    fn forget(&self, until: BootTime, session: &ClientSession) {
+        self.by_end.lock().remove(&(until, session.number));
+    }
+
     fn take_due(&self, now: BootTime) -> Vec<Arc<ClientSession>> {
         let mut by_end = self.by_end.lock();
         let mut due = Vec::new();
@@ -94,10 +99,14 @@ impl Broker {
         epoch: Epoch,
     ) -> (Arc<ClientSession>, bool) {
         let now = self.lease.now();
-        if let Some(session) = resume
-            && session.attach(connection, epoch, wish.terms, now)
-        {
-            return (session, true);
+        if let Some(session) = resume {
+            let kept_until = session.kept_until();
+            if session.attach(connection, epoch, wish.terms, now) {
+                if let Some(until) = kept_until {
+                    self.kept.forget(until, &session);
+                }
+                return (session, true);
+            }
         }
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(ClientSession::new(number, wish.client_id, wish.username));
@@ -125,6 +134,9 @@ impl Broker {
 
     /// Ends a session: nothing reaches it any more, and what it owed to shared subscriptions goes to other members.
     pub(crate) fn end_session(&self, session: &Arc<ClientSession>) {
+        if let Some(until) = session.kept_until() {
+            self.kept.forget(until, session);
+        }
         let orphans = session.end();
         self.subscriptions.remove_all(session);
         self.registry.remove_session(session);
@@ -137,7 +149,7 @@ impl Broker {
     pub fn sweep_sessions(&self) {
         let now = self.lease.now();
         for session in self.kept.take_due(now) {
-            // One that was resumed meanwhile has left its place in the order behind.
+            // One that was resumed just now is left alone.
             if let Some(orphans) = session.end_if_due(now) {
                 self.subscriptions.remove_all(&session);
                 self.registry.remove_session(&session);
@@ -147,7 +159,7 @@ impl Broker {
         self.count_subscriptions();
     }
 
-    /// Sessions without a connection, counting places that resumed ones left behind and the sweep has not seen.
+    /// Sessions without a connection.
     #[must_use]
     pub fn sessions_kept(&self) -> usize {
         self.kept.len()

@@ -1,7 +1,6 @@
 //! The engine of one connection: feeds the pure machine with what happens and carries out what it says.
 
 use crate::{
-    metrics::{Unanswered, unanswered},
     outbound::{NotSent, Outbound},
     socket::SocketClosed,
     timer::Timer,
@@ -12,10 +11,8 @@ use ntex::{
     util::Either,
 };
 use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, Published, ToConnection};
-use rollcall_session::{
-    ConnectRequest, Connection, Effect, Ending, Event, Farewell, Order, Outgoing, PublishVerdict, Receipt,
-};
-use rollcall_types::{BootTime, DisconnectReason, Message};
+use rollcall_session::{ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, PublishVerdict, Receipt};
+use rollcall_types::{BootTime, Message};
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
@@ -27,9 +24,6 @@ use std::{
 };
 use tokio::time::{Sleep, sleep};
 
-/// How long a farewell may take to be flushed before the socket is dropped.
-const CLOSE_LIMIT: Duration = Duration::from_millis(1500);
-
 /// Bytes that may wait to be written while packets of the client are still answered. Beyond the high mark of ntex's
 /// buffer no message is taken for the client, and beyond this nothing is read from it: a client that sends without
 /// reading cannot make its answers pile up, and one that reads slowly still gets its pings through.
@@ -40,19 +34,19 @@ const SENT_IN_A_ROW: u8 = 64;
 
 /// One connection with all that belongs to it. Dropped in this order: the socket before the claim, the count last.
 pub(crate) struct Engine {
-    outbound: Outbound,
-    closed: SocketClosed,
+    pub(crate) outbound: Outbound,
+    pub(crate) closed: SocketClosed,
     session: Connection,
     timer: Timer,
     slowed: Option<Box<Slowed>>,
-    verdicts: Verdicts,
+    pub(crate) verdicts: Verdicts,
     /// Packets of the session sent since anything else was looked at.
     sent_in_a_row: u8,
-    held: Option<HeldClaim>,
+    pub(crate) held: Option<HeldClaim>,
     socket: OpenSocket,
     closing: ClosingSignal,
     peer: SocketAddr,
-    broker: Arc<Broker>,
+    pub(crate) broker: Arc<Broker>,
 }
 
 /// An MQTT 3 client over quota: its message waits, and nothing is read from it meanwhile.
@@ -369,49 +363,6 @@ impl Engine {
     fn retry(&mut self) -> Option<Event> {
         let slowed = self.slowed.take()?;
         self.publish(&slowed.message, Some(slowed.receipt))
-    }
-
-    /// Farewell, close, then release; never the reverse. Verdicts of QoS 2 publishes that come after that are for the
-    /// client's next connection.
-    async fn finish(mut self, ending: Ending) {
-        let was_open = !self.outbound.io.is_closed();
-        let farewell_waits = self.outbound.farewell(ending.farewell, self.broker.elsewhere());
-        self.outbound.gate.close();
-        if farewell_waits || ending.reason == DisconnectReason::ServerShutdown {
-            self.outbound.io.close();
-        } else {
-            self.outbound.io.terminate();
-        }
-        if !self.closed.wait(CLOSE_LIMIT).await {
-            self.outbound.io.terminate();
-            if !self.closed.wait(CLOSE_LIMIT).await {
-                tracing::error!("a socket did not close");
-            }
-        }
-        match self.held.take() {
-            Some(held) => {
-                let connection = held.connection().clone();
-                held.release(ending.reason);
-                for (receipt, published) in self.verdicts.into_exactly_once() {
-                    let verdict = match published {
-                        Published::Now(verdict) => verdict,
-                        Published::Later(later) => later.await,
-                    };
-                    self.broker.settle_late(&connection, receipt, verdict);
-                }
-            }
-            None => unanswered(cause(&ending, was_open)),
-        }
-    }
-}
-
-fn cause(ending: &Ending, was_open: bool) -> Unanswered {
-    match (ending.reason, ending.farewell) {
-        (DisconnectReason::NodeLost | DisconnectReason::ServerShutdown, _) => Unanswered::Closing,
-        (DisconnectReason::ProtocolError, _) => Unanswered::Invalid,
-        (DisconnectReason::ConnectionLost, Farewell::Silent) if was_open => Unanswered::ConnectTimeout,
-        (DisconnectReason::ConnectionLost, Farewell::Silent) => Unanswered::PeerGone,
-        _ => Unanswered::Refused,
     }
 }
 

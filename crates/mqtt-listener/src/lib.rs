@@ -18,6 +18,7 @@
 mod accept;
 mod config;
 mod connection;
+mod finish;
 mod listeners;
 mod metrics;
 mod outbound;

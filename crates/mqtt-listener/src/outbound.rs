@@ -64,6 +64,15 @@ impl Outbound {
     }
 
     fn encode(&self, outgoing: &Outgoing, protocol: Protocol) -> Result<(), NotSent> {
+        if let Outgoing::Publish(publish) = outgoing {
+            let most = self.wire.client_packet_bytes_max();
+            let written = self.io.with_write_buf(|buf| translate::publish::write(publish, protocol, most, buf));
+            return match written {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(NotSent::TooLarge),
+                Err(_) => Err(NotSent::Closed),
+            };
+        }
         match protocol {
             Protocol::V5 => {
                 let item = translate::v5::encodable(outgoing).ok_or(NotSent::TooLarge)?;

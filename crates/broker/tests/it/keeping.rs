@@ -22,6 +22,7 @@ async fn a_session_is_kept_for_its_expiry_and_takes_messages_meanwhile() {
     assert!(second.session_present());
     let got: Vec<_> = publishes(second.connection()).iter().map(|publish| publish.delivery.qos).collect();
     assert_eq!(got, [QoS::AtLeastOnce, QoS::ExactlyOnce], "QoS 0 is not kept");
+    assert_eq!(world.broker.sessions_kept(), 0, "it is held again");
     second.release(DisconnectReason::Normal);
     world.lease.pass(100_000);
     // Whether the sweep came by or not.

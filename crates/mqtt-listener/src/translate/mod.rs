@@ -1,5 +1,6 @@
 //! Between the codecs' packets and the neutral ones of `session`.
 
+pub(crate) mod publish;
 pub(crate) mod v3;
 pub(crate) mod v5;
 

@@ -1,14 +1,13 @@
 //! Packets of MQTT 3.1 and 3.1.1, from and to what ntex-mqtt decodes and encodes.
 
 use super::{qos, wire_qos};
-use ntex::util::{ByteString, Bytes};
+use ntex::util::Bytes;
 use ntex_mqtt::v3::codec::{
     Connect as WireConnect, ConnectAck, ConnectAckReason, Decoded, Encoded, Packet as WirePacket,
     Publish as WirePublish, SubscribeReturnCode,
 };
 use rollcall_session::{
-    Connect, Outgoing, OutgoingPublish, Packet, Password, Publish, RequestedSubscription, RetainHandling, Subscribe,
-    SubscribeAnswer,
+    Connect, Outgoing, Packet, Password, Publish, RequestedSubscription, RetainHandling, Subscribe, SubscribeAnswer,
 };
 use rollcall_types::{Message, MessageProperties, Protocol, Will};
 
@@ -92,10 +91,9 @@ fn publish(publish: &WirePublish, payload: &Bytes) -> Publish {
     }
 }
 
-/// A packet to encode; `None` for what MQTT 3 does not have or cannot carry.
+/// A packet to encode, other than PUBLISH; `None` for what MQTT 3 does not have.
 pub(crate) fn encodable(outgoing: &Outgoing, protocol: Protocol) -> Option<Encoded> {
     let packet = match outgoing {
-        Outgoing::Publish(publish) => return deliver(publish),
         Outgoing::ConnAck(connack) => {
             let code = connack.code.v3_return_code()?;
             WirePacket::ConnectAck(ConnectAck {
@@ -113,7 +111,8 @@ pub(crate) fn encodable(outgoing: &Outgoing, protocol: Protocol) -> Option<Encod
         },
         Outgoing::UnsubAck(packet_id, _) => WirePacket::UnsubscribeAck { packet_id: *packet_id },
         Outgoing::PingResp => WirePacket::PingResponse,
-        Outgoing::Disconnect { .. } => return None,
+        // PUBLISH is written by `publish.rs`; MQTT 3 has no DISCONNECT to a client.
+        Outgoing::Publish(_) | Outgoing::Disconnect { .. } => return None,
     };
     Some(Encoded::Packet(packet))
 }
@@ -127,24 +126,4 @@ fn return_code(answer: SubscribeAnswer, protocol: Protocol) -> SubscribeReturnCo
         }
         SubscribeAnswer::Refused(_) => SubscribeReturnCode::Failure,
     }
-}
-
-/// Lengths are checked here, since the encoder may panic or stop half-way on what does not fit.
-fn deliver(outgoing: &OutgoingPublish) -> Option<Encoded> {
-    let delivery = &outgoing.delivery;
-    let message = &delivery.message;
-    let topic_fits = u16::try_from(message.topic.len()).is_ok();
-    let size_fits = message.payload.len() + message.topic.len() + 4 <= super::v5::BODY_BYTES_MAX;
-    if !topic_fits || !size_fits {
-        return None;
-    }
-    let publish = WirePublish {
-        dup: outgoing.dup,
-        retain: delivery.retain,
-        qos: wire_qos(delivery.qos),
-        topic: ByteString::from(message.topic.as_str()),
-        packet_id: outgoing.packet_id,
-        payload_size: u32::try_from(message.payload.len()).ok()?,
-    };
-    Some(Encoded::Publish(publish, Some(Bytes::copy_from_slice(&message.payload))))
 }

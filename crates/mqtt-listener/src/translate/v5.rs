@@ -1,22 +1,19 @@
 //! Packets of MQTT 5, from and to what ntex-mqtt decodes and encodes.
 
-use super::{qos, wire_qos};
+use super::qos;
 use ntex::util::{ByteString, Bytes};
 use ntex_mqtt::v5::codec::{
     Connect as WireConnect, ConnectAck, ConnectAckReason, Decoded, Disconnect, DisconnectReasonCode, Encoded, LastWill,
     Packet as WirePacket, Publish as WirePublish, PublishAck, PublishAck2, PublishAck2Reason, PublishAckReason,
-    PublishProperties, RetainHandling as WireRetainHandling, Subscribe as WireSubscribe, SubscribeAck,
-    SubscribeAckReason, UnsubscribeAck, UnsubscribeAckReason,
+    RetainHandling as WireRetainHandling, Subscribe as WireSubscribe, SubscribeAck, SubscribeAckReason, UnsubscribeAck,
+    UnsubscribeAckReason,
 };
 use rollcall_session::{
-    ConnAck, Connect, Outgoing, OutgoingPublish, Packet, Password, Publish, ReasonCode, RequestedSubscription,
-    RetainHandling, Subscribe, SubscribeAnswer,
+    ConnAck, Connect, Outgoing, Packet, Password, Publish, ReasonCode, RequestedSubscription, RetainHandling,
+    Subscribe, SubscribeAnswer,
 };
 use rollcall_types::{Message, MessageProperties, Protocol, QoS, Will};
 use std::num::{NonZeroU16, NonZeroU32};
-
-/// Largest body of a packet: four bytes of length (MQTT 5.0, 2.1.4).
-pub(crate) const BODY_BYTES_MAX: usize = 268_435_455;
 
 /// A decoded packet; `None` for pieces of a payload, which a complete frame never gives.
 pub(crate) fn packet(decoded: Decoded) -> Option<Packet> {
@@ -136,10 +133,10 @@ fn pairs(properties: Vec<(ByteString, ByteString)>) -> Vec<(String, String)> {
     properties.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 
-/// A packet to encode; `None` for a message that MQTT cannot carry.
+/// A packet to encode, other than PUBLISH.
 pub(crate) fn encodable(outgoing: &Outgoing) -> Option<Encoded> {
     let packet = match outgoing {
-        Outgoing::Publish(publish) => return deliver(publish),
+        Outgoing::Publish(_) => return None, // written by `publish.rs`
         Outgoing::ConnAck(connack) => WirePacket::ConnectAck(Box::new(self::connack(connack))),
         Outgoing::PubAck(packet_id, code) => WirePacket::PublishAck(ack(*packet_id, *code)),
         Outgoing::PubRec(packet_id, code) => WirePacket::PublishReceived(ack(*packet_id, *code)),
@@ -217,57 +214,4 @@ fn suback(answer: SubscribeAnswer) -> SubscribeAckReason {
             SubscribeAckReason::try_from(code.byte()).unwrap_or(SubscribeAckReason::UnspecifiedError)
         }
     }
-}
-
-/// Lengths are checked here, since the encoder may panic or stop half-way on what does not fit.
-fn deliver(outgoing: &OutgoingPublish) -> Option<Encoded> {
-    let delivery = &outgoing.delivery;
-    let message = &delivery.message;
-    if !fits(message) {
-        return None;
-    }
-    let properties = &message.properties;
-    let publish = WirePublish {
-        dup: outgoing.dup,
-        retain: delivery.retain,
-        qos: wire_qos(delivery.qos),
-        packet_id: outgoing.packet_id,
-        topic: match outgoing.alias {
-            Some(alias) if !alias.is_new => ByteString::new(),
-            _ => ByteString::from(message.topic.as_str()),
-        },
-        payload_size: u32::try_from(message.payload.len()).ok()?,
-        properties: PublishProperties {
-            topic_alias: outgoing.alias.map(|alias| alias.alias),
-            correlation_data: properties.correlation_data.as_deref().map(Bytes::copy_from_slice),
-            message_expiry_interval: outgoing.expiry_s.and_then(NonZeroU32::new),
-            content_type: properties.content_type.as_deref().map(ByteString::from),
-            user_properties: properties
-                .user
-                .iter()
-                .map(|(key, value)| (ByteString::from(key.as_str()), ByteString::from(value.as_str())))
-                .collect(),
-            is_utf8_payload: properties.utf8_payload,
-            response_topic: properties.response_topic.as_deref().map(ByteString::from),
-            subscription_ids: delivery.subscription_ids.clone(),
-        },
-    };
-    Some(Encoded::Publish(publish, Some(Bytes::copy_from_slice(&message.payload))))
-}
-
-fn fits(message: &Message) -> bool {
-    /// Identifiers and lengths of all properties but the user's, and of the subscription identifiers.
-    const OVERHEAD: usize = 4096;
-    let short = |len: usize| u16::try_from(len).is_ok();
-    let properties = &message.properties;
-    let texts = [&properties.content_type, &properties.response_topic].map(|text| text.as_ref().map_or(0, String::len));
-    let correlation = properties.correlation_data.as_ref().map_or(0, Vec::len);
-    let user_fits = properties.user.iter().all(|(key, value)| short(key.len()) && short(value.len()));
-    let user: usize = properties.user.iter().map(|(key, value)| key.len() + value.len() + 5).sum();
-    let all = message.topic.len() + message.payload.len() + texts[0] + texts[1] + correlation + user + OVERHEAD;
-    short(message.topic.len())
-        && texts.iter().all(|len| short(*len))
-        && short(correlation)
-        && user_fits
-        && all <= BODY_BYTES_MAX
 }

@@ -21,18 +21,30 @@ use crate::translate;
 pub(crate) struct Wire {
     protocol: Cell<Option<Protocol>>,
     packet_bytes_max: u32,
+    client_packet_bytes_max: Cell<u32>,
     pub(crate) v3: v3::codec::Codec,
     pub(crate) v5: v5::codec::Codec,
 }
 
 impl Wire {
     pub(crate) fn new(packet_bytes_max: u32) -> Self {
-        Wire { protocol: Cell::new(None), packet_bytes_max, v3: v3::codec::Codec::new(), v5: v5::codec::Codec::new() }
+        Wire {
+            protocol: Cell::new(None),
+            packet_bytes_max,
+            client_packet_bytes_max: Cell::new(0),
+            v3: v3::codec::Codec::new(),
+            v5: v5::codec::Codec::new(),
+        }
     }
 
     /// The version, once CONNECT named it.
     pub(crate) fn protocol(&self) -> Option<Protocol> {
         self.protocol.get()
+    }
+
+    /// Maximum Packet Size of the client; 0 is none.
+    pub(crate) fn client_packet_bytes_max(&self) -> u32 {
+        self.client_packet_bytes_max.get()
     }
 
     fn malformed(&self) -> DecodeFault {
@@ -79,6 +91,7 @@ impl Wire {
             && let Some(most) = connect.max_packet_size
         {
             self.v5.set_max_outbound_size(most.get());
+            self.client_packet_bytes_max.set(most.get());
         }
         translate::v5::packet(decoded).ok_or_else(|| self.malformed()).map(Some)
     }
