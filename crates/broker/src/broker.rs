@@ -6,19 +6,21 @@ use crate::{
     metrics::Metrics,
     reconcile::Suspects,
     registry::{Ended, Registry},
+    retained::Retained,
     sockets::Sockets,
     subscribe::Subscriptions,
+    system_topics::SystemTopics,
 };
 use parking_lot::Mutex;
 use rollcall_contracts::{
-    Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, PeerPublisher, PresenceStore,
+    Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, OwnerLinks, PeerPublisher, PresenceStore,
 };
 use rollcall_session::Order;
 use rollcall_types::{ClientId, DisconnectReason, Epoch, Message};
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -41,6 +43,9 @@ pub struct Broker {
     pub(crate) elsewhere: Mutex<Option<Arc<str>>>,
     pub(crate) connects_under_way: AtomicUsize,
     pub(crate) next_number: AtomicU64,
+    pub(crate) retained: Retained,
+    pub(crate) owners: OnceLock<Arc<dyn OwnerLinks>>,
+    pub(crate) system_topics: SystemTopics,
 }
 
 impl Broker {
@@ -70,6 +75,9 @@ impl Broker {
             elsewhere: Mutex::default(),
             connects_under_way: AtomicUsize::new(0),
             next_number: AtomicU64::new(0),
+            retained: Retained::default(),
+            owners: OnceLock::new(),
+            system_topics: SystemTopics::default(),
         })
     }
 

@@ -8,7 +8,7 @@
 //! What does not belong here: bytes, codecs, sockets, Raft, the mesh, accounts.
 //!
 //! As yet messages travel at QoS 0: QoS 1 and 2 publishes are acknowledged properly and delivered at QoS 0, SUBACK
-//! grants QoS 0, nothing is retained, sessions end with their connection, and shared subscriptions are refused.
+//! grants QoS 0, sessions end with their connection, and shared subscriptions are refused.
 //!
 //! Start reading at `connect.rs`, the way of a CONNECT; `registry.rs` has the one slot per client id.
 
@@ -23,11 +23,14 @@ mod drain;
 mod held_claim;
 mod mailbox;
 mod metrics;
+mod point_to_point;
 mod publish;
 mod reconcile;
 mod registry;
+mod retained;
 mod sockets;
 mod subscribe;
+mod system_topics;
 mod turn;
 
 pub use broker::Broker;

@@ -1,9 +1,9 @@
 //! The way of a message: from a client to this node's sessions and the other nodes, and to a client's queue.
 
-use crate::{Broker, Connection, mailbox::NotQueued, metrics::DropReason, subscribe::Wanted};
+use crate::{Broker, Connection, mailbox::NotQueued, metrics::DropReason, point_to_point, subscribe::Wanted};
 use rollcall_contracts::{Account, QueryRefusal};
 use rollcall_session::{Delivery, PublishVerdict};
-use rollcall_types::Message;
+use rollcall_types::{Message, QoS};
 use std::{net::IpAddr, sync::Arc};
 
 /// What only the broker publishes under (interface, 5).
@@ -15,18 +15,58 @@ const NO_GRANT_RETRY_S: u32 = 1;
 impl Broker {
     /// A client publishes. Charged before anything else is done for it; never waits.
     pub fn publish(&self, from: &Connection, message: &Arc<Message>) -> PublishVerdict {
+        if let Err(verdict) = self.admit_publish(from, message) {
+            return verdict;
+        }
+        if message.retain {
+            self.retain_soon(message);
+        }
+        self.spread(from, message)
+    }
+
+    /// Whether [`Broker::publish_waiting`] is to be used: the message is to be retained before it is acknowledged, or
+    /// its receiver has to be looked up.
+    #[must_use]
+    pub fn must_wait(&self, message: &Message) -> bool {
+        point_to_point::target(&message.topic).is_some() || (message.retain && message.qos != QoS::AtMostOnce)
+    }
+
+    /// As [`Broker::publish`], for a message that must wait. A retained one is committed before anybody gets it, so that
+    /// one that is refused leaves no trace.
+    pub async fn publish_waiting(&self, from: &Connection, message: &Arc<Message>) -> PublishVerdict {
+        if let Err(verdict) = self.admit_publish(from, message) {
+            return verdict;
+        }
+        if let Some(client) = point_to_point::target(&message.topic) {
+            return self.send_to_client(client, message).await;
+        }
+        if message.retain
+            && let Err(verdict) = self.retain(message).await
+        {
+            return verdict;
+        }
+        self.spread(from, message)
+    }
+
+    /// Counts, checks and charges what a client publishes.
+    fn admit_publish(&self, from: &Connection, message: &Message) -> Result<(), PublishVerdict> {
         self.metrics.received(message.qos);
         if !self.may_publish(&from.account, from.client_id.as_str(), &message.topic, from.source) {
             self.metrics.dropped(DropReason::NotAuthorized);
-            return PublishVerdict::NotAuthorized;
+            return Err(PublishVerdict::NotAuthorized);
         }
         if let Err(refusal) = self.admission.charge(1) {
             let retry_after_s = match refusal {
                 QueryRefusal::OverQuota { retry_after_s } => retry_after_s.max(1),
                 QueryRefusal::NoGrant => NO_GRANT_RETRY_S,
             };
-            return PublishVerdict::OverQuota { retry_after_s };
+            return Err(PublishVerdict::OverQuota { retry_after_s });
         }
+        Ok(())
+    }
+
+    /// To the subscribers here and to the other nodes.
+    fn spread(&self, from: &Connection, message: &Arc<Message>) -> PublishVerdict {
         let matched = self.deliver(message, Some(from));
         self.peers.publish_to_peers(message.clone());
         PublishVerdict::Accepted { matched }
@@ -51,19 +91,28 @@ impl Broker {
         let wanted = self.subscriptions.wanted(&message.topic, from);
         let matched = !wanted.is_empty();
         for Wanted { connection, retain_as_published, subscription_ids } in wanted {
-            if self.admission.charge(1).is_err() {
-                self.metrics.dropped(DropReason::OverQuota);
-                continue;
-            }
             let delivery =
                 Delivery { message: message.clone(), retain: message.retain && retain_as_published, subscription_ids };
-            match connection.deliver(delivery) {
-                Ok(()) => self.metrics.sent(),
-                Err(NotQueued::Full) => self.metrics.dropped(DropReason::QueueFull),
-                Err(NotQueued::Ended) => {}
-            }
+            self.queue(&connection, delivery);
         }
         matched
+    }
+
+    /// Charges one delivery and puts it in the client's queue. True when it is there; what is not is counted.
+    pub(crate) fn queue(&self, connection: &Connection, delivery: Delivery) -> bool {
+        if self.admission.charge(1).is_err() {
+            self.metrics.dropped(DropReason::OverQuota);
+            return false;
+        }
+        match connection.deliver(delivery) {
+            Ok(()) => {
+                self.metrics.sent();
+                return true;
+            }
+            Err(NotQueued::Full) => self.metrics.dropped(DropReason::QueueFull),
+            Err(NotQueued::Ended) => {}
+        }
+        false
     }
 }
 

@@ -43,18 +43,20 @@ impl Broker {
             .into_iter()
             .map(|(requested, refused)| {
                 let refused = refused.or_else(|| self.refuse_subscription(connection, &requested));
-                match refused {
-                    Some(code) => SubscribeAnswer::Refused(code),
-                    None => self.subscriptions.add(
-                        connection,
-                        &requested.filter,
-                        Options {
-                            no_local: requested.no_local,
-                            retain_as_published: requested.retain_as_published,
-                            subscription_id,
-                        },
-                        self.config.client_filters,
-                    ),
+                if let Some(code) = refused {
+                    return SubscribeAnswer::Refused(code);
+                }
+                let options = Options {
+                    no_local: requested.no_local,
+                    retain_as_published: requested.retain_as_published,
+                    subscription_id,
+                };
+                match self.subscriptions.add(connection, &requested.filter, options, self.config.client_filters) {
+                    Err(code) => SubscribeAnswer::Refused(code),
+                    Ok(added) => {
+                        self.wish_retained(connection, requested, subscription_id, added == Added::New);
+                        SubscribeAnswer::Granted
+                    }
                 }
             })
             .collect();
@@ -85,20 +87,29 @@ impl Broker {
 
     fn count_subscriptions(&self) {
         #[allow(clippy::cast_precision_loss)] // far below 2^52
-        self.metrics.subscriptions.set(self.subscriptions.table.read().len() as f64);
+        self.metrics.subscriptions.set(self.subscriptions.count() as f64);
     }
 }
 
 impl Subscriptions {
-    fn add(&self, connection: &Arc<Connection>, filter: &str, options: Options, most: usize) -> SubscribeAnswer {
+    fn add(
+        &self,
+        connection: &Arc<Connection>,
+        filter: &str,
+        options: Options,
+        most: usize,
+    ) -> Result<Added, ReasonCode> {
         let subscriber = Subscriber(connection.clone());
         let mut table = self.table.write();
         if most > 0 && table.count_of(&subscriber) >= most && !table.has(&subscriber, filter) {
-            return SubscribeAnswer::Refused(ReasonCode::QuotaExceeded);
+            return Err(ReasonCode::QuotaExceeded);
         }
-        match table.add(subscriber, filter, options) {
-            Added::New | Added::Replaced => SubscribeAnswer::Granted,
-        }
+        Ok(table.add(subscriber, filter, options))
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.table.read().len()
     }
 
     pub(crate) fn remove_all(&self, connection: &Arc<Connection>) {

@@ -34,6 +34,9 @@ const CLOSE_LIMIT: Duration = Duration::from_millis(1500);
 /// reading cannot make its answers pile up, and one that reads slowly still gets its pings through.
 const ANSWERS_WAITING_BYTES: usize = 64 * 1024;
 
+/// Seconds until an MQTT 3 client's message is tried again that could not be committed: it cannot be told so.
+const UNAVAILABLE_RETRY_S: u32 = 1;
+
 /// One connection with all that belongs to it. Dropped in this order: the socket before the claim, the count last.
 pub(crate) struct Engine {
     outbound: Outbound,
@@ -41,6 +44,7 @@ pub(crate) struct Engine {
     session: Connection,
     timer: Timer,
     slowed: Option<Box<Slowed>>,
+    waiting: Option<Box<Waiting>>,
     held: Option<HeldClaim>,
     socket: OpenSocket,
     closing: ClosingSignal,
@@ -55,11 +59,21 @@ struct Slowed {
     until: Pin<Box<Sleep>>,
 }
 
+/// A publish that is committed or looked up elsewhere before it is acknowledged. Nothing is read from the client
+/// meanwhile, so that its messages keep their order.
+struct Waiting {
+    message: Arc<Message>,
+    receipt: Option<Receipt>,
+    verdict: Pin<Box<dyn Future<Output = PublishVerdict>>>,
+}
+
 /// What an open connection waits for.
 enum Happened {
     Event(Event),
     /// A slowed client may try again.
     Retry,
+    /// The publish that was waited for is done.
+    Settled(PublishVerdict),
     /// The write buffer has room again.
     Flushed,
 }
@@ -93,6 +107,7 @@ impl Engine {
             session: parts.session,
             timer: Timer::default(),
             slowed: None,
+            waiting: None,
             held: None,
             socket: parts.socket,
             closing: parts.closing,
@@ -122,6 +137,13 @@ impl Engine {
                 Happened::Event(event) => return event,
                 Happened::Retry => {
                     if let Some(event) = self.retry() {
+                        return event;
+                    }
+                }
+                Happened::Settled(verdict) => {
+                    if let Some(waited) = self.waiting.take()
+                        && let Some(event) = self.settled(&waited.message, waited.receipt, verdict)
+                    {
                         return event;
                     }
                 }
@@ -169,6 +191,12 @@ impl Engine {
                 ToConnection::End(order) => Event::Order(order),
                 ToConnection::Deliver(delivery) => Event::Deliver(delivery),
             }));
+        }
+        if let Some(waiting) = &mut self.waiting {
+            if let Poll::Ready(verdict) = waiting.verdict.as_mut().poll(cx) {
+                return Poll::Ready(Happened::Settled(verdict));
+            }
+            return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
         }
         if let Some(slowed) = &mut self.slowed {
             if slowed.until.as_mut().poll(cx).is_ready() {
@@ -291,16 +319,34 @@ impl Engine {
     }
 
     fn publish(&mut self, message: &Arc<Message>, receipt: Option<Receipt>) -> Option<Event> {
-        let verdict = self.broker.publish(self.outbound.connection()?, message);
-        if let PublishVerdict::OverQuota { retry_after_s } = verdict {
-            match receipt {
-                Some(receipt) if self.session.is_slowed_by_not_reading() => {
-                    let until = Box::pin(sleep(Duration::from_secs(u64::from(retry_after_s))));
-                    self.slowed = Some(Box::new(Slowed { message: message.clone(), receipt, until }));
-                    return None;
-                }
-                _ => self.broker.dropped_over_quota(),
-            }
+        let connection = self.outbound.connection()?;
+        if self.broker.must_wait(message) {
+            let (broker, connection, waited) = (self.broker.clone(), connection.clone(), message.clone());
+            let verdict = Box::pin(async move { broker.publish_waiting(&connection, &waited).await });
+            self.waiting = Some(Box::new(Waiting { message: message.clone(), receipt, verdict }));
+            return None;
+        }
+        let verdict = self.broker.publish(connection, message);
+        self.settled(message, receipt, verdict)
+    }
+
+    /// The answer to a publish, unless it is to be tried again.
+    fn settled(&mut self, message: &Arc<Message>, receipt: Option<Receipt>, verdict: PublishVerdict) -> Option<Event> {
+        let retry_after_s = match verdict {
+            PublishVerdict::OverQuota { retry_after_s } => Some(retry_after_s),
+            PublishVerdict::Unavailable => Some(UNAVAILABLE_RETRY_S),
+            _ => None,
+        };
+        if let Some(retry_after_s) = retry_after_s
+            && let Some(receipt) = receipt
+            && self.session.is_slowed_by_not_reading()
+        {
+            let until = Box::pin(sleep(Duration::from_secs(u64::from(retry_after_s))));
+            self.slowed = Some(Box::new(Slowed { message: message.clone(), receipt, until }));
+            return None;
+        }
+        if matches!(verdict, PublishVerdict::OverQuota { .. }) {
+            self.broker.dropped_over_quota();
         }
         receipt.map(|receipt| Event::Published { receipt, verdict })
     }

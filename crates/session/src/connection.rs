@@ -268,8 +268,15 @@ impl Connection {
             // MQTT 3 cannot say so and must be acknowledged or cut off (3.1.1, MQTT-3.3.5-2).
             PublishVerdict::NotAuthorized => ReasonCode::Success,
             PublishVerdict::OverQuota { .. } => ReasonCode::QuotaExceeded,
+            PublishVerdict::NoReceiver | PublishVerdict::RetainedLimit if self.protocol != Some(Protocol::V5) => {
+                ReasonCode::Success
+            }
+            PublishVerdict::NoReceiver => ReasonCode::NoMatchingSubscribers,
+            PublishVerdict::RetainedLimit => ReasonCode::QuotaExceeded,
+            PublishVerdict::Unavailable => ReasonCode::UnspecifiedError,
         };
-        self.inbound.settle(receipt.packet_id, receipt.exactly_once && code == ReasonCode::Success);
+        let accepted = matches!(code, ReasonCode::Success | ReasonCode::NoMatchingSubscribers);
+        self.inbound.settle(receipt.packet_id, receipt.exactly_once && accepted);
         if receipt.exactly_once {
             send(Outgoing::PubRec(receipt.packet_id, code))
         } else {

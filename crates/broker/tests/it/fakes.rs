@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use rollcall_contracts::{
-    Account, Admission, AuthError, ClaimError, ClaimGranted, ConnectPermission, LeaseGate, PeerPublisher,
-    PresenceStore, QueryRefusal, Role, SourceAddress, StatusAnswer, StatusError,
+    Account, Admission, AuthError, CallError, ClaimError, ClaimGranted, ConnectPermission, LeaseGate, OwnerLinks,
+    PeerPublisher, PresenceStore, QueryRefusal, RetainError, RetainedPage, RetainedPlace, RetainedReadError,
+    RetainedStore, Role, SourceAddress, StatusAnswer, StatusError,
 };
 use rollcall_presence::ClaimDetails;
-use rollcall_types::{BootTime, ClientId, DisconnectReason, Epoch, Incarnation, Message};
+use rollcall_types::{BootTime, ClientId, DisconnectReason, Epoch, Incarnation, Message, NodeName, PartitionId};
 use std::{
     sync::{
         Arc, Mutex,
@@ -25,6 +26,7 @@ pub(crate) struct FakeStore {
     pub(crate) releases: Mutex<Vec<(ClientId, Epoch, DisconnectReason)>>,
     pub(crate) abandoned: AtomicUsize,
     pub(crate) all_released: AtomicBool,
+    pub(crate) status: Mutex<Option<StatusAnswer>>,
 }
 
 impl Default for FakeStore {
@@ -37,6 +39,7 @@ impl Default for FakeStore {
             releases: Mutex::default(),
             abandoned: AtomicUsize::new(0),
             all_released: AtomicBool::new(true),
+            status: Mutex::default(),
         }
     }
 }
@@ -98,7 +101,7 @@ impl PresenceStore for FakeStore {
     }
 
     async fn status(&self, _: ClientId) -> Result<StatusAnswer, StatusError> {
-        Err(StatusError::NotReady)
+        self.status.lock().unwrap().clone().ok_or(StatusError::NotReady)
     }
 
     async fn released(&self, _: Duration) -> bool {
@@ -235,5 +238,70 @@ pub(crate) struct FakePeers {
 impl PeerPublisher for FakePeers {
     fn publish_to_peers(&self, message: Arc<Message>) {
         self.published.lock().unwrap().push(message);
+    }
+}
+
+/// As much of matching as these tests need: an exact topic, or all that begins alike.
+fn begins_as(filter: &str, topic: &str) -> bool {
+    filter.strip_suffix('#').map_or(filter == topic, |prefix| topic.starts_with(prefix))
+}
+
+/// Keeps messages in order of their arrival, and answers in pages of two. May refuse, and may fail to answer at first.
+#[derive(Default)]
+pub(crate) struct FakeRetained {
+    pub(crate) kept: Mutex<Vec<Arc<Message>>>,
+    pub(crate) refuse: Mutex<Option<RetainError>>,
+    pub(crate) failures: AtomicUsize,
+}
+
+#[async_trait]
+impl RetainedStore for FakeRetained {
+    async fn keep(&self, message: Arc<Message>) -> Result<(), RetainError> {
+        self.keep_soon(message)
+    }
+
+    fn keep_soon(&self, message: Arc<Message>) -> Result<(), RetainError> {
+        match *self.refuse.lock().unwrap() {
+            Some(error) => Err(error),
+            None => {
+                self.kept.lock().unwrap().push(message);
+                Ok(())
+            }
+        }
+    }
+
+    async fn matching(&self, filter: &str, from: RetainedPlace) -> Result<RetainedPage, RetainedReadError> {
+        let fails = |left: usize| left.checked_sub(1);
+        if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails).is_ok() {
+            return Err(RetainedReadError::NoQuorum);
+        }
+        let kept = self.kept.lock().unwrap();
+        let pages: Vec<_> = kept.chunks(2).collect();
+        let page = pages.get(usize::from(from.partition.0)).copied().unwrap_or_default();
+        let messages = page.iter().filter(|m| begins_as(filter, &m.topic)).map(|m| Message::clone(m)).collect();
+        let following = PartitionId(from.partition.0 + 1);
+        let next = usize::from(following.0) < pages.len();
+        Ok(RetainedPage { messages, next: next.then_some(RetainedPlace { partition: following, within: None }) })
+    }
+}
+
+/// Remembers what the owners on other nodes would get.
+#[derive(Default)]
+pub(crate) struct FakeOwners {
+    pub(crate) sent: Mutex<Vec<(String, String, Epoch)>>,
+    pub(crate) answer: Mutex<Option<Result<bool, CallError>>>,
+}
+
+#[async_trait]
+impl OwnerLinks for FakeOwners {
+    async fn deliver_to_owner(
+        &self,
+        node: &NodeName,
+        client_id: &ClientId,
+        epoch: Epoch,
+        _: Arc<Message>,
+    ) -> Result<bool, CallError> {
+        self.sent.lock().unwrap().push((node.0.clone(), client_id.as_str().to_owned(), epoch));
+        self.answer.lock().unwrap().clone().unwrap_or(Ok(true))
     }
 }

@@ -1,26 +1,14 @@
 //! Messages: who gets them, how often, and who pays.
 
-use crate::world::{World, id, message, next, requested};
-use rollcall_broker::{BrokerConfig, Connection, ToConnection};
+use crate::world::{World, deliveries, id, message, requested, topics};
+use rollcall_broker::BrokerConfig;
 use rollcall_contracts::{ConnectionEnding, DeliveryTarget, EndingKind};
-use rollcall_session::{Delivery, PublishVerdict, ReasonCode, RequestedSubscription, SubscribeAnswer};
+use rollcall_session::{PublishVerdict, ReasonCode, RequestedSubscription, SubscribeAnswer};
 use rollcall_types::DisconnectReason;
 use std::{
     num::NonZeroU32,
     sync::{Arc, atomic::Ordering},
 };
-
-fn deliveries(connection: &Connection) -> Vec<Delivery> {
-    std::iter::from_fn(|| match next(connection) {
-        Some(ToConnection::Deliver(delivery)) => Some(delivery),
-        _ => None,
-    })
-    .collect()
-}
-
-fn topics(connection: &Connection) -> Vec<String> {
-    deliveries(connection).iter().map(|delivery| delivery.message.topic.clone()).collect()
-}
 
 #[tokio::test]
 async fn a_message_reaches_each_matching_session_once_and_every_other_node() {

@@ -2,7 +2,7 @@
 
 use crate::fakes::{FakeAdmission, FakeLease, FakePeers, FakeStore};
 use rollcall_broker::{Broker, BrokerConfig, Connection, HeldClaim, ToConnection};
-use rollcall_session::{ConnectRefusal, ConnectRequest, RequestedSubscription, RetainHandling};
+use rollcall_session::{ConnectRefusal, ConnectRequest, Delivery, RequestedSubscription, RetainHandling};
 use rollcall_types::{ClientId, Message, MessageProperties, Protocol, QoS};
 use std::{
     future::Future,
@@ -113,4 +113,33 @@ pub(crate) fn next(connection: &Connection) -> Option<ToConnection> {
         Poll::Ready(next) => Some(next),
         Poll::Pending => None,
     }
+}
+
+/// The messages that wait for a connection now.
+pub(crate) fn deliveries(connection: &Connection) -> Vec<Delivery> {
+    std::iter::from_fn(|| match next(connection) {
+        Some(ToConnection::Deliver(delivery)) => Some(delivery),
+        _ => None,
+    })
+    .collect()
+}
+
+/// Their topics.
+pub(crate) fn topics(connection: &Connection) -> Vec<String> {
+    deliveries(connection).iter().map(|delivery| delivery.message.topic.clone()).collect()
+}
+
+/// Waits for so many messages.
+pub(crate) async fn arrived(connection: &Connection, count: usize) -> Vec<Delivery> {
+    let mut all = Vec::new();
+    let within = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while all.len() < count {
+        assert!(tokio::time::Instant::now() < within, "only {} of {count} messages", all.len());
+        let one = std::future::poll_fn(|cx| connection.poll_next(cx, true));
+        match tokio::time::timeout_at(within, one).await {
+            Ok(ToConnection::Deliver(delivery)) => all.push(delivery),
+            other => panic!("{other:?}"),
+        }
+    }
+    all
 }
