@@ -6,20 +6,22 @@ use crate::{
     metrics::Metrics,
     reconcile::Suspects,
     registry::{Ended, Registry},
+    retained::Retained,
     sessions::KeptSessions,
     sockets::Sockets,
     subscribe::Subscriptions,
+    system_topics::SystemTopics,
 };
 use parking_lot::Mutex;
 use rollcall_contracts::{
-    Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, PeerPublisher, PresenceStore,
+    Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, OwnerLinks, PeerPublisher, PresenceStore,
 };
 use rollcall_session::Order;
 use rollcall_types::{ClientId, DisconnectReason, Epoch, Message};
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -43,6 +45,9 @@ pub struct Broker {
     pub(crate) elsewhere: Mutex<Option<Arc<str>>>,
     pub(crate) connects_under_way: AtomicUsize,
     pub(crate) next_number: AtomicU64,
+    pub(crate) retained: Retained,
+    pub(crate) owners: OnceLock<Arc<dyn OwnerLinks>>,
+    pub(crate) system_topics: SystemTopics,
 }
 
 impl Broker {
@@ -73,6 +78,9 @@ impl Broker {
             elsewhere: Mutex::default(),
             connects_under_way: AtomicUsize::new(0),
             next_number: AtomicU64::new(0),
+            retained: Retained::default(),
+            owners: OnceLock::new(),
+            system_topics: SystemTopics::default(),
         })
     }
 

@@ -8,8 +8,7 @@
 //! What does not belong here: bytes, codecs, sockets, Raft, the mesh, accounts.
 //!
 //! Sessions outlive their connections on this node until their expiry, and a CONNECT on this node resumes them; one on
-//! another node begins anew. The members of a shared subscription on this node share what comes to it. As yet nothing
-//! is retained.
+//! another node begins anew. The members of a shared subscription on this node share what comes to it.
 //!
 //! Start reading at `connect.rs`, the way of a CONNECT; `registry.rs` has the one slot per client id,
 //! `client_session.rs` what outlives a connection.
@@ -25,14 +24,17 @@ mod damping;
 mod drain;
 mod held_claim;
 mod metrics;
+mod point_to_point;
 mod publish;
 mod reconcile;
 mod registry;
+mod retained;
 mod sessions;
 mod shared;
 mod sockets;
 mod standing_order;
 mod subscribe;
+mod system_topics;
 mod turn;
 
 pub use broker::Broker;
@@ -41,6 +43,6 @@ pub use connection::{Connection, ToConnection};
 pub use drain::DrainReport;
 pub use held_claim::HeldClaim;
 pub use metrics::describe_metrics;
-pub use publish::{LaterVerdict, Published};
+pub use publish::{FirstSteps, LaterVerdict, Published};
 pub use reconcile::Reconciled;
 pub use sockets::{ClosingSignal, OpenSocket};

@@ -5,6 +5,7 @@
 
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 use rollcall_types::{DisconnectReason, QoS};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Open sockets of clients.
 const CONNECTIONS: &str = "rollcall_connections";
@@ -56,6 +57,12 @@ pub(crate) enum DropReason {
     NotAuthorized,
     /// Larger than the client's Maximum Packet Size, or than MQTT can carry.
     TooLarge,
+    /// A message for one client that is not connected.
+    NoReceiver,
+    /// A message that could not be retained, or retained ones that could not be read for a new subscription.
+    RetainedUnavailable,
+    /// A message that was not retained since a limit is reached.
+    RetainedLimit,
 }
 
 /// Handles of everything that is counted often.
@@ -74,6 +81,19 @@ pub(crate) struct Metrics {
     over_quota: Counter,
     not_authorized: Counter,
     too_large: Counter,
+    no_receiver: Counter,
+    retained_unavailable: Counter,
+    retained_limit: Counter,
+    /// What `$SYS` tells; handles of metrics cannot be read.
+    pub(crate) totals: Totals,
+}
+
+/// Counts since the start.
+#[derive(Default)]
+pub(crate) struct Totals {
+    pub(crate) received: AtomicU64,
+    pub(crate) sent: AtomicU64,
+    pub(crate) dropped: AtomicU64,
 }
 
 impl Metrics {
@@ -93,6 +113,10 @@ impl Metrics {
             over_quota: counter!(DROPPED, "reason" => "over_quota"),
             not_authorized: counter!(DROPPED, "reason" => "not_authorized"),
             too_large: counter!(DROPPED, "reason" => "packet_too_large"),
+            no_receiver: counter!(DROPPED, "reason" => "no_receiver"),
+            retained_unavailable: counter!(DROPPED, "reason" => "retained_unavailable"),
+            retained_limit: counter!(DROPPED, "reason" => "retained_limit"),
+            totals: Totals::default(),
         }
     }
 
@@ -106,13 +130,16 @@ impl Metrics {
 
     pub(crate) fn received(&self, qos: QoS) {
         self.received[place(qos)].increment(1);
+        self.totals.received.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn sent(&self, qos: QoS) {
         self.sent[place(qos)].increment(1);
+        self.totals.sent.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn dropped(&self, reason: DropReason) {
+        self.totals.dropped.fetch_add(1, Ordering::Relaxed);
         match reason {
             DropReason::ClientAway => self.client_away.increment(1),
             DropReason::Expired => self.expired.increment(1),
@@ -120,6 +147,9 @@ impl Metrics {
             DropReason::OverQuota => self.over_quota.increment(1),
             DropReason::NotAuthorized => self.not_authorized.increment(1),
             DropReason::TooLarge => self.too_large.increment(1),
+            DropReason::NoReceiver => self.no_receiver.increment(1),
+            DropReason::RetainedUnavailable => self.retained_unavailable.increment(1),
+            DropReason::RetainedLimit => self.retained_limit.increment(1),
         }
     }
 }

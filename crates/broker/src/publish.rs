@@ -4,6 +4,7 @@ use crate::{
     Broker, Connection,
     client_session::{ClientSession, Over},
     metrics::DropReason,
+    point_to_point,
     subscribe::Wanted,
 };
 use rollcall_contracts::{Account, HandedOver, QueryRefusal};
@@ -34,6 +35,40 @@ pub enum Published {
     Now(PublishVerdict),
     /// The sessions of this node have it; whether those of the other nodes have is not known yet.
     Later(LaterVerdict),
+    /// It is to be retained before anybody gets it, or its receiver has to be looked up. Nothing that the client publishes
+    /// after it may be handed on before this resolves, to `Now` or `Later`.
+    First(FirstSteps),
+}
+
+/// What a publish waits for before it is handed on.
+pub struct FirstSteps(Pin<Box<dyn Future<Output = Published> + Send>>);
+
+impl Future for FirstSteps {
+    type Output = Published;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Published> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for FirstSteps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FirstSteps")
+    }
+}
+
+impl Published {
+    /// The verdict, however long it takes.
+    pub async fn verdict(self) -> PublishVerdict {
+        let mut published = self;
+        loop {
+            published = match published {
+                Published::Now(verdict) => return verdict,
+                Published::Later(later) => return later.await,
+                Published::First(first) => first.await,
+            };
+        }
+    }
 }
 
 /// The verdict of a publish, once the other nodes have answered. Resolves in any case: a silent node is fenced.
@@ -58,21 +93,53 @@ impl fmt::Debug for LaterVerdict {
 }
 
 impl Broker {
-    /// A client publishes. Charged before anything else is done for it; never waits. The sessions of this node have taken
-    /// charge when it returns.
-    pub fn publish(&self, from: &Connection, message: &Arc<Message>) -> Published {
+    /// A client publishes. Charged before anything else is done for it; never waits. Unless something has to come first,
+    /// the sessions of this node have taken charge when it returns.
+    pub fn publish(self: &Arc<Self>, from: &Arc<Connection>, message: &Arc<Message>) -> Published {
+        if let Err(verdict) = self.admit_publish(from, message) {
+            return Published::Now(verdict);
+        }
+        let acknowledged = message.qos != QoS::AtMostOnce;
+        if point_to_point::target(&message.topic).is_some() || (message.retain && acknowledged) {
+            let (broker, from, message) = (self.clone(), from.clone(), message.clone());
+            return Published::First(FirstSteps(Box::pin(async move { broker.publish_first(&from, &message).await })));
+        }
+        if message.retain {
+            self.retain_soon(message);
+        }
+        self.spread(from, message)
+    }
+
+    /// A retained message is committed before anybody gets it, so that one that is refused leaves no trace.
+    async fn publish_first(&self, from: &Connection, message: &Arc<Message>) -> Published {
+        if let Some(client) = point_to_point::target(&message.topic) {
+            return Published::Now(self.send_to_client(client, message).await);
+        }
+        match self.retain(message).await {
+            Ok(()) => self.spread(from, message),
+            Err(verdict) => Published::Now(verdict),
+        }
+    }
+
+    /// Counts, checks and charges what a client publishes.
+    fn admit_publish(&self, from: &Connection, message: &Message) -> Result<(), PublishVerdict> {
         self.metrics.received(message.qos);
         if !self.may_publish(&from.account, from.client_id.as_str(), &message.topic, from.source) {
             self.metrics.dropped(DropReason::NotAuthorized);
-            return Published::Now(PublishVerdict::NotAuthorized);
+            return Err(PublishVerdict::NotAuthorized);
         }
         if let Err(refusal) = self.admission.charge(1) {
             let retry_after_s = match refusal {
                 QueryRefusal::OverQuota { retry_after_s } => retry_after_s.max(1),
                 QueryRefusal::NoGrant => NO_GRANT_RETRY_S,
             };
-            return Published::Now(PublishVerdict::OverQuota { retry_after_s });
+            return Err(PublishVerdict::OverQuota { retry_after_s });
         }
+        Ok(())
+    }
+
+    /// To the subscribers here and to the other nodes.
+    fn spread(&self, from: &Connection, message: &Arc<Message>) -> Published {
         let matched = self.deliver(message, Some(&from.session));
         match self.peers.hand_over(message.clone()) {
             HandedOver::Done => Published::Now(PublishVerdict::Accepted { matched }),
@@ -84,7 +151,7 @@ impl Broker {
     /// client on its return. Only QoS 2 cares; a QoS 1 message comes again.
     pub fn settle_late(&self, from: &Connection, receipt: Receipt, verdict: PublishVerdict) {
         if receipt.exactly_once {
-            let accepted = matches!(verdict, PublishVerdict::Accepted { .. });
+            let accepted = matches!(verdict, PublishVerdict::Accepted { .. } | PublishVerdict::NoReceiver);
             from.session.settle_late(receipt.packet_id, accepted);
         }
     }
@@ -121,38 +188,49 @@ impl Broker {
     }
 
     /// Charges and queues one delivery; one of a shared subscription goes to another member if this one cannot take it.
-    fn queue(&self, session: &ClientSession, delivery: Delivery, now: BootTime) {
+    /// True when it is in a queue; what is not is counted.
+    pub(crate) fn queue(&self, session: &ClientSession, delivery: Delivery, now: BootTime) -> bool {
         if self.admission.charge(1).is_err() {
-            return self.metrics.dropped(DropReason::OverQuota);
+            self.metrics.dropped(DropReason::OverQuota);
+            return false;
         }
         let (qos, group) = (delivery.qos, delivery.group);
         let again = group.map(|_| delivery.clone());
         match self.offer(session, delivery, now) {
-            Ok(Offered::Queued) => self.metrics.sent(qos),
+            Ok(Offered::Queued) => {
+                self.metrics.sent(qos);
+                true
+            }
             Ok(Offered::QueuedInsteadOf(dropped)) => {
                 self.metrics.sent(qos);
                 (0..dropped).for_each(|_| self.metrics.dropped(DropReason::QueueFull));
+                true
             }
             Ok(Offered::Full | Offered::NotKept) | Err(Over) => match again {
                 Some(delivery) => self.queue_elsewhere(delivery, now),
-                None if session.is_held() => self.metrics.dropped(DropReason::QueueFull),
-                None => self.metrics.dropped(DropReason::ClientAway),
+                None => {
+                    let away = !session.is_held();
+                    self.metrics.dropped(if away { DropReason::ClientAway } else { DropReason::QueueFull });
+                    false
+                }
             },
         }
     }
 
-    fn queue_elsewhere(&self, delivery: Delivery, now: BootTime) {
+    fn queue_elsewhere(&self, delivery: Delivery, now: BootTime) -> bool {
         let qos = delivery.qos;
         for _ in 0..MEMBERS_TRIED {
             let Some(member) = delivery.group.and_then(|group| self.subscriptions.member(group)) else { break };
             if let Ok(Offered::Queued | Offered::QueuedInsteadOf(_)) = self.offer(&member, delivery.clone(), now) {
-                return self.metrics.sent(qos);
+                self.metrics.sent(qos);
+                return true;
             }
         }
         self.metrics.dropped(DropReason::QueueFull);
+        false
     }
 
-    fn offer(&self, session: &ClientSession, delivery: Delivery, now: BootTime) -> Result<Offered, Over> {
+    pub(crate) fn offer(&self, session: &ClientSession, delivery: Delivery, now: BootTime) -> Result<Offered, Over> {
         let limits = QueueLimits { messages: self.config.client_queue_messages, bytes: self.config.client_queue_bytes };
         session.deliver(delivery, limits, now)
     }

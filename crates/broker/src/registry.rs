@@ -207,6 +207,11 @@ impl Registry {
         }
     }
 
+    /// The connection that holds the client id here.
+    pub(crate) fn connection_of(&self, client_id: &ClientId) -> Option<Arc<Connection>> {
+        self.shard(client_id).lock().get(client_id).and_then(|slot| slot.connection.clone())
+    }
+
     /// All connections present now.
     pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
         let mut all = Vec::with_capacity(self.online());

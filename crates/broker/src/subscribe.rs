@@ -76,16 +76,6 @@ impl Broker {
         existed
     }
 
-    /// Retained messages are due for these filters. None are kept as yet.
-    pub fn send_retained(
-        &self,
-        connection: &Arc<Connection>,
-        _subscription_id: Option<NonZeroU32>,
-        filters: &[RequestedSubscription],
-    ) {
-        tracing::trace!(client_id = %connection.client_id, filters = filters.len(), "nothing is retained");
-    }
-
     fn refuse_subscription(&self, connection: &Connection, requested: &RequestedSubscription) -> Option<ReasonCode> {
         // The right to read is asked for what is matched: a group's name gives and takes no permission.
         let filter = split_shared(&requested.filter).map_or(requested.filter.as_str(), |(_, filter)| filter);
@@ -95,13 +85,18 @@ impl Broker {
     }
 
     pub(crate) fn count_subscriptions(&self) {
-        let inner = self.subscriptions.inner.read();
         #[allow(clippy::cast_precision_loss)] // far below 2^52
-        self.metrics.subscriptions.set((inner.table.len() + inner.groups.len()) as f64);
+        self.metrics.subscriptions.set(self.subscriptions.count() as f64);
     }
 }
 
 impl Subscriptions {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        let inner = self.inner.read();
+        inner.table.len() + inner.groups.len()
+    }
+
     fn add(
         &self,
         connection: &Connection,

@@ -10,7 +10,7 @@ use ntex::{
     io::{IoBoxed, IoStatusUpdate, RecvError},
     util::Either,
 };
-use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, Published, ToConnection};
+use rollcall_broker::{Broker, ClosingSignal, FirstSteps, HeldClaim, OpenSocket, Published, ToConnection};
 use rollcall_session::{ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, PublishVerdict, Receipt};
 use rollcall_types::{BootTime, Message};
 use std::{
@@ -29,6 +29,9 @@ use tokio::time::{Sleep, sleep};
 /// reading cannot make its answers pile up, and one that reads slowly still gets its pings through.
 const ANSWERS_WAITING_BYTES: usize = 64 * 1024;
 
+/// Seconds until an MQTT 3 client's message is tried again that could not be committed: it cannot be told so.
+const UNAVAILABLE_RETRY_S: u32 = 1;
+
 /// Packets of the session sent before the client's own packets, and other connections of the thread, have their turn.
 const SENT_IN_A_ROW: u8 = 64;
 
@@ -39,6 +42,7 @@ pub(crate) struct Engine {
     session: Connection,
     timer: Timer,
     slowed: Option<Box<Slowed>>,
+    pub(crate) first: Option<Box<First>>,
     pub(crate) verdicts: Verdicts,
     /// Packets of the session sent since anything else was looked at.
     sent_in_a_row: u8,
@@ -56,6 +60,14 @@ struct Slowed {
     until: Pin<Box<Sleep>>,
 }
 
+/// A publish that is committed or looked up elsewhere before it is handed on. Nothing is read from the client meanwhile, so
+/// that its messages keep their order.
+pub(crate) struct First {
+    message: Arc<Message>,
+    pub(crate) receipt: Option<Receipt>,
+    pub(crate) steps: FirstSteps,
+}
+
 /// What an open connection waits for.
 enum Happened {
     Event(Event),
@@ -63,6 +75,8 @@ enum Happened {
     Send(Outgoing),
     /// A slowed client may try again.
     Retry,
+    /// What had to come first is done.
+    HandedOn(Published),
     /// The write buffer has room again.
     Flushed,
 }
@@ -96,6 +110,7 @@ impl Engine {
             session: parts.session,
             timer: Timer::default(),
             slowed: None,
+            first: None,
             verdicts: Verdicts::default(),
             sent_in_a_row: 0,
             held: None,
@@ -132,6 +147,13 @@ impl Engine {
                 }
                 Happened::Retry => {
                     if let Some(event) = self.retry() {
+                        return event;
+                    }
+                }
+                Happened::HandedOn(published) => {
+                    if let Some(first) = self.first.take()
+                        && let Some(event) = self.published(&first.message, first.receipt, published)
+                    {
                         return event;
                     }
                 }
@@ -199,6 +221,12 @@ impl Engine {
         if let Poll::Ready((receipt, verdict)) = self.verdicts.poll_next(cx) {
             return Poll::Ready(Happened::Event(Event::Published { receipt, verdict }));
         }
+        if let Some(first) = &mut self.first {
+            if let Poll::Ready(published) = Pin::new(&mut first.steps).poll(cx) {
+                return Poll::Ready(Happened::HandedOn(published));
+            }
+            return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
+        }
         if let Some(slowed) = &mut self.slowed {
             if slowed.until.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Happened::Retry);
@@ -260,7 +288,7 @@ impl Engine {
                 }
                 Effect::SendRetained { subscription_id, filters } => {
                     if let Some(connection) = self.outbound.connection() {
-                        self.broker.send_retained(connection, subscription_id, &filters);
+                        self.broker.send_retained(connection, subscription_id, filters);
                     }
                     None
                 }
@@ -345,15 +373,33 @@ impl Engine {
 
     fn publish(&mut self, message: &Arc<Message>, receipt: Option<Receipt>) -> Option<Event> {
         let published = self.broker.publish(self.outbound.connection()?, message);
-        if let Published::Now(PublishVerdict::OverQuota { retry_after_s }) = published {
-            match receipt {
-                Some(receipt) if self.session.is_slowed_by_not_reading() => {
-                    let until = Box::pin(sleep(Duration::from_secs(u64::from(retry_after_s))));
-                    self.slowed = Some(Box::new(Slowed { message: message.clone(), receipt, until }));
-                    return None;
-                }
-                _ => self.broker.dropped_over_quota(),
+        self.published(message, receipt, published)
+    }
+
+    /// What follows from a publish, unless something has to come first, or it is to be tried again.
+    fn published(&mut self, message: &Arc<Message>, receipt: Option<Receipt>, published: Published) -> Option<Event> {
+        let published = match published {
+            Published::First(steps) => {
+                self.first = Some(Box::new(First { message: message.clone(), receipt, steps }));
+                return None;
             }
+            published => published,
+        };
+        let retry_after_s = match published {
+            Published::Now(PublishVerdict::OverQuota { retry_after_s }) => Some(retry_after_s),
+            Published::Now(PublishVerdict::Unavailable) => Some(UNAVAILABLE_RETRY_S),
+            _ => None,
+        };
+        if let Some(retry_after_s) = retry_after_s
+            && let Some(receipt) = receipt
+            && self.session.is_slowed_by_not_reading()
+        {
+            let until = Box::pin(sleep(Duration::from_secs(u64::from(retry_after_s))));
+            self.slowed = Some(Box::new(Slowed { message: message.clone(), receipt, until }));
+            return None;
+        }
+        if matches!(published, Published::Now(PublishVerdict::OverQuota { .. })) {
+            self.broker.dropped_over_quota();
         }
         let receipt = receipt?;
         let verdict = self.verdicts.now_or_later(receipt, published)?;

@@ -34,11 +34,17 @@ impl Engine {
         match self.held.take() {
             Some(held) => {
                 let (connection, verdicts) = (held.connection().clone(), std::mem::take(&mut self.verdicts));
+                let first = self.first.take();
                 held.release(ending.reason);
                 let broker = self.broker.clone();
                 // The socket is counted out before anything is waited for.
                 drop(self);
                 settle(&broker, &connection, verdicts).await;
+                if let Some(first) = first
+                    && let Some(receipt) = first.receipt
+                {
+                    broker.settle_late(&connection, receipt, Published::First(first.steps).verdict().await);
+                }
             }
             None => unanswered(cause(&ending, was_open)),
         }
@@ -47,11 +53,7 @@ impl Engine {
 
 async fn settle(broker: &Broker, connection: &Connection, verdicts: Verdicts) {
     for (receipt, published) in verdicts.into_exactly_once() {
-        let verdict = match published {
-            Published::Now(verdict) => verdict,
-            Published::Later(later) => later.await,
-        };
-        broker.settle_late(connection, receipt, verdict);
+        broker.settle_late(connection, receipt, published.verdict().await);
     }
 }
 

@@ -40,6 +40,10 @@ impl Verdicts {
         let verdict = match published {
             Published::Now(verdict) => *verdict,
             Published::Later(later) => std::task::ready!(poll_later(later, cx)),
+            Published::First(first) => {
+                *published = std::task::ready!(Pin::new(first).poll(cx));
+                return self.poll_next(cx);
+            }
         };
         let receipt = *receipt;
         self.0.pop_front();

@@ -63,7 +63,7 @@ pub async fn partitions_on_disk(path: &Path) -> Result<Vec<PartitionOnDisk>, Sta
     for partition in groups.into_iter().filter_map(rollcall_types::GroupId::as_partition) {
         let replica = rollcall_raft::recall(&store, partition).await.map_err(StartError::Internal)?;
         let applied = replica.read();
-        let feed = applied.state.feed();
+        let feed = applied.state.presence.feed();
         // Entries that fell out are gone; what is kept begins right after them.
         let kept = feed.after(None, usize::MAX).or_else(|gap| feed.after(Some(gap.last_dropped), usize::MAX));
         let kept = kept.map_err(|gap| StartError::Internal(gap.to_string()))?;

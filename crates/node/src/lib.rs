@@ -21,6 +21,7 @@ mod management;
 mod members;
 mod metrics_text;
 mod node;
+mod owner_links;
 mod peer_calls;
 mod peer_publisher;
 mod readiness;

@@ -15,6 +15,7 @@ use crate::{
     management::Management,
     members::Members,
     metrics_text,
+    owner_links::MeshOwnerLinks,
     peer_calls::{Parts, PeerCalls},
     peer_publisher::Publisher,
     readiness::{Complaint, Looked, NodeReadiness},
@@ -190,6 +191,8 @@ impl Shell {
             store: Arc::clone(&store),
             gate: Arc::clone(&self.gate),
         });
+        self.broker.set_retained(replication.retained().clone());
+        self.broker.set_owner_links(Arc::new(MeshOwnerLinks(Arc::clone(replication.groups()))));
         let reconcile = Arc::new(Notify::new());
         let feeds: Arc<dyn FeedSink> =
             Arc::new(FeedReader { me, broker: Arc::clone(&self.broker), reconcile: Arc::clone(&reconcile) });
@@ -208,6 +211,8 @@ impl Shell {
             hello: self.hello(),
         };
         tasks.spawn(members.follow(background.clone()));
+        let sys_interval = Duration::from_secs(u64::from(self.config.telemetry.sys_interval_s));
+        tasks.spawn(serve_subscribers(Arc::clone(&self.broker), sys_interval, background.clone()));
         let duty = Arc::clone(&duties);
         let ended = background.clone();
         tasks.spawn(async move { duty.run(ended).await });
@@ -298,8 +303,25 @@ impl Shell {
         GroupsConfig {
             status_deadline: Duration::from_millis(self.config.cluster.status_deadline_ms),
             offline_record_keep_ms: u64::from(founding.offline_record_keep_s) * 1000,
+            retained: settings::retained(&self.config, founding.partitions),
             ..GroupsConfig::default()
         }
+    }
+}
+
+/// What subscribers get without a publish: retained messages, and now and then the values under `$SYS`.
+async fn serve_subscribers(broker: Arc<Broker>, sys_interval: Duration, stop: CancellationToken) {
+    let system_topics = async {
+        while !sys_interval.is_zero() {
+            tokio::time::sleep(sys_interval).await;
+            broker.publish_system_topics();
+        }
+    };
+    let serving = async { tokio::join!(Arc::clone(&broker).answer_retained(), system_topics) };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        _ = serving => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! What peers ask of this node, and which part answers.
 
-use crate::late_presence::ending_of;
+use crate::{late_presence::ending_of, owner_links};
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
@@ -68,6 +68,7 @@ impl PeerHandler for PeerCalls {
                 }
                 Ok(Bytes::new())
             }
+            Kind::PointToPoint => owner_links::answer_peer(&parts.broker, &call.payload),
             kind if Replication::answers(kind) => parts.replication.answer_peer(kind, call).await,
             kind => Err(format!("{kind:?} is not answered")),
         }

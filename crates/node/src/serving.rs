@@ -151,6 +151,7 @@ impl Serving {
     async fn term(&self, owner: Owner, listeners: &mut Option<MqttListeners>, stop: &CancellationToken) -> LeaseEnd {
         self.gate.begin(owner.incarnation);
         self.replication.presence().begin(owner);
+        self.replication.retained().begin(owner);
         let (held, mut first) = watch::channel(false);
         let end_lease = CancellationToken::new();
         let lease =
@@ -164,12 +165,14 @@ impl Serving {
         };
         if let Some(end) = end {
             self.gate.end(owner.incarnation);
+            self.replication.retained().end().await;
             self.replication.presence().end().await;
             return end;
         }
         if let Err(error) = self.open(listeners).await {
             tracing::error!(%error, "the mqtt listeners do not open; trying again in a new term");
             self.gate.end(owner.incarnation);
+            self.replication.retained().end().await;
             self.replication.presence().end().await;
             tokio::time::sleep(LISTEN_PAUSE).await;
             return LeaseEnd::RanOut;
@@ -212,6 +215,7 @@ impl Serving {
             }
         }
         self.gate.end(owner.incarnation);
+        self.replication.retained().end().await;
         self.replication.presence().end().await;
         end
     }

@@ -10,6 +10,7 @@ use rollcall_cluster::{Action, DirectoryId, Effect, Hello, LeaseTerms, NodeAddre
 use rollcall_http_gateway::{GatewayConfig, Tls};
 use rollcall_mesh::{MeshConfig, MeshTls};
 use rollcall_mqtt_listener::ListenerConfig;
+use rollcall_retained::RetainedLimits;
 use rollcall_session::Limits;
 use rollcall_storage::StoreConfig;
 use rollcall_types::NodeName;
@@ -87,6 +88,13 @@ pub(crate) fn broker(config: &Config) -> BrokerConfig {
         client_connects_per_minute: config.limits.client_connects_per_minute,
         ..BrokerConfig::default()
     }
+}
+
+/// Each partition's part of the bounds of retained messages. All nodes of a cluster should be given the same; what
+/// counts is what a partition's leader has.
+pub(crate) fn retained(config: &Config, partitions: u16) -> RetainedLimits {
+    let part = |limit: u32| u64::from(limit).div_ceil(u64::from(partitions.max(1)));
+    RetainedLimits { messages: part(config.limits.retained_messages), bytes: part(config.limits.retained_bytes) }
 }
 
 fn client_limits(config: &Config) -> Limits {

@@ -32,7 +32,7 @@ const fn key(key: &'static str, scope: LimitScope, bounds: &'static str) -> Limi
 }
 
 /// All keys, in the order of [`crate::Limits`].
-pub const LIMIT_KEYS: [LimitKey; 24] = [
+pub const LIMIT_KEYS: [LimitKey; 26] = [
     key("preset", LimitScope::Setting, "numbers set together; what is set beside it counts more"),
     key("messages_per_second", LimitScope::Instance, "messages in and out, and queries, per second"),
     key("burst_percent", LimitScope::Setting, "how much above its rate one second may go, in percent"),
@@ -61,4 +61,6 @@ pub const LIMIT_KEYS: [LimitKey; 24] = [
     key("client_id_bytes_max", LimitScope::Packet, "bytes of a client id"),
     key("connect_timeout_ms", LimitScope::Packet, "milliseconds from the TCP connection's opening to CONNECT"),
     key("auth_failures_per_minute", LimitScope::Source, "failed authentications per minute, HTTP and MQTT"),
+    key("retained_messages", LimitScope::Instance, "topics with a retained message"),
+    key("retained_bytes", LimitScope::Instance, "bytes of retained messages"),
 ];

@@ -80,6 +80,10 @@ pub struct Limits {
     pub connect_timeout_ms: u32,
     /// One source address: failed authentications per minute, HTTP and MQTT.
     pub auth_failures_per_minute: u32,
+    /// Topics with a retained message, whole cluster; each partition has an equal part.
+    pub retained_messages: u32,
+    /// Bytes of retained messages, whole cluster; each partition has an equal part.
+    pub retained_bytes: u32,
 }
 
 impl Default for Limits {
@@ -109,6 +113,8 @@ impl Default for Limits {
             client_id_bytes_max: STRING_BYTES_MAX,
             connect_timeout_ms: 10_000,
             auth_failures_per_minute: 60,
+            retained_messages: 1_000_000,
+            retained_bytes: 268_435_456,
         }
     }
 }

@@ -292,11 +292,21 @@ impl Connection {
             // MQTT 3 cannot say so and must be acknowledged or cut off (3.1.1, MQTT-3.3.5-2).
             PublishVerdict::NotAuthorized => ReasonCode::Success,
             PublishVerdict::OverQuota { .. } => ReasonCode::QuotaExceeded,
-            PublishVerdict::Failed if self.protocol == Some(Protocol::V5) => ReasonCode::UnspecifiedError,
+            PublishVerdict::NoReceiver | PublishVerdict::RetainedLimit if self.protocol != Some(Protocol::V5) => {
+                ReasonCode::Success
+            }
+            PublishVerdict::NoReceiver => ReasonCode::NoMatchingSubscribers,
+            PublishVerdict::RetainedLimit => ReasonCode::QuotaExceeded,
+            PublishVerdict::Failed | PublishVerdict::Unavailable if self.protocol == Some(Protocol::V5) => {
+                ReasonCode::UnspecifiedError
+            }
             // Without an acknowledgement an MQTT 3 client sends again, on its next connection.
-            PublishVerdict::Failed => return self.end(Cause::Ordered(Order::NodeLost)),
+            PublishVerdict::Failed | PublishVerdict::Unavailable => {
+                return self.end(Cause::Ordered(Order::NodeLost));
+            }
         };
-        session.inbound.settle(receipt.packet_id, receipt.exactly_once && code == ReasonCode::Success);
+        let accepted = matches!(code, ReasonCode::Success | ReasonCode::NoMatchingSubscribers);
+        session.inbound.settle(receipt.packet_id, receipt.exactly_once && accepted);
         if receipt.exactly_once {
             send(Outgoing::PubRec(receipt.packet_id, code))
         } else {

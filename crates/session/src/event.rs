@@ -140,6 +140,12 @@ pub enum PublishVerdict {
         /// Seconds to wait, at least 1.
         retry_after_s: u32,
     },
+    /// A message for one client that is not online: accepted, and nobody gets it.
+    NoReceiver,
+    /// A limit of retained messages is reached: nobody gets it.
+    RetainedLimit,
+    /// What must be committed first could not be, or a client's owner could not be found out: try again.
+    Unavailable,
 }
 
 /// What became of one filter of a SUBSCRIBE.

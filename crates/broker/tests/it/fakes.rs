@@ -2,11 +2,14 @@
 
 use async_trait::async_trait;
 use rollcall_contracts::{
-    Account, Admission, AuthError, ClaimError, ClaimGranted, ConnectPermission, HandedOver, LeaseGate, PeerPublisher,
-    PresenceStore, QueryRefusal, Role, SourceAddress, StatusAnswer, StatusError,
+    Account, Admission, AuthError, CallError, ClaimError, ClaimGranted, ConnectPermission, HandedOver, LeaseGate,
+    OwnerLinks, PeerPublisher, PresenceStore, QueryRefusal, RetainError, RetainedPage, RetainedPlace,
+    RetainedReadError, RetainedStore, Role, SourceAddress, StatusAnswer, StatusError,
 };
 use rollcall_presence::ClaimDetails;
-use rollcall_types::{BootTime, ClientId, DisconnectReason, Epoch, Incarnation, LogIndex, Message, PartitionId};
+use rollcall_types::{
+    BootTime, ClientId, DisconnectReason, Epoch, Incarnation, LogIndex, Message, NodeName, PartitionId,
+};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -28,6 +31,8 @@ pub(crate) struct FakeStore {
     pub(crate) all_released: AtomicBool,
     /// Epochs of claims made on other nodes.
     pub(crate) elsewhere: Mutex<BTreeMap<ClientId, Epoch>>,
+    /// The answer to every question, where there is one.
+    pub(crate) status: Mutex<Option<Result<StatusAnswer, StatusError>>>,
 }
 
 impl Default for FakeStore {
@@ -41,6 +46,7 @@ impl Default for FakeStore {
             abandoned: AtomicUsize::new(0),
             all_released: AtomicBool::new(true),
             elsewhere: Mutex::default(),
+            status: Mutex::default(),
         }
     }
 }
@@ -102,6 +108,9 @@ impl PresenceStore for FakeStore {
     }
 
     async fn status(&self, client_id: ClientId) -> Result<StatusAnswer, StatusError> {
+        if let Some(answer) = self.status.lock().unwrap().clone() {
+            return answer;
+        }
         let (elsewhere, asked) = (self.elsewhere.lock().unwrap(), self.asked.lock().unwrap());
         // The claim of place n was given epoch n + 1.
         let last = asked.iter().rposition(|details| details.client_id == client_id);
@@ -254,5 +263,70 @@ impl PeerPublisher for FakePeers {
             Some(answer) => HandedOver::Later(Box::pin(async { answer.await.unwrap_or(false) })),
             None => HandedOver::Done,
         }
+    }
+}
+
+/// As much of matching as these tests need: an exact topic, or all that begins alike.
+fn begins_as(filter: &str, topic: &str) -> bool {
+    filter.strip_suffix('#').map_or(filter == topic, |prefix| topic.starts_with(prefix))
+}
+
+/// Keeps messages in order of their arrival, and answers in pages of two. May refuse, and may fail to answer at first.
+#[derive(Default)]
+pub(crate) struct FakeRetained {
+    pub(crate) kept: Mutex<Vec<Arc<Message>>>,
+    pub(crate) refuse: Mutex<Option<RetainError>>,
+    pub(crate) failures: AtomicUsize,
+}
+
+#[async_trait]
+impl RetainedStore for FakeRetained {
+    async fn keep(&self, message: Arc<Message>) -> Result<(), RetainError> {
+        self.keep_soon(message)
+    }
+
+    fn keep_soon(&self, message: Arc<Message>) -> Result<(), RetainError> {
+        match *self.refuse.lock().unwrap() {
+            Some(error) => Err(error),
+            None => {
+                self.kept.lock().unwrap().push(message);
+                Ok(())
+            }
+        }
+    }
+
+    async fn matching(&self, filter: &str, from: RetainedPlace) -> Result<RetainedPage, RetainedReadError> {
+        let fails = |left: usize| left.checked_sub(1);
+        if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails).is_ok() {
+            return Err(RetainedReadError::NoQuorum);
+        }
+        let kept = self.kept.lock().unwrap();
+        let pages: Vec<_> = kept.chunks(2).collect();
+        let page = pages.get(usize::from(from.partition.0)).copied().unwrap_or_default();
+        let messages = page.iter().filter(|m| begins_as(filter, &m.topic)).map(|m| Message::clone(m)).collect();
+        let following = PartitionId(from.partition.0 + 1);
+        let next = usize::from(following.0) < pages.len();
+        Ok(RetainedPage { messages, next: next.then_some(RetainedPlace { partition: following, within: None }) })
+    }
+}
+
+/// Remembers what the owners on other nodes would get.
+#[derive(Default)]
+pub(crate) struct FakeOwners {
+    pub(crate) sent: Mutex<Vec<(String, String, Epoch)>>,
+    pub(crate) answer: Mutex<Option<Result<bool, CallError>>>,
+}
+
+#[async_trait]
+impl OwnerLinks for FakeOwners {
+    async fn deliver_to_owner(
+        &self,
+        node: &NodeName,
+        client_id: &ClientId,
+        epoch: Epoch,
+        _: Arc<Message>,
+    ) -> Result<bool, CallError> {
+        self.sent.lock().unwrap().push((node.0.clone(), client_id.as_str().to_owned(), epoch));
+        self.answer.lock().unwrap().clone().unwrap_or(Ok(true))
     }
 }

@@ -1,18 +1,14 @@
 //! Messages: who gets them, how often, and who pays.
 
-use crate::world::{World, id, message, publishes, requested, topics};
-use rollcall_broker::{BrokerConfig, Connection};
+use crate::world::{World, deliveries, id, message, requested, topics};
+use rollcall_broker::BrokerConfig;
 use rollcall_contracts::{ConnectionEnding, DeliveryTarget, EndingKind};
-use rollcall_session::{Delivery, PublishVerdict, ReasonCode, RequestedSubscription, SubscribeAnswer};
+use rollcall_session::{PublishVerdict, ReasonCode, RequestedSubscription, SubscribeAnswer};
 use rollcall_types::{DisconnectReason, QoS};
 use std::{
     num::NonZeroU32,
     sync::{Arc, atomic::Ordering},
 };
-
-fn deliveries(connection: &Connection) -> Vec<Delivery> {
-    publishes(connection).into_iter().map(|publish| publish.delivery).collect()
-}
 
 #[tokio::test]
 async fn a_message_reaches_each_matching_session_once_and_every_other_node() {

@@ -3,13 +3,14 @@
 use crate::fakes::{FakeAdmission, FakeLease, FakePeers, FakeStore};
 use rollcall_broker::{Broker, BrokerConfig, Connection, HeldClaim, Published, ToConnection};
 use rollcall_session::{
-    ConnectRefusal, ConnectRequest, Outgoing, OutgoingPublish, PublishVerdict, RequestedSubscription, RetainHandling,
-    SubscribeAnswer,
+    ConnectRefusal, ConnectRequest, Delivery, Outgoing, OutgoingPublish, PublishVerdict, RequestedSubscription,
+    RetainHandling, SubscribeAnswer,
 };
 use rollcall_types::{ClientId, Message, MessageProperties, Protocol, QoS};
 use std::{
     future::Future,
     net::SocketAddr,
+    num::NonZeroU32,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -69,11 +70,18 @@ impl World {
     }
 
     /// A publish that needs no other node's answer.
-    pub(crate) fn publish(&self, from: &Connection, message: &Arc<Message>) -> PublishVerdict {
+    pub(crate) fn publish(&self, from: &Arc<Connection>, message: &Arc<Message>) -> PublishVerdict {
         match self.broker.publish(from, message) {
             Published::Now(verdict) => verdict,
-            Published::Later(_) => panic!("nobody is waited for"),
+            Published::Later(_) | Published::First(_) => panic!("nobody is waited for"),
         }
+    }
+
+    /// Subscribes and asks for what is retained, as the machine of a connection does.
+    pub(crate) fn subscribe_for_retained(&self, held: &HeldClaim, id: Option<NonZeroU32>, filter: &str) {
+        let answers = self.broker.subscribe(held.connection(), id, &[(requested(filter), None)]);
+        assert!(matches!(answers[..], [SubscribeAnswer::Granted { .. }]), "{answers:?}");
+        self.broker.send_retained(held.connection(), id, vec![requested(filter)]);
     }
 }
 
@@ -153,6 +161,27 @@ pub(crate) fn publishes(connection: &Connection) -> Vec<OutgoingPublish> {
     .collect()
 }
 
+/// The messages in them.
+pub(crate) fn deliveries(connection: &Connection) -> Vec<Delivery> {
+    publishes(connection).into_iter().map(|publish| publish.delivery).collect()
+}
+
+/// Their topics.
 pub(crate) fn topics(connection: &Connection) -> Vec<String> {
-    publishes(connection).iter().map(|publish| publish.delivery.message.topic.clone()).collect()
+    deliveries(connection).iter().map(|delivery| delivery.message.topic.clone()).collect()
+}
+
+/// Waits for so many messages.
+pub(crate) async fn arrived(connection: &Connection, count: usize) -> Vec<Delivery> {
+    let mut all = Vec::new();
+    let within = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while all.len() < count {
+        assert!(tokio::time::Instant::now() < within, "only {} of {count} messages", all.len());
+        let one = std::future::poll_fn(|cx| connection.poll_next(cx, true));
+        match tokio::time::timeout_at(within, one).await {
+            Ok(ToConnection::Send(Outgoing::Publish(publish))) => all.push(publish.delivery),
+            other => panic!("{other:?}"),
+        }
+    }
+    all
 }

@@ -170,7 +170,6 @@ pub(crate) fn encodable(outgoing: &Outgoing) -> Option<Encoded> {
     Some(Encoded::Packet(packet))
 }
 
-/// What the broker does not have yet is said: no retained messages.
 fn connack(connack: &ConnAck) -> ConnectAck {
     let reason_code = ConnectAckReason::try_from(connack.code.byte()).unwrap_or(ConnectAckReason::UnspecifiedError);
     if connack.code != ReasonCode::Success {
@@ -184,7 +183,7 @@ fn connack(connack: &ConnAck) -> ConnectAck {
         max_packet_size: Some(connack.packet_bytes_max).filter(|most| *most > 0),
         assigned_client_id: connack.assigned_client_id.as_deref().map(ByteString::from),
         topic_alias_max: connack.topic_alias_maximum,
-        retain_available: false,
+        retain_available: true,
         wildcard_subscription_available: true,
         subscription_identifiers_available: true,
         shared_subscription_available: true,

@@ -16,8 +16,8 @@ async fn the_three_versions_connect_on_one_port_each_with_its_connack() {
     for (connect, connack, protocol) in [
         (v31("c31", 60), &b"\x20\x02\x00\x00"[..], Protocol::V31),
         (v311("c311", 60), b"\x20\x02\x00\x00", Protocol::V311),
-        // Receive Maximum 1024, Retain Available 0, Maximum Packet Size 1 MiB, Shared Subscription Available 0
-        (v5("c5", 60), b"\x20\x10\x00\x00\x0d\x21\x04\x00\x25\x00\x27\x00\x10\x00\x00\x22\x00\x20", Protocol::V5),
+        // Receive Maximum 1024, Maximum Packet Size 1 MiB, Topic Alias Maximum 32
+        (v5("c5", 60), b"\x20\x0e\x00\x00\x0b\x21\x04\x00\x27\x00\x10\x00\x00\x22\x00\x20", Protocol::V5),
     ] {
         let mut raw = world.open().await;
         raw.send(&connect).await;

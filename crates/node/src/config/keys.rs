@@ -123,6 +123,8 @@ pub const KEYS: &[Key] = &[
     key("limits.client_id_bytes_max", U32, "Longest client id, 23 to 65535 (not 0)."),
     key("limits.connect_timeout_ms", U32, "From the TCP connection to the complete CONNECT, at least 100 (not 0)."),
     key("limits.auth_failures_per_minute", U32, "Failed authentications from one source address, HTTP and MQTT."),
+    key("limits.retained_messages", U32, "Topics with a retained message, whole cluster; each partition has an equal part."),
+    key("limits.retained_bytes", U32, "Bytes of retained messages, their topics and properties, whole cluster; each partition has an equal part."),
 
     key("auth.anonymous", Kind::Boolean, "Whether clients without credentials are let in. Loopback only."),
     key("auth.authenticators", Kind::ChoiceList(&["password"]), "What checks credentials, asked in this order."),
@@ -147,6 +149,7 @@ pub const KEYS: &[Key] = &[
     key("telemetry.log_format", Kind::Choice(&["text", "json"]), "How a log line looks."),
     key("telemetry.log_level", Kind::Text, "A level, or directives such as `info,rollcall_raft=debug`."),
     key("telemetry.otlp_endpoint", Kind::Text, "Where traces go (OTLP); empty is nowhere."),
+    key("telemetry.sys_interval_s", U32, "How often the values under `$SYS/broker/` are sent to those who subscribe to them; 0 = only at subscribe time."),
 ];
 
 /// The key with this path.

@@ -12,11 +12,18 @@ pub struct TelemetryConfig {
     pub log_level: String,
     /// Where traces go (OTLP over gRPC or HTTP); empty is nowhere.
     pub otlp_endpoint: String,
+    /// Seconds between two messages of a topic under `$SYS/broker/`; 0 = only at subscribe time.
+    pub sys_interval_s: u32,
 }
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        TelemetryConfig { log_format: LogFormat::Text, log_level: "info".to_owned(), otlp_endpoint: String::new() }
+        TelemetryConfig {
+            log_format: LogFormat::Text,
+            log_level: "info".to_owned(),
+            otlp_endpoint: String::new(),
+            sys_interval_s: 10,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One connection: bytes out, packets in, and the end of it told apart from silence.
 
-use super::packet::{Connect, Packet, Version, kind, packet, publish, subscribe, variable_length};
+use super::packet::{Connect, Flags, Packet, Version, kind, packet, publish, publish_with, subscribe, variable_length};
 use super::websocket::WebSocket;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -222,6 +222,24 @@ impl Connection {
     /// A sentence, when the connection is over.
     pub fn publish(&mut self, topic: &str, payload: &[u8]) -> Result<(), String> {
         self.send(&publish(self.version, topic, payload))
+    }
+
+    /// Publishes at QoS 1, reads PUBACK, and gives its reason code (0 with MQTT 3). Messages that come before it are
+    /// dropped.
+    ///
+    /// # Errors
+    /// What came instead.
+    pub fn publish_acknowledged(&mut self, topic: &str, payload: &[u8], retain: bool) -> Result<u8, String> {
+        self.send(&publish_with(self.version, topic, payload, Flags { acknowledged: true, retain }))?;
+        loop {
+            match self.next(ANSWER_WITHIN) {
+                Arrival::Packet(packet) if packet.kind() == kind::PUBACK => {
+                    return Ok(packet.body.get(2).copied().unwrap_or(0));
+                }
+                Arrival::Packet(packet) if packet.kind() == kind::PUBLISH => {}
+                other => return Err(format!("no PUBACK but {other:?}")),
+            }
+        }
     }
 
     /// Sends a clean DISCONNECT and waits until the server has closed.

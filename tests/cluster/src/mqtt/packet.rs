@@ -8,12 +8,23 @@ pub mod kind {
     pub const CONNACK: u8 = 2;
     /// PUBLISH.
     pub const PUBLISH: u8 = 3;
+    /// PUBACK.
+    pub const PUBACK: u8 = 4;
     /// SUBACK.
     pub const SUBACK: u8 = 9;
     /// PINGRESP.
     pub const PINGRESP: u8 = 13;
     /// DISCONNECT.
     pub const DISCONNECT: u8 = 14;
+}
+
+/// How a message is published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Flags {
+    /// QoS 1, to be acknowledged.
+    pub(super) acknowledged: bool,
+    /// RETAIN.
+    pub(super) retain: bool,
 }
 
 /// The protocol version of a connection.
@@ -155,13 +166,22 @@ impl Connect {
 /// A PUBLISH at QoS 0.
 #[must_use]
 pub fn publish(version: Version, topic: &str, payload: &[u8]) -> Vec<u8> {
+    publish_with(version, topic, payload, Flags::default())
+}
+
+/// A PUBLISH; where it is to be acknowledged, with packet identifier 1.
+#[must_use]
+pub(super) fn publish_with(version: Version, topic: &str, payload: &[u8], flags: Flags) -> Vec<u8> {
     let mut body = Vec::new();
     push_text(&mut body, topic.as_bytes());
+    if flags.acknowledged {
+        body.extend([0, 1]);
+    }
     if version == Version::V5 {
         body.push(0);
     }
     body.extend(payload);
-    packet(0x30, &body)
+    packet(0x30 | u8::from(flags.acknowledged) << 1 | u8::from(flags.retain), &body)
 }
 
 /// A SUBSCRIBE of one filter at QoS 0, with packet identifier 1.
