@@ -1,6 +1,6 @@
 //! The way of a CONNECT on its node: admission, turn, claim, and is it still so?
 
-use crate::{Broker, Connection, HeldClaim, connection::Identity, metrics::Metrics};
+use crate::{Broker, Connection, HeldClaim, Peer, connection::Identity, metrics::Metrics};
 use rollcall_contracts::{Account, AuthError, ClaimError, ClaimGranted, ConnectPermission};
 use rollcall_presence::ClaimDetails;
 use rollcall_session::{ConnectRefusal, ConnectRequest, Order};
@@ -22,8 +22,9 @@ impl Broker {
     pub async fn connect(
         self: &Arc<Self>,
         request: ConnectRequest,
-        peer: SocketAddr,
+        peer: impl Into<Peer>,
     ) -> Result<HeldClaim, ConnectRefusal> {
+        let Peer { address: peer, certificate_subject: _ } = peer.into();
         let deadline = Duration::from_millis(self.config.connect_deadline_ms);
         let result = match tokio::time::timeout(deadline, self.admit_and_claim(request, peer)).await {
             Ok(result) => result,

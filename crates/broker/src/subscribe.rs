@@ -75,6 +75,9 @@ impl Broker {
 
     fn refuse_subscription(&self, connection: &Connection, requested: &RequestedSubscription) -> Option<ReasonCode> {
         let filter = requested.filter.as_str();
+        if self.config.refused_filter == Some(filter) {
+            return Some(ReasonCode::UnspecifiedError);
+        }
         if split_shared(filter).is_some() {
             return Some(ReasonCode::SharedSubscriptionsNotSupported);
         }

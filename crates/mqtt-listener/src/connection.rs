@@ -10,7 +10,7 @@ use ntex::{
     io::{IoBoxed, IoStatusUpdate, RecvError},
     util::Either,
 };
-use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, ToConnection};
+use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, Peer, ToConnection};
 use rollcall_session::{
     ConnectRequest, Connection, Effect, Ending, Event, Farewell, Order, Outgoing, PublishVerdict, Receipt,
 };
@@ -18,7 +18,6 @@ use rollcall_types::{BootTime, DisconnectReason, Message};
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -44,7 +43,7 @@ pub(crate) struct Engine {
     held: Option<HeldClaim>,
     socket: OpenSocket,
     closing: ClosingSignal,
-    peer: SocketAddr,
+    peer: Peer,
     broker: Arc<Broker>,
 }
 
@@ -81,7 +80,7 @@ pub(crate) struct Parts {
     pub(crate) session: Connection,
     pub(crate) socket: OpenSocket,
     pub(crate) closing: ClosingSignal,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     pub(crate) broker: Arc<Broker>,
 }
 
@@ -243,7 +242,7 @@ impl Engine {
         let io = &self.outbound.io;
         let result = tokio::select! {
             biased;
-            result = self.broker.connect(*request, self.peer) => result,
+            result = self.broker.connect(*request, self.peer.clone()) => result,
             () = self.closing.closing() => return Event::Order(self.closing_order()),
             () = poll_fn(|cx| poll_gone(io, cx)) => return Event::PeerGone,
         };
