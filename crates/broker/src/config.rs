@@ -9,6 +9,8 @@ pub struct BrokerConfig {
     pub client_queue_bytes: usize,
     /// Subscriptions of one client; 0 = off.
     pub client_filters: usize,
+    /// A filter that is refused with 0x80, as outside test suites expect.
+    pub refused_filter: Option<&'static str>,
     /// Connects of one client id per minute; 0 = off. Beyond it CONNACK 0x89.
     pub client_connects_per_minute: u32,
     /// CONNECTs of one client id that wait behind the one under way on this node; beyond it CONNACK 0x89.
@@ -29,6 +31,7 @@ impl Default for BrokerConfig {
             client_queue_messages: 1000,
             client_queue_bytes: 64 * 1024 * 1024,
             client_filters: 0,
+            refused_filter: None,
             client_connects_per_minute: 0,
             client_connects_waiting: 8,
             connects_waiting: 8192,

@@ -1,7 +1,7 @@
 //! The way of a CONNECT on its node: admission, turn, claim, and is it still so?
 
 use crate::{
-    Broker, Connection, HeldClaim, client_session::ClientSession, connection::Identity, metrics::Metrics,
+    Broker, Connection, HeldClaim, Peer, client_session::ClientSession, connection::Identity, metrics::Metrics,
     sessions::Wish,
 };
 use rollcall_contracts::{Account, AuthError, ClaimError, ClaimGranted, ConnectPermission};
@@ -25,8 +25,9 @@ impl Broker {
     pub async fn connect(
         self: &Arc<Self>,
         request: ConnectRequest,
-        peer: SocketAddr,
+        peer: impl Into<Peer>,
     ) -> Result<HeldClaim, ConnectRefusal> {
+        let Peer { address: peer, certificate_subject: _ } = peer.into();
         let deadline = Duration::from_millis(self.config.connect_deadline_ms);
         let result = match tokio::time::timeout(deadline, self.admit_and_claim(request, peer)).await {
             Ok(result) => result,

@@ -77,6 +77,9 @@ impl Broker {
     }
 
     fn refuse_subscription(&self, connection: &Connection, requested: &RequestedSubscription) -> Option<ReasonCode> {
+        if self.config.refused_filter == Some(requested.filter.as_str()) {
+            return Some(ReasonCode::UnspecifiedError);
+        }
         // The right to read is asked for what is matched: a group's name gives and takes no permission.
         let filter = split_shared(&requested.filter).map_or(requested.filter.as_str(), |(_, filter)| filter);
         let client_id = connection.client_id.as_str();

@@ -1,6 +1,7 @@
 //! What the gateway is started with.
 
 use rollcall_contracts::{Admission, Membership, PresenceStore, Readiness};
+use rollcall_tls::Certificates;
 use rollcall_types::CLIENT_ID_BYTES_MAX;
 use std::{
     net::{SocketAddr, TcpListener},
@@ -29,21 +30,12 @@ impl From<TcpListener> for Listen {
     }
 }
 
-/// A certificate chain (leaf first) and its private key, both PEM.
-#[derive(Clone)]
-pub struct Tls {
-    /// One or more `CERTIFICATE` sections.
-    pub certificates_pem: Vec<u8>,
-    /// One `PRIVATE KEY`, `RSA PRIVATE KEY` or `EC PRIVATE KEY` section.
-    pub key_pem: Vec<u8>,
-}
-
 /// Listeners and bounds. `Default` has no listener.
 pub struct GatewayConfig {
     /// Data plane in the clear; HTTP/1.0 and 1.1.
     pub http: Option<Listen>,
     /// Data plane over TLS 1.2 and 1.3; HTTP/1.0, 1.1 and 2.
-    pub https: Option<(Listen, Tls)>,
+    pub https: Option<(Listen, Arc<Certificates>)>,
     /// Health and metrics; HTTP/1.0 and 1.1.
     pub admin: Option<Listen>,
     /// Threads that serve the data plane; 0 = one for two cores. The admin listener has one thread of its own, so that a

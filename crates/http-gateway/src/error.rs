@@ -16,9 +16,6 @@ pub enum GatewayError {
     /// A listener that was handed over cannot be used.
     #[error("the listener that was handed over cannot be used: {0}")]
     Listener(io::Error),
-    /// The certificate or key is not usable.
-    #[error("the TLS certificate or key is not usable: {0}")]
-    Tls(String),
     /// The gateway's thread could not be started, or ended before it listened.
     #[error("the gateway's thread could not be started: {0}")]
     Thread(String),

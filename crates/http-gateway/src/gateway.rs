@@ -6,7 +6,6 @@ use crate::{
     config::{GatewayConfig, GatewayParts, Listen},
     error::GatewayError,
     status::StatusFactory,
-    tls,
 };
 use actix_web::{
     HttpServer,
@@ -14,10 +13,11 @@ use actix_web::{
     rt::System,
 };
 use parking_lot::Mutex;
+use rollcall_tls::Certificates;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -44,6 +44,8 @@ pub struct Addresses {
 pub struct Gateway {
     addresses: Addresses,
     running: Mutex<Option<Running>>,
+    /// Kept as long as they are shown: it is they who watch their files.
+    _certificates: Option<Arc<Certificates>>,
 }
 
 struct Running {
@@ -66,6 +68,7 @@ impl Gateway {
         if config.http.is_none() && config.https.is_none() && config.admin.is_none() {
             return Err(GatewayError::NoListener);
         }
+        let certificates = config.https.as_ref().map(|(_, certificates)| certificates.clone());
         let (sender, receiver) = mpsc::sync_channel(1);
         let thread = thread::Builder::new()
             .name("http-gateway".into())
@@ -74,7 +77,7 @@ impl Gateway {
         let (addresses, handles) =
             receiver.recv().map_err(|_| GatewayError::Thread("it ended before it listened".into()))??;
         tracing::info!(?addresses, "http gateway listens");
-        Ok(Gateway { addresses, running: Mutex::new(Some(Running { handles, thread })) })
+        Ok(Gateway { addresses, running: Mutex::new(Some(Running { handles, thread })), _certificates: certificates })
     }
 
     /// Where it listens, with the ports that were given out.
@@ -139,7 +142,7 @@ async fn run(config: GatewayConfig, parts: GatewayParts, sender: mpsc::SyncSende
 fn open(config: GatewayConfig, parts: GatewayParts) -> Result<Started, GatewayError> {
     // Everything that can fail comes first: a server that runs cannot be taken back.
     let http = config.http.map(listener).transpose()?;
-    let https = config.https.map(|(listen, tls)| Ok((listener(listen)?, tls::server_config(&tls)?))).transpose()?;
+    let https = config.https.map(|(listen, tls)| Ok::<_, GatewayError>((listener(listen)?, tls))).transpose()?;
     let admin = config.admin.map(listener).transpose()?;
     let addresses = Addresses {
         http: http.as_ref().map(|(_, address)| *address),
@@ -168,7 +171,9 @@ fn open(config: GatewayConfig, parts: GatewayParts) -> Result<Started, GatewayEr
         if let Some((listener, _)) = http {
             server = server.listen(listener).map_err(GatewayError::Listener)?;
         }
-        if let Some(((listener, _), tls)) = https {
+        if let Some(((listener, _), certificates)) = https {
+            // The HTTP layer adds its protocols (`h2`, `http/1.1`) to a copy.
+            let tls = certificates.server_config().as_ref().clone();
             server = server.listen_rustls_0_23(listener, tls).map_err(GatewayError::Listener)?;
         }
         status_server = Some(server);

@@ -22,8 +22,7 @@ mod metrics;
 mod request_body;
 mod response;
 mod status;
-mod tls;
 
-pub use config::{GatewayConfig, GatewayParts, Listen, RenderMetrics, Tls};
+pub use config::{GatewayConfig, GatewayParts, Listen, RenderMetrics};
 pub use error::GatewayError;
 pub use gateway::{Addresses, Gateway};

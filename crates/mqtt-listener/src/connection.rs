@@ -10,13 +10,12 @@ use ntex::{
     io::{IoBoxed, IoStatusUpdate, RecvError},
     util::Either,
 };
-use rollcall_broker::{Broker, ClosingSignal, FirstSteps, HeldClaim, OpenSocket, Published, ToConnection};
+use rollcall_broker::{Broker, ClosingSignal, FirstSteps, HeldClaim, OpenSocket, Peer, Published, ToConnection};
 use rollcall_session::{ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, PublishVerdict, Receipt};
 use rollcall_types::{BootTime, Message};
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -49,7 +48,7 @@ pub(crate) struct Engine {
     pub(crate) held: Option<HeldClaim>,
     socket: OpenSocket,
     closing: ClosingSignal,
-    peer: SocketAddr,
+    peer: Peer,
     pub(crate) broker: Arc<Broker>,
 }
 
@@ -98,7 +97,7 @@ pub(crate) struct Parts {
     pub(crate) session: Connection,
     pub(crate) socket: OpenSocket,
     pub(crate) closing: ClosingSignal,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     pub(crate) broker: Arc<Broker>,
 }
 
@@ -320,7 +319,7 @@ impl Engine {
         let io = &self.outbound.io;
         let result = tokio::select! {
             biased;
-            result = self.broker.connect(*request, self.peer) => result,
+            result = self.broker.connect(*request, self.peer.clone()) => result,
             () = self.closing.closing() => return Event::Order(self.closing_order()),
             () = poll_fn(|cx| poll_gone(io, cx)) => return Event::PeerGone,
         };

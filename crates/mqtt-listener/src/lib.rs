@@ -1,6 +1,6 @@
 //! The MQTT edge of a node: sockets and bytes on one side, `broker` on the other.
 //!
-//! MQTT 3.1, 3.1.1 and 5.0 on one port, over TCP and WebSocket. ntex gives workers, buffers, filters and the codecs of
+//! MQTT 3.1, 3.1.1 and 5.0 on one port, over TCP, TLS and WebSocket. ntex gives workers, buffers, filters and the codecs of
 //! ntex-mqtt; the connection engine is ours: [`rollcall_session::Connection`] decides, `connection.rs` carries out.
 //! Listening sockets can be closed and opened again within one process while the workers stay, which a node does when
 //! its lease runs out and it comes back with a new incarnation.
@@ -11,7 +11,7 @@
 //!
 //! What does not belong here: protocol rules (`session`), the registry, claims and subscriptions (`broker`).
 //!
-//! TLS is a filter between the socket and the WebSocket or MQTT bytes; the seam for it is in `serve.rs`.
+//! TLS and WebSocket are filters between the socket and the MQTT bytes; `layers.rs` puts them in place.
 
 #![forbid(unsafe_code)]
 
@@ -19,9 +19,11 @@ mod accept;
 mod config;
 mod connection;
 mod finish;
+mod layers;
 mod listeners;
 mod metrics;
 mod outbound;
+mod proxy_header;
 mod serve;
 mod socket;
 mod timer;

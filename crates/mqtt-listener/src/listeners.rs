@@ -23,8 +23,12 @@ const COMMANDS_WAITING: usize = 4;
 pub struct Addresses {
     /// Plain MQTT.
     pub mqtt: Option<SocketAddr>,
+    /// MQTT over TLS.
+    pub mqtts: Option<SocketAddr>,
     /// MQTT over WebSocket.
     pub ws: Option<SocketAddr>,
+    /// MQTT over WebSocket over TLS.
+    pub wss: Option<SocketAddr>,
 }
 
 /// Why listeners could not be opened. Nothing listens then.
@@ -38,6 +42,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// A listener over TLS has no certificate to show.
+    #[error("mqtts and wss need certificates")]
+    NoCertificate,
     /// The thread could not be started, or has ended.
     #[error("the listeners' thread is not running: {0}")]
     Thread(String),
@@ -121,9 +128,9 @@ impl MqttListeners {
 
 /// The accepting thread's one task: obeys commands and accepts sockets.
 async fn attend(config: ListenerConfig, broker: Arc<Broker>, mut commands: mpsc::Receiver<Command>) {
-    let mut workers = Workers::start(config.workers, Shared::new(broker.clone(), config.limits.clone()));
+    let mut workers = Workers::start(config.workers, Shared::new(broker.clone(), &config));
     workers.ready().await;
-    let mut attendant = Attendant { config, broker, mqtt: None, ws: None };
+    let mut attendant = Attendant { config, broker, listeners: [const { None }; PORTS.len()] };
     loop {
         tokio::select! {
             biased;
@@ -153,11 +160,14 @@ async fn attend(config: ListenerConfig, broker: Arc<Broker>, mut commands: mpsc:
     }
 }
 
+/// The listeners there may be.
+const PORTS: [Transport; 4] = [Transport::Tcp, Transport::Tls, Transport::WebSocket, Transport::SecureWebSocket];
+
 struct Attendant {
     config: ListenerConfig,
     broker: Arc<Broker>,
-    mqtt: Option<Listener>,
-    ws: Option<Listener>,
+    /// One for each of [`PORTS`].
+    listeners: [Option<Listener>; PORTS.len()],
 }
 
 impl Attendant {
@@ -167,7 +177,9 @@ impl Attendant {
             Ok(addresses) => {
                 // A port that was chosen is kept.
                 self.config.mqtt = addresses.mqtt;
+                self.config.mqtts = addresses.mqtts;
                 self.config.ws = addresses.ws;
+                self.config.wss = addresses.wss;
             }
             Err(_) => self.close(),
         }
@@ -175,24 +187,26 @@ impl Attendant {
     }
 
     fn open_each(&mut self) -> Result<Addresses, StartError> {
-        let backlog = self.config.backlog;
-        let open = |listener: &mut Option<Listener>, address: Option<SocketAddr>, transport| {
+        let config = &self.config;
+        let wanted = [config.mqtt, config.mqtts, config.ws, config.wss];
+        for ((listener, address), transport) in self.listeners.iter_mut().zip(wanted).zip(PORTS) {
             if let (None, Some(address)) = (&listener, address) {
+                if transport.is_secure() && config.certificates.is_none() {
+                    return Err(StartError::NoCertificate);
+                }
                 let opened =
-                    Listener::open(address, backlog).map_err(|source| StartError::Listen { address, source })?;
+                    Listener::open(address, config.backlog).map_err(|source| StartError::Listen { address, source })?;
                 tracing::info!(address = %opened.address, ?transport, "listening");
                 *listener = Some(opened);
             }
-            Ok(listener.as_ref().map(|listener| listener.address))
-        };
-        Ok(Addresses {
-            mqtt: open(&mut self.mqtt, self.config.mqtt, Transport::Tcp)?,
-            ws: open(&mut self.ws, self.config.ws, Transport::WebSocket)?,
-        })
+        }
+        let [mqtt, mqtts, ws, wss] =
+            self.listeners.each_ref().map(|listener| listener.as_ref().map(|listener| listener.address));
+        Ok(Addresses { mqtt, mqtts, ws, wss })
     }
 
     fn close(&mut self) {
-        for listener in [self.mqtt.take(), self.ws.take()].into_iter().flatten() {
+        for listener in self.listeners.iter_mut().filter_map(Option::take) {
             tracing::info!(address = %listener.address, "no longer listening");
         }
     }
@@ -200,10 +214,14 @@ impl Attendant {
     /// The next socket of any listener, once there are not too many before CONNACK.
     async fn accept(&self) -> (TcpStream, SocketAddr, Transport) {
         self.broker.pending_at_most(self.config.pending_max.saturating_sub(1)).await;
-        tokio::select! {
-            (tcp, peer) = accept_from(self.mqtt.as_ref()) => (tcp, peer, Transport::Tcp),
-            (tcp, peer) = accept_from(self.ws.as_ref()) => (tcp, peer, Transport::WebSocket),
-        }
+        let [mqtt, mqtts, ws, wss] = self.listeners.each_ref().map(Option::as_ref);
+        let ((tcp, peer), transport) = tokio::select! {
+            accepted = accept_from(mqtt) => (accepted, Transport::Tcp),
+            accepted = accept_from(mqtts) => (accepted, Transport::Tls),
+            accepted = accept_from(ws) => (accepted, Transport::WebSocket),
+            accepted = accept_from(wss) => (accepted, Transport::SecureWebSocket),
+        };
+        (tcp, peer, transport)
     }
 
     fn hand_over(&self, workers: &Workers, tcp: TcpStream, peer: SocketAddr, transport: Transport) {

@@ -22,6 +22,10 @@ pub(crate) enum Unanswered {
     Invalid,
     /// The client went away.
     PeerGone,
+    /// No well-formed header of the PROXY protocol where one is expected.
+    ProxyHeader,
+    /// The TLS handshake failed, or the client's certificate is not accepted.
+    Tls,
     /// The broker refused.
     Refused,
     /// The node closes.
@@ -33,6 +37,8 @@ pub(crate) fn unanswered(cause: Unanswered) {
         Unanswered::ConnectTimeout => "connect_timeout",
         Unanswered::Invalid => "invalid",
         Unanswered::PeerGone => "peer_gone",
+        Unanswered::ProxyHeader => "proxy_header",
+        Unanswered::Tls => "tls",
         Unanswered::Refused => "refused",
         Unanswered::Closing => "closing",
     };

@@ -1,6 +1,10 @@
 //! The one door through which packets leave for a client.
 
-use crate::{socket::Gate, translate, wire::Wire};
+use crate::{
+    socket::Gate,
+    translate,
+    wire::{self, Wire},
+};
 use ntex::io::IoBoxed;
 use rollcall_broker::Connection;
 use rollcall_session::{ConnAck, Farewell, Outgoing, ReasonCode};
@@ -75,6 +79,9 @@ impl Outbound {
         }
         match protocol {
             Protocol::V5 => {
+                if let Some(bytes) = wire::short_form(&outgoing) {
+                    return self.io.encode_slice(&bytes).map_err(|_| NotSent::Closed);
+                }
                 let item = translate::v5::encodable(outgoing).ok_or(NotSent::TooLarge)?;
                 self.io.encode(item, &self.wire.v5).map_err(|_| NotSent::TooLarge)
             }

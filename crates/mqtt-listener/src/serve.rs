@@ -1,36 +1,45 @@
 //! From an accepted socket to a connection that is served: socket, filters, engine.
 
 use crate::{
+    ListenerConfig,
     connection::{Engine, Parts},
+    layers::{self, Opened},
     metrics::{Unanswered, unanswered},
     outbound::Outbound,
-    socket::{Gate, GatedTcp, SocketClosed},
-    websocket::{self, Refused},
-    wire::Wire,
+    socket::Gate,
+    wire::{Names, Wire},
 };
-use ntex::{
-    SharedCfg,
-    io::{Io, IoBoxed, IoConfig},
-    time::Seconds,
-};
-use rollcall_broker::{Broker, ClosingSignal, OpenSocket};
+use ntex::{SharedCfg, io::IoConfig, time::Seconds};
+use rollcall_broker::{Broker, OpenSocket};
 use rollcall_session::{Connection, Limits};
+use rollcall_tls::Certificates;
 use rollcall_types::BootTime;
 use std::{net::SocketAddr, net::TcpStream, rc::Rc, sync::Arc, time::Duration};
 
 /// How long ntex flushes a stream that shuts down.
 const FLUSH_LIMIT: Seconds = Seconds(1);
 
-/// How long a refused upgrade may take to be flushed.
-const REFUSAL_LIMIT: Duration = Duration::from_millis(1500);
-
 /// What lies between the socket and the MQTT bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Transport {
     /// Nothing.
     Tcp,
+    /// TLS.
+    Tls,
     /// WebSocket.
     WebSocket,
+    /// TLS, and WebSocket in it.
+    SecureWebSocket,
+}
+
+impl Transport {
+    pub(crate) fn is_secure(self) -> bool {
+        matches!(self, Transport::Tls | Transport::SecureWebSocket)
+    }
+
+    pub(crate) fn is_web(self) -> bool {
+        matches!(self, Transport::WebSocket | Transport::SecureWebSocket)
+    }
 }
 
 /// A socket that a listener accepted.
@@ -47,13 +56,18 @@ pub(crate) struct Accepted {
 pub(crate) struct Shared {
     pub(crate) broker: Arc<Broker>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) names: Names,
+    pub(crate) certificates: Option<Arc<Certificates>>,
+    pub(crate) proxy_protocol: bool,
     pub(crate) io: SharedCfg,
 }
 
 impl Shared {
-    pub(crate) fn new(broker: Arc<Broker>, limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(broker: Arc<Broker>, config: &ListenerConfig) -> Self {
         let io = SharedCfg::new("mqtt").add(IoConfig::new().set_disconnect_timeout(FLUSH_LIMIT)).into();
-        Shared { broker, limits, io }
+        let names = if config.plain_names { Names::Plain } else { Names::Any };
+        let (limits, certificates) = (config.limits.clone(), config.certificates.clone());
+        Shared { broker, limits, names, certificates, proxy_protocol: config.proxy_protocol, io }
     }
 }
 
@@ -63,19 +77,22 @@ pub(crate) async fn serve(accepted: Accepted, shared: Shared) {
     let mut closing = shared.broker.closing_signal();
     let gate = Rc::new(Gate::default());
     let Accepted { tcp, peer, transport, opened, socket } = accepted;
-    let (stream, mut closed) = match GatedTcp::new(tcp, gate.clone()) {
+    let limit = match shared.limits.connect_timeout_ms {
+        0 => Duration::MAX,
+        limit_ms => Duration::from_millis(limit_ms.saturating_sub(shared.broker.lease().now().since(opened))),
+    };
+    let layers = Box::pin(layers::open(tcp, peer, transport, limit, &shared, gate.clone()));
+    let result = tokio::select! {
+        biased;
+        () = closing.closing() => Err(Unanswered::Closing),
+        result = tokio::time::timeout(limit, layers) => result.unwrap_or(Err(Unanswered::ConnectTimeout)),
+    };
+    let Opened { io, closed, peer } = match result {
         Ok(opened) => opened,
-        Err(error) => return tracing::debug!(%error, "an accepted socket cannot be served"),
+        Err(cause) => return unanswered(cause),
     };
-    let io = Io::new(stream, shared.io.clone());
-    // TLS will be a filter added here, before the WebSocket.
-    let io = match transport {
-        Transport::Tcp => Some(IoBoxed::from(io)),
-        Transport::WebSocket => Box::pin(web_socket(io, &shared.limits, &mut closing, &mut closed)).await,
-    };
-    let Some(io) = io else { return };
     let engine = Engine::new(Parts {
-        outbound: Outbound { io, wire: Wire::new(shared.limits.packet_bytes_max), gate },
+        outbound: Outbound { io, wire: Wire::new(shared.limits.packet_bytes_max, shared.names), gate },
         closed,
         session: Connection::new(shared.limits, rand::random(), opened),
         socket,
@@ -84,39 +101,4 @@ pub(crate) async fn serve(accepted: Accepted, shared: Shared) {
         broker: shared.broker,
     });
     Box::pin(engine.run()).await;
-}
-
-/// Upgrades to WebSocket within the connect timeout; `None` when it was refused and the socket is closed.
-async fn web_socket(
-    io: Io,
-    limits: &Limits,
-    closing: &mut ClosingSignal,
-    closed: &mut SocketClosed,
-) -> Option<IoBoxed> {
-    let upgrading = websocket::upgrade(io, limits.packet_bytes_max);
-    let limit = match limits.connect_timeout_ms {
-        0 => Duration::MAX,
-        limit_ms => Duration::from_millis(limit_ms),
-    };
-    let (io, refused) = tokio::select! {
-        biased;
-        () = closing.closing() => {
-            unanswered(Unanswered::Closing);
-            return None;
-        }
-        upgraded = tokio::time::timeout(limit, upgrading) => match upgraded {
-            Ok(Ok(io)) => return Some(io.into()),
-            Ok(Err(refused)) => refused,
-            Err(_elapsed) => {
-                unanswered(Unanswered::ConnectTimeout);
-                return None;
-            }
-        },
-    };
-    unanswered(if refused == Refused::Gone { Unanswered::PeerGone } else { Unanswered::Invalid });
-    // An error means that the client has gone meanwhile.
-    drop(io.encode_slice(refused.answer().as_bytes()));
-    io.close();
-    closed.wait(REFUSAL_LIMIT).await;
-    None
 }

@@ -74,10 +74,9 @@ struct Socket {
 }
 
 impl GatedTcp {
-    pub(crate) fn new(tcp: std::net::TcpStream, gate: Rc<Gate>) -> io::Result<(Self, SocketClosed)> {
-        let tcp = TcpStream::from_std(tcp)?;
+    pub(crate) fn new(tcp: TcpStream, gate: Rc<Gate>) -> (Self, SocketClosed) {
         let (closed, signal) = oneshot::channel();
-        Ok((GatedTcp(Socket { tcp, gate, closed: Cell::new(Some(closed)) }), SocketClosed(signal)))
+        (GatedTcp(Socket { tcp, gate, closed: Cell::new(Some(closed)) }), SocketClosed(signal))
     }
 }
 

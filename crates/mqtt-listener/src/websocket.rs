@@ -3,7 +3,7 @@
 
 use ntex::{
     codec::Decoder,
-    io::Io,
+    io::{Filter, Io, Layer},
     util::{BytesMut, Either},
     ws,
 };
@@ -42,10 +42,10 @@ struct Upgrade {
 }
 
 /// Reads the request and answers 101, or answers why not. The stream is given back in both cases.
-pub(crate) async fn upgrade(
-    io: Io,
+pub(crate) async fn upgrade<F: Filter>(
+    io: Io<F>,
     packet_bytes_max: u32,
-) -> Result<Io<ntex::io::Layer<ws::WsTransport>>, (Io, Refused)> {
+) -> Result<Io<Layer<ws::WsTransport, F>>, (Io<F>, Refused)> {
     let head = match io.recv(&RequestHead).await {
         Ok(Some(head)) => head,
         Ok(None) | Err(Either::Right(_)) => return Err((io, Refused::Gone)),

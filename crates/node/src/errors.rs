@@ -21,6 +21,9 @@ pub enum StartError {
     /// The HTTP listeners do not start.
     #[error("{0}")]
     Gateway(#[from] rollcall_http_gateway::GatewayError),
+    /// The certificates of the listeners cannot be used.
+    #[error("listeners.tls: {0}")]
+    Certificates(#[from] rollcall_tls::LoadError),
     /// The seeds disagree with this node.
     #[error("{0}")]
     Formation(String),

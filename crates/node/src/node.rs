@@ -30,6 +30,7 @@ use rollcall_http_gateway::{Addresses, Gateway, GatewayParts};
 use rollcall_mesh::Mesh;
 use rollcall_raft::{FeedSink, GroupsConfig, Replication, payload};
 use rollcall_storage::{DataDirectory, Store};
+use rollcall_tls::Certificates;
 use rollcall_types::NodeId;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::Notify, task::JoinSet};
@@ -63,6 +64,7 @@ struct Shell {
     management: Arc<Management>,
     publisher: Arc<Publisher>,
     broker: Arc<Broker>,
+    certificates: Option<Arc<Certificates>>,
 }
 
 impl Node {
@@ -90,8 +92,9 @@ impl Node {
             admission.clone(),
             publisher.clone(),
         );
+        let certificates = settings::certificates(&config)?;
         let gateway = Gateway::start(
-            settings::gateway(&config)?,
+            settings::gateway(&config, certificates.clone()),
             GatewayParts {
                 presence: presence.clone(),
                 admission: admission.clone(),
@@ -124,6 +127,7 @@ impl Node {
             management,
             publisher,
             broker,
+            certificates,
         };
         let mut run = JoinSet::new();
         run.spawn(shell.run(stop.clone()));
@@ -244,7 +248,7 @@ impl Shell {
             gate: Arc::clone(&self.gate),
             broker: Arc::clone(&self.broker),
             readiness: Arc::clone(&self.readiness),
-            listeners: settings::listeners(&self.config),
+            listeners: settings::listeners(&self.config, self.certificates.clone()),
             directory: DirectoryId(self.directory.id().0),
             addresses: settings::addresses(&self.config),
             terms: self.terms,

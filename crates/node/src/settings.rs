@@ -1,23 +1,26 @@
 //! From the configuration to what each part is started with.
 
 use crate::{
-    config::{Config, PolicyAction, PolicyEffect, Profile, Secret},
+    config::{Config, ListenerTls, PolicyAction, PolicyEffect, Profile, Secret},
     errors::StartError,
 };
 use rollcall_admission::{AdmissionConfig, Share, hash_password};
 use rollcall_broker::BrokerConfig;
 use rollcall_cluster::{Action, DirectoryId, Effect, Hello, LeaseTerms, NodeAddresses, Policy, RetainCondition, User};
-use rollcall_http_gateway::{GatewayConfig, Tls};
+use rollcall_http_gateway::GatewayConfig;
 use rollcall_mesh::{MeshConfig, MeshTls};
 use rollcall_mqtt_listener::ListenerConfig;
 use rollcall_retained::RetainedLimits;
 use rollcall_session::Limits;
 use rollcall_storage::StoreConfig;
+use rollcall_tls::{CertificateFiles, Certificates};
 use rollcall_types::NodeName;
 use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
 /// The keep-alive that outside suites expect the server to ask for.
 const CONFORMANCE_KEEP_ALIVE_S: u16 = 60;
+/// The filter that outside suites expect to be refused.
+const CONFORMANCE_REFUSED_FILTER: &str = "test/nosubscribe";
 
 /// The lease and what follows from it.
 pub(crate) fn lease_terms(config: &Config) -> Result<LeaseTerms, StartError> {
@@ -51,21 +54,31 @@ pub(crate) fn share(limit: u32, config: &Config, members: u32) -> Share {
     if limit > 0 && part == 0 { Share::NoGrant } else { Share::of_limit(part) }
 }
 
-pub(crate) fn gateway(config: &Config) -> Result<GatewayConfig, StartError> {
-    let https = match (config.listeners.https, config.listeners.tls.first()) {
-        (Some(address), Some(tls)) => {
-            let tls = Tls { certificates_pem: read(&tls.cert_file)?, key_pem: read(&tls.key_file)? };
-            Some((address.into(), tls))
-        }
-        _ => None,
+/// The certificates of all listeners over TLS; `None` when there is no such listener.
+pub(crate) fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {
+    let listeners = &config.listeners;
+    if [listeners.mqtts, listeners.wss, listeners.https].iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let files = |tls: &ListenerTls| CertificateFiles {
+        cert_file: tls.cert_file.clone(),
+        key_file: tls.key_file.clone(),
+        server_names: tls.server_names.clone(),
+        client_ca_file: tls.client_ca_file.clone(),
     };
-    Ok(GatewayConfig {
+    let loaded = Certificates::load(listeners.tls.iter().map(files).collect())?;
+    Ok(Some(Arc::new(loaded)))
+}
+
+pub(crate) fn gateway(config: &Config, certificates: Option<Arc<Certificates>>) -> GatewayConfig {
+    let https = config.listeners.https.zip(certificates).map(|(address, tls)| (address.into(), tls));
+    GatewayConfig {
         http: config.listeners.http.map(Into::into),
         https,
         admin: config.listeners.admin.map(Into::into),
         client_id_bytes_max: usize::try_from(config.limits.client_id_bytes_max).unwrap_or(usize::MAX),
         ..GatewayConfig::default()
-    })
+    }
 }
 
 pub(crate) fn mesh(config: &Config) -> Result<MeshConfig, StartError> {
@@ -85,6 +98,7 @@ pub(crate) fn broker(config: &Config) -> BrokerConfig {
     BrokerConfig {
         client_queue_messages: config.limits.client_queue_messages as usize,
         client_filters: config.limits.client_filters as usize,
+        refused_filter: (config.node.profile == Profile::Conformance).then_some(CONFORMANCE_REFUSED_FILTER),
         client_connects_per_minute: config.limits.client_connects_per_minute,
         ..BrokerConfig::default()
     }
@@ -117,10 +131,15 @@ fn client_limits(config: &Config) -> Limits {
     }
 }
 
-pub(crate) fn listeners(config: &Config) -> ListenerConfig {
+pub(crate) fn listeners(config: &Config, certificates: Option<Arc<Certificates>>) -> ListenerConfig {
     ListenerConfig {
         mqtt: config.listeners.mqtt,
+        mqtts: config.listeners.mqtts,
         ws: config.listeners.ws,
+        wss: config.listeners.wss,
+        certificates,
+        proxy_protocol: config.listeners.proxy_protocol,
+        plain_names: config.node.profile == Profile::Conformance,
         limits: Arc::new(client_limits(config)),
         ..ListenerConfig::default()
     }

@@ -141,7 +141,7 @@ pub enum RetainHandling {
 /// Why bytes are no packet, as far as the protocol cares.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DecodeFault {
-    /// The first packet is no CONNECT, or names another protocol: no answer is due.
+    /// The first packet is no CONNECT or names another protocol, or bytes break off where no answer is due.
     NotMqtt,
     /// CONNECT with a protocol level that is not spoken here.
     UnsupportedLevel(u8),
@@ -184,7 +184,7 @@ impl DecodeFault {
 }
 
 /// The version in which a level that is not spoken is answered: levels above 5 are of later versions, which know the
-/// CONNACK of 5; all others, bridges' 0x83 and 0x84 among them, know that of 3.
+/// CONNACK of 5, and 2 was never one; all others, bridges' 0x83 and 0x84 among them, know that of 3.
 fn answer_version(level: u8) -> Protocol {
-    if (6..0x80).contains(&level) { Protocol::V5 } else { Protocol::V311 }
+    if level == 2 || (6..0x80).contains(&level) { Protocol::V5 } else { Protocol::V311 }
 }

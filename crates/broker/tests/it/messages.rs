@@ -172,3 +172,14 @@ async fn an_ended_connection_gets_no_message() {
     assert_eq!(verdict, PublishVerdict::Accepted { matched: false }, "its subscriptions are gone");
     assert!(!connection.may_send());
 }
+
+#[tokio::test]
+async fn one_filter_can_be_refused_for_outside_test_suites() {
+    let refused_filter = Some("test/nosubscribe");
+    let world = World::new(BrokerConfig { refused_filter, ..BrokerConfig::default() });
+    let a = world.connect("a").await;
+    let filters = ["test/nosubscribe", "test/nosubscribe/x"].map(|filter| (requested(filter), None));
+    let answers = world.broker.subscribe(a.connection(), None, &filters);
+    let granted = SubscribeAnswer::Granted { qos: QoS::AtMostOnce, is_new: true };
+    assert_eq!(answers, [SubscribeAnswer::Refused(ReasonCode::UnspecifiedError), granted]);
+}

@@ -4,15 +4,19 @@ use crate::{
     fakes::{GOOD, World, loopback, online, parts},
     raw_http::{Connection, DEADLINE},
 };
-use rollcall_http_gateway::{Gateway, GatewayConfig, GatewayError, Listen, Tls};
+use rollcall_http_gateway::{Gateway, GatewayConfig};
+use rollcall_tls::{CertificateFiles, Certificates};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
     pki_types::{CertificateDer, ServerName},
 };
 use std::{
+    fs,
     net::{SocketAddr, TcpStream},
     sync::Arc,
+    time::{Duration, Instant},
 };
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 const PATH: &str = "/client-id/a%2Fb/status";
@@ -22,21 +26,24 @@ struct Secured {
     gateway: Gateway,
     runtime: Runtime,
     certificate: CertificateDer<'static>,
+    folder: TempDir,
 }
 
 fn start() -> Secured {
     let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let tls = Tls {
-        certificates_pem: issued.cert.pem().into_bytes(),
-        key_pem: issued.signing_key.serialize_pem().into_bytes(),
-    };
+    let folder = tempfile::tempdir().unwrap();
+    let (cert_file, key_file) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    fs::write(&cert_file, issued.cert.pem()).unwrap();
+    fs::write(&key_file, issued.signing_key.serialize_pem()).unwrap();
+    let files = CertificateFiles { cert_file, key_file, ..CertificateFiles::default() };
+    let tls = Arc::new(Certificates::load_watching(vec![files], Duration::from_millis(20)).unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let world = World::new();
     *world.otherwise.lock().unwrap() = Ok(online());
     let https = loopback().map(|listen| (listen, tls));
     let config = GatewayConfig { https, workers: 1, ..GatewayConfig::default() };
     let gateway = Gateway::start(config, parts(&world, &runtime)).unwrap();
-    Secured { world, gateway, runtime, certificate: issued.cert.der().clone() }
+    Secured { world, gateway, runtime, certificate: issued.cert.der().clone(), folder }
 }
 
 fn client(secured: &Secured, version: &'static SupportedProtocolVersion, alpn: &[&[u8]]) -> Arc<ClientConfig> {
@@ -122,19 +129,23 @@ fn tls_carries_http_2() {
 }
 
 #[test]
-fn a_certificate_that_does_not_fit_is_an_error_that_says_so() {
-    let one = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let certificate = one.cert.pem().into_bytes();
-    let keys = [other.signing_key.serialize_pem().into_bytes(), b"no key".to_vec(), Vec::new()];
-    let mut pairs: Vec<_> = keys.into_iter().map(|key| (certificate.clone(), key)).collect();
-    pairs.push((Vec::new(), one.signing_key.serialize_pem().into_bytes()));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for (certificates_pem, key_pem) in pairs {
-        let listen = Listen::Address(([127, 0, 0, 1], 0).into());
-        let https = Some((listen, Tls { certificates_pem, key_pem }));
-        let config = GatewayConfig { https, ..GatewayConfig::default() };
-        let started = Gateway::start(config, parts(&World::new(), &runtime));
-        assert!(matches!(started, Err(GatewayError::Tls(_))), "{:?}", started.err());
+#[allow(clippy::disallowed_methods)] // a thread of its own, between two looks at a condition
+fn a_changed_certificate_is_shown_without_a_restart() {
+    let secured = start();
+    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(secured.folder.path().join("cert.pem"), issued.cert.pem()).unwrap();
+    fs::write(secured.folder.path().join("key.pem"), issued.signing_key.serialize_pem()).unwrap();
+    let fresh = Secured { certificate: issued.cert.der().clone(), ..secured };
+    let asked = Instant::now();
+    loop {
+        let config = client(&fresh, &rustls::version::TLS13, &[]);
+        let mut session = ClientConnection::new(config, localhost()).unwrap();
+        let mut socket = TcpStream::connect(address(&fresh)).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        if session.complete_io(&mut socket).is_ok() {
+            return;
+        }
+        assert!(asked.elapsed() < DEADLINE, "the new certificate is not shown");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

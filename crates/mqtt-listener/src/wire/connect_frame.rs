@@ -1,6 +1,10 @@
 //! The version of a CONNECT, and what the codecs let pass in it (MQTT 5.0, 3.1; MQTT 3.1.1, 3.1; MQTT 3.1, 3.1).
 
-use super::cursor::{Cursor, Short};
+use super::{
+    cursor::{Cursor, Names},
+    flaw::{Checked, Flaw},
+    properties::{self, Place},
+};
 use rollcall_session::DecodeFault;
 use rollcall_types::Protocol;
 
@@ -25,18 +29,10 @@ pub(crate) struct ConnectFrame {
 
 impl ConnectFrame {
     /// Looks at the body of a CONNECT.
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, DecodeFault> {
+    pub(crate) fn parse(body: &[u8], names: Names) -> Result<Self, DecodeFault> {
         let mut cursor = Cursor::new(body);
         let protocol = version(&mut cursor)?;
-        let malformed = |_: Short| DecodeFault::Malformed(Some(protocol));
-        let flags = cursor.byte().map_err(malformed)?;
-        if !flags_are_valid(flags, protocol) {
-            return Err(DecodeFault::Malformed(Some(protocol)));
-        }
-        let has_id = walk(&mut cursor, flags, protocol).map_err(malformed)?;
-        if !cursor.is_empty() {
-            return Err(DecodeFault::Malformed(Some(protocol)));
-        }
+        let (flags, has_id) = rest(&mut cursor, protocol, names).map_err(|flaw| flaw.of(protocol))?;
         if !has_id && flags & CLEAN == 0 && protocol != Protocol::V5 {
             return Err(DecodeFault::EmptyClientId(protocol)); // the codec would refuse it without saying why
         }
@@ -62,30 +58,39 @@ fn flags_are_valid(flags: u8, protocol: Protocol) -> bool {
     let will_fits = has_will || flags & (WILL_QOS | WILL_RETAIN) == 0; // MQTT-3.1.2-11, -13
     let qos_fits = flags & WILL_QOS != WILL_QOS; // MQTT-3.1.2-12
     let password_fits = flags & PASSWORD == 0 || flags & USERNAME != 0 || protocol == Protocol::V5; // 3.1.1: 3.1.2-22
-    flags & RESERVED == 0 && will_fits && qos_fits && password_fits // MQTT-3.1.2-3
+    let reserved_fits = flags & RESERVED == 0 || protocol == Protocol::V31; // 3.1 does not use the bit
+    reserved_fits && will_fits && qos_fits && password_fits // MQTT-3.1.2-3
 }
 
-/// Walks to the end of the packet. True when the client id is not empty.
-fn walk(cursor: &mut Cursor<'_>, flags: u8, protocol: Protocol) -> Result<bool, Short> {
-    cursor.two_bytes()?; // keep-alive
-    if protocol == Protocol::V5 {
-        cursor.properties()?;
+/// Walks from the flags to the end of the packet: the flags, and whether the client id is not empty.
+fn rest(cursor: &mut Cursor<'_>, protocol: Protocol, names: Names) -> Checked<(u8, bool)> {
+    let flags = cursor.byte()?;
+    if !flags_are_valid(flags, protocol) {
+        return Err(if flags & WILL_QOS == WILL_QOS { Flaw::Unanswered } else { Flaw::Malformed });
     }
-    let has_id = !cursor.binary()?.is_empty();
+    cursor.two_bytes().map_err(|_| Flaw::Unanswered)?; // keep-alive
+    if protocol == Protocol::V5 {
+        properties::take(cursor, Place::Connect)?;
+    }
+    let client_id = cursor.text()?;
+    if !names.allows(client_id) {
+        return Err(Flaw::ClientId);
+    }
     if flags & WILL != 0 {
         if protocol == Protocol::V5 {
-            cursor.properties()?;
+            properties::take(cursor, Place::Will)?;
         }
-        cursor.binary()?; // topic
+        names.take(cursor)?; // topic
         cursor.binary()?; // payload
     }
+    // MQTT-3.1.2-17, -19: what the flags promise is there.
     if flags & USERNAME != 0 {
-        cursor.binary()?;
+        names.take(cursor).map_err(|_| Flaw::Unanswered)?;
     }
     if flags & PASSWORD != 0 {
-        cursor.binary()?;
+        cursor.binary().map_err(|_| Flaw::Unanswered)?;
     }
-    Ok(has_id)
+    if cursor.is_empty() { Ok((flags, !client_id.is_empty())) } else { Err(Flaw::Malformed) }
 }
 
 /// A CONNECT of MQTT 3.1 as one of 3.1.1: another name and level, two bytes shorter, the rest as it is.
@@ -106,5 +111,9 @@ pub(crate) fn as_311(body_of_31: &[u8]) -> Vec<u8> {
     body.extend_from_slice(NAME);
     body.push(4);
     body.extend_from_slice(rest);
+    let flags = body.len() - rest.len();
+    if let Some(flags) = body.get_mut(flags) {
+        *flags &= !RESERVED;
+    }
     body
 }

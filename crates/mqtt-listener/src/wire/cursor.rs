@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a>(&'a [u8]);
 
-/// The packet ends inside a field, or a length is not well formed.
+/// The packet ends inside a field, or a field is not well formed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Short;
 
@@ -42,6 +42,17 @@ impl<'a> Cursor<'a> {
         self.take(usize::from(len))
     }
 
+    /// Text: UTF-8 without U+0000 (MQTT-1.5.4-1, -2).
+    pub(crate) fn text(&mut self) -> Result<&'a str, Short> {
+        let text = std::str::from_utf8(self.binary()?).map_err(|_| Short)?;
+        if text.as_bytes().contains(&0) { Err(Short) } else { Ok(text) }
+    }
+
+    /// A packet identifier; `None` for 0, which is none (MQTT-2.2.1-3).
+    pub(crate) fn packet_id(&mut self) -> Result<Option<std::num::NonZeroU16>, Short> {
+        self.two_bytes().map(std::num::NonZeroU16::new)
+    }
+
     /// A variable byte integer (MQTT 5.0, 1.5.5).
     pub(crate) fn variable(&mut self) -> Result<usize, Short> {
         let mut value = 0;
@@ -59,5 +70,31 @@ impl<'a> Cursor<'a> {
     pub(crate) fn properties(&mut self) -> Result<&'a [u8], Short> {
         let len = self.variable()?;
         self.take(len)
+    }
+}
+
+/// Whether text holds a control character or a non-character, which a receiver may refuse (MQTT 5.0, 1.5.4).
+pub(crate) fn has_unwanted_character(text: &str) -> bool {
+    text.chars().any(|c| c.is_control() || u32::from(c) & 0xFFFE == 0xFFFE || ('\u{FDD0}'..='\u{FDEF}').contains(&c))
+}
+
+/// Which names are taken: client ids, user names, topics and filters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Names {
+    /// Any text that MQTT allows; devices in the field send control characters.
+    Any,
+    /// None with a character that a receiver may refuse, as outside test suites expect.
+    Plain,
+}
+
+impl Names {
+    /// A name off the cursor.
+    pub(crate) fn take<'a>(self, cursor: &mut Cursor<'a>) -> Result<&'a str, Short> {
+        let name = cursor.text()?;
+        if self.allows(name) { Ok(name) } else { Err(Short) }
+    }
+
+    pub(crate) fn allows(self, name: &str) -> bool {
+        self == Names::Any || !has_unwanted_character(name)
     }
 }

@@ -18,8 +18,10 @@ pub(crate) struct Frame {
 /// Why bytes cannot begin a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FrameFault {
-    /// The length has more than four bytes, or more than it needs (MQTT-1.5.5-1).
+    /// The length has more bytes than it needs (MQTT-1.5.5-1).
     Malformed,
+    /// The length has more than four bytes: nobody knows where the next packet begins.
+    Endless,
     /// The packet is larger than allowed.
     TooLarge,
 }
@@ -31,7 +33,12 @@ impl Frame {
     }
 
     pub(crate) fn is_connect(&self) -> bool {
-        self.first == CONNECT
+        self.first >> 4 == CONNECT >> 4
+    }
+
+    /// MQTT 3.1 does not use the lower bits of CONNECT's first byte, later versions reserve them.
+    pub(crate) fn has_flags(&self) -> bool {
+        self.first & 0x0F != 0
     }
 
     /// The packet without its fixed header; the buffer must hold all of it.
@@ -64,7 +71,7 @@ pub(crate) fn peek(src: &[u8], most: u32) -> Result<Option<Frame>, FrameFault> {
             return Ok(Some(Frame { first: *first, header, body }));
         }
     }
-    Err(FrameFault::Malformed)
+    Err(FrameFault::Endless)
 }
 
 /// MQTT 3.1 lets a client repeat SUBSCRIBE, UNSUBSCRIBE and PUBREL with DUP; later versions and the codec do not.

@@ -3,16 +3,21 @@
 
 mod connect_frame;
 mod cursor;
+mod flaw;
 mod frame;
+mod properties;
+mod short_form;
 mod strict;
 
 use connect_frame::ConnectFrame;
+pub(crate) use cursor::Names;
 use frame::Frame;
 use ntex::codec::Decoder;
 use ntex::util::BytesMut;
 use ntex_mqtt::{v3, v5};
 use rollcall_session::{DecodeFault, Packet};
 use rollcall_types::Protocol;
+pub(crate) use short_form::short_form;
 use std::cell::Cell;
 
 use crate::translate;
@@ -22,16 +27,18 @@ pub(crate) struct Wire {
     protocol: Cell<Option<Protocol>>,
     packet_bytes_max: u32,
     client_packet_bytes_max: Cell<u32>,
+    names: Names,
     pub(crate) v3: v3::codec::Codec,
     pub(crate) v5: v5::codec::Codec,
 }
 
 impl Wire {
-    pub(crate) fn new(packet_bytes_max: u32) -> Self {
+    pub(crate) fn new(packet_bytes_max: u32, names: Names) -> Self {
         Wire {
             protocol: Cell::new(None),
             packet_bytes_max,
             client_packet_bytes_max: Cell::new(0),
+            names,
             v3: v3::codec::Codec::new(),
             v5: v5::codec::Codec::new(),
         }
@@ -56,7 +63,11 @@ impl Wire {
         if !frame.is_connect() {
             return Err(DecodeFault::NotMqtt);
         }
-        let connect = ConnectFrame::parse(frame.body(src))?;
+        let connect = match ConnectFrame::parse(frame.body(src), self.names) {
+            Ok(connect) if frame.has_flags() && connect.protocol != Protocol::V31 => Err(DecodeFault::NotMqtt),
+            Err(_) if frame.has_flags() => Err(DecodeFault::NotMqtt),
+            parsed => parsed,
+        }?;
         self.protocol.set(Some(connect.protocol));
         match connect.protocol {
             Protocol::V5 => self.decode_v5(frame, src),
@@ -103,13 +114,17 @@ impl Decoder for Wire {
 
     fn decode(&self, src: &mut BytesMut) -> Result<Option<Packet>, DecodeFault> {
         let protocol = self.protocol.get();
-        if protocol.is_none() && src.first().is_some_and(|first| *first != frame::CONNECT) {
+        if protocol.is_none() && src.first().is_some_and(|first| first >> 4 != frame::CONNECT >> 4) {
             return Err(DecodeFault::NotMqtt); // without waiting for the rest of whatever it is
+        }
+        if let (Some(protocol), Some(0..=0x0F)) = (protocol, src.first()) {
+            return Err(DecodeFault::ProtocolError(Some(protocol))); // MQTT 5.0, table 2-1: forbidden, whatever follows
         }
         let frame = match frame::peek(src, self.packet_bytes_max) {
             Ok(Some(frame)) => frame,
             Ok(None) => return Ok(None),
             Err(frame::FrameFault::Malformed) => return Err(self.malformed()),
+            Err(frame::FrameFault::Endless) => return Err(DecodeFault::NotMqtt),
             Err(frame::FrameFault::TooLarge) => return Err(DecodeFault::TooLarge(protocol)),
         };
         if src.len() < frame.len() {
@@ -118,7 +133,7 @@ impl Decoder for Wire {
         let Some(protocol) = protocol else {
             return self.decode_connect(&frame, src);
         };
-        if frame.is_connect() {
+        if frame.is_connect() && !frame.has_flags() {
             // A second CONNECT is out of order whatever it says, and its codec might be another's.
             src.advance_to(frame.len());
             return Ok(Some(translate::second_connect(protocol)));
@@ -126,7 +141,7 @@ impl Decoder for Wire {
         if protocol == Protocol::V31 {
             frame::clear_dup_of_31(src);
         }
-        strict::check(src.first().copied().unwrap_or(0), frame.body(src), protocol)?;
+        strict::check(src.first().copied().unwrap_or(0), frame.body(src), protocol, self.names)?;
         match protocol {
             Protocol::V5 => self.decode_v5(&frame, src),
             Protocol::V31 | Protocol::V311 => self.decode_v3(&frame, src, protocol),

@@ -1,73 +1,182 @@
-//! What ntex-mqtt 8.2.1 lets pass and the standards do not, checked on the frame before it is decoded: lengths that
-//! reach beyond the packet, bytes after its end, reserved bits of subscriptions.
+//! What ntex-mqtt 8.2.1 lets pass and the standards do not, and what it refuses without saying why: each frame is
+//! checked from end to end before it is decoded, so that its fault has the code that the standard gives it.
+//!
+//! Numbers of statements are those of MQTT 5.0 unless said otherwise.
 
-use super::cursor::{Cursor, Short};
+use super::{
+    cursor::{Cursor, Names},
+    flaw::{Checked, Flaw},
+    properties::{self, Place},
+};
 use rollcall_session::DecodeFault;
 use rollcall_types::Protocol;
 
-const PUBLISH: u8 = 0x3;
-const SUBSCRIBE: u8 = 0x82;
-const PINGREQ: u8 = 0xC0;
-const DISCONNECT: u8 = 0xE0;
+const CONNACK: u8 = 2;
+const PUBLISH: u8 = 3;
+const PUBACK: u8 = 4;
+const PUBREC: u8 = 5;
+const PUBREL: u8 = 6;
+const PUBCOMP: u8 = 7;
+const SUBSCRIBE: u8 = 8;
+const SUBACK: u8 = 9;
+const UNSUBSCRIBE: u8 = 10;
+const UNSUBACK: u8 = 11;
+const PINGREQ: u8 = 12;
+const PINGRESP: u8 = 13;
+const DISCONNECT: u8 = 14;
+const AUTH: u8 = 15;
+
+const RETAIN_HANDLING: u8 = 0x30;
+const NO_LOCAL: u8 = 0x04;
 
 /// Checks the body of a packet other than CONNECT.
-pub(crate) fn check(first: u8, body: &[u8], protocol: Protocol) -> Result<(), DecodeFault> {
-    let checked = match first {
-        _ if first >> 4 == PUBLISH => publish(first, body, protocol),
-        SUBSCRIBE => return subscribe(body, protocol),
-        PINGREQ => end(Cursor::new(body)),
-        DISCONNECT => disconnect(body, protocol),
-        _ => Ok(()),
-    };
-    checked.map_err(|Short| DecodeFault::Malformed(Some(protocol)))
+pub(crate) fn check(first: u8, body: &[u8], protocol: Protocol, names: Names) -> Result<(), DecodeFault> {
+    packet(first, body, protocol, names).map_err(|flaw| flaw.of(protocol))
 }
 
-/// The variable header ends within the packet; the codec would take the rest for a payload of four gigabytes.
-fn publish(first: u8, body: &[u8], protocol: Protocol) -> Result<(), Short> {
+fn packet(first: u8, body: &[u8], protocol: Protocol, names: Names) -> Checked<()> {
+    let (kind, flags) = (first >> 4, first & 0x0F);
     let mut cursor = Cursor::new(body);
-    cursor.binary()?; // topic
-    if first & 0x06 != 0 {
-        cursor.two_bytes()?; // packet identifier
+    if kind == PUBLISH {
+        return publish(&mut cursor, flags, protocol, names);
     }
-    if protocol == Protocol::V5 {
-        cursor.properties()?;
+    // MQTT-2.1.3-1; 3.1.1: MQTT-2.2.2-2
+    let reserved = if matches!(kind, PUBREL | SUBSCRIBE | UNSUBSCRIBE) { 0x02 } else { 0x00 };
+    if flags != reserved {
+        return Err(Flaw::Malformed);
     }
-    Ok(())
-}
-
-/// MQTT-3.8.3-5 (5.0), MQTT-3-8.3-4 (3.1.1): reserved bits of the options are 0.
-fn subscribe(body: &[u8], protocol: Protocol) -> Result<(), DecodeFault> {
-    let malformed = |Short| DecodeFault::Malformed(Some(protocol));
-    let mut cursor = Cursor::new(body);
-    cursor.two_bytes().map_err(malformed)?; // packet identifier
-    if protocol == Protocol::V5 {
-        cursor.properties().map_err(malformed)?;
-    }
-    let reserved = if protocol == Protocol::V5 { 0xC0 } else { 0xFC };
-    while !cursor.is_empty() {
-        cursor.binary().map_err(malformed)?; // filter
-        let options = cursor.byte().map_err(malformed)?;
-        if options & reserved != 0 || options & 0x03 == 0x03 {
-            return Err(malformed(Short));
-        }
-        if protocol == Protocol::V5 && options & 0x30 == 0x30 {
-            return Err(DecodeFault::ProtocolError(Some(protocol))); // MQTT 5.0, 3.8.3.1: Retain Handling 3
-        }
-    }
-    Ok(())
-}
-
-fn disconnect(body: &[u8], protocol: Protocol) -> Result<(), Short> {
-    let mut cursor = Cursor::new(body);
-    if protocol == Protocol::V5 && !cursor.is_empty() {
-        cursor.byte()?; // reason code
-        if !cursor.is_empty() {
-            cursor.properties()?;
-        }
+    match kind {
+        PUBACK | PUBREC | PUBREL | PUBCOMP => ack(&mut cursor, kind, protocol)?,
+        SUBSCRIBE => subscribe(&mut cursor, protocol, names)?,
+        UNSUBSCRIBE => unsubscribe(&mut cursor, protocol, names)?,
+        PINGREQ if body.is_empty() => {}
+        PINGREQ | PINGRESP if !body.is_empty() => return Err(Flaw::Unanswered),
+        DISCONNECT => disconnect(&mut cursor, protocol)?,
+        AUTH if protocol == Protocol::V5 => auth(&mut cursor)?,
+        // Only a server sends these, whatever they hold.
+        CONNACK | SUBACK | UNSUBACK | PINGRESP => return Err(Flaw::Protocol),
+        _ => return Err(Flaw::Malformed), // CONNECT with flags, and AUTH in MQTT 3
     }
     end(cursor)
 }
 
-fn end(cursor: Cursor<'_>) -> Result<(), Short> {
-    if cursor.is_empty() { Ok(()) } else { Err(Short) }
+fn publish(cursor: &mut Cursor<'_>, flags: u8, protocol: Protocol, names: Names) -> Checked<()> {
+    let qos = flags >> 1 & 0x03;
+    if qos == 3 || flags & 0x08 != 0 && qos == 0 {
+        return Err(Flaw::Malformed); // MQTT-3.3.1-4, MQTT-3.3.1-2
+    }
+    let topic = names.take(cursor)?;
+    if topic.contains(['+', '#']) {
+        return Err(Flaw::Malformed); // MQTT-3.3.2-2
+    }
+    if topic.is_empty() && protocol != Protocol::V5 {
+        return Err(Flaw::Malformed); // 3.1.1: MQTT-4.7.3-1; in MQTT 5 an alias may stand for it
+    }
+    if qos > 0 {
+        packet_id(cursor)?;
+    }
+    if protocol == Protocol::V5 {
+        properties::take(cursor, Place::Publish)?;
+    }
+    Ok(())
+}
+
+/// MQTT 5: the reason code and the properties may be left out (3.4.2.1, 3.4.2.2.1).
+fn ack(cursor: &mut Cursor<'_>, kind: u8, protocol: Protocol) -> Checked<()> {
+    packet_id(cursor)?;
+    if protocol == Protocol::V5 && !cursor.is_empty() {
+        let code = cursor.byte()?;
+        let known = match kind {
+            PUBACK | PUBREC => matches!(code, 0x00 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99),
+            _ => matches!(code, 0x00 | 0x92),
+        };
+        if !known {
+            return Err(Flaw::Protocol);
+        }
+        if !cursor.is_empty() {
+            properties::take(cursor, Place::Ack)?;
+        }
+    }
+    Ok(())
+}
+
+fn subscribe(cursor: &mut Cursor<'_>, protocol: Protocol, names: Names) -> Checked<()> {
+    cursor.packet_id()?.ok_or(Flaw::Malformed)?;
+    if protocol == Protocol::V5 {
+        properties::take(cursor, Place::Subscribe)?;
+    }
+    if cursor.is_empty() {
+        return Err(Flaw::Protocol); // MQTT-3.8.3-2
+    }
+    while !cursor.is_empty() {
+        let filter = names.take(cursor)?;
+        let options = cursor.byte()?;
+        // MQTT-3.8.3-5, and QoS 3; 3.1.1: MQTT-3-8.3-4
+        let reserved = if protocol == Protocol::V5 { 0xC0 } else { 0xFC };
+        if options & reserved != 0 || options & 0x03 == 0x03 {
+            return Err(Flaw::Malformed);
+        }
+        if filter.is_empty() {
+            return Err(Flaw::Malformed); // MQTT-4.7.3-1
+        }
+        let is_shared = filter.starts_with(rollcall_types::SHARE_PREFIX);
+        if protocol == Protocol::V5
+            && (options & RETAIN_HANDLING == RETAIN_HANDLING || options & NO_LOCAL != 0 && is_shared)
+        {
+            return Err(Flaw::Protocol); // 3.8.3.1, MQTT-3.8.3-4
+        }
+    }
+    Ok(())
+}
+
+fn unsubscribe(cursor: &mut Cursor<'_>, protocol: Protocol, names: Names) -> Checked<()> {
+    cursor.packet_id()?.ok_or(Flaw::Malformed)?;
+    if protocol == Protocol::V5 {
+        properties::take(cursor, Place::Unsubscribe)?;
+    }
+    if cursor.is_empty() {
+        return Err(Flaw::Protocol); // MQTT-3.10.3-2
+    }
+    while !cursor.is_empty() {
+        if names.take(cursor)?.is_empty() {
+            return Err(Flaw::Malformed); // MQTT-4.7.3-1
+        }
+    }
+    Ok(())
+}
+
+fn disconnect(cursor: &mut Cursor<'_>, protocol: Protocol) -> Checked<()> {
+    if protocol == Protocol::V5 && !cursor.is_empty() {
+        // Those of 3.14.2.1 that a client may send. Whoever sent a DISCONNECT reads no answer (MQTT-3.14.4-1).
+        if !matches!(cursor.byte()?, 0x00 | 0x04 | 0x80..=0x83 | 0x90 | 0x93..=0x99) {
+            return Err(Flaw::Unanswered);
+        }
+        if !cursor.is_empty() {
+            properties::take(cursor, Place::Disconnect)?;
+        }
+    }
+    Ok(())
+}
+
+/// Without a method there is no exchange to go on with (MQTT-4.12.0-6), and success may be left out with the rest.
+fn auth(cursor: &mut Cursor<'_>) -> Checked<()> {
+    if cursor.is_empty() {
+        return Err(Flaw::Protocol);
+    }
+    if !matches!(cursor.byte()?, 0x00 | 0x18 | 0x19) {
+        return Err(Flaw::Protocol);
+    }
+    if cursor.is_empty() {
+        return Err(Flaw::Protocol);
+    }
+    properties::take(cursor, Place::Auth)
+}
+
+/// MQTT-2.2.1-3: never 0.
+fn packet_id(cursor: &mut Cursor<'_>) -> Checked<()> {
+    cursor.packet_id()?.map(drop).ok_or(Flaw::Protocol)
+}
+
+fn end(cursor: Cursor<'_>) -> Checked<()> {
+    if cursor.is_empty() { Ok(()) } else { Err(Flaw::Malformed) }
 }

@@ -1,6 +1,6 @@
 //! Bytes to packets: versions, frames, and what must not pass.
 
-use super::{Wire, frame};
+use super::{Names, Wire, frame};
 use ntex::{codec::Decoder, util::BytesMut};
 use rollcall_session::{Connect, DecodeFault, Packet};
 use rollcall_types::{Protocol, QoS};
@@ -14,11 +14,11 @@ fn decode_with(wire: &Wire, bytes: &[u8]) -> Result<Option<Packet>, DecodeFault>
 }
 
 fn first(bytes: &[u8]) -> Result<Option<Packet>, DecodeFault> {
-    decode_with(&Wire::new(1000), bytes)
+    decode_with(&Wire::new(1000, Names::Any), bytes)
 }
 
 fn connected(connect: &[u8]) -> Wire {
-    let wire = Wire::new(1000);
+    let wire = Wire::new(1000, Names::Any);
     assert!(matches!(decode_with(&wire, connect), Ok(Some(Packet::Connect(_)))));
     wire
 }
@@ -49,7 +49,7 @@ fn the_version_is_told_from_connect() {
 fn a_connect_arrives_in_any_pieces() {
     for bytes in [V31, V311, V5] {
         for cut in 1..bytes.len() {
-            let wire = Wire::new(1000);
+            let wire = Wire::new(1000, Names::Any);
             let mut src = BytesMut::copy_from_slice(&bytes[..cut]);
             assert_eq!(wire.decode(&mut src), Ok(None), "{cut}");
             src.extend_from_slice(&bytes[cut..]);
@@ -112,9 +112,9 @@ fn the_flags_of_connect_are_checked() {
     assert_eq!(v311(0x03, b""), malformed, "reserved");
     assert_eq!(v311(0x0A, b""), malformed, "will QoS without a will");
     assert_eq!(v311(0x22, b""), malformed, "will retain without a will");
-    assert_eq!(v311(0x1E, b"\x00\x01w\x00\x00"), malformed, "will QoS 3");
+    assert_eq!(v311(0x1E, b"\x00\x01w\x00\x00"), Err(DecodeFault::NotMqtt), "will QoS 3: no answer");
     assert_eq!(v311(0x42, b"\x00\x01p"), malformed, "password without user name");
-    assert_eq!(v311(0x82, b""), malformed, "user name missing");
+    assert_eq!(v311(0x82, b""), Err(DecodeFault::NotMqtt), "user name missing: no answer");
     assert_eq!(v311(0x02, b"x"), malformed, "bytes after the end");
     assert!(matches!(v311(0xE6, b"\x00\x01w\x00\x01m\x00\x01u\x00\x01p"), Ok(Some(_))));
     let v5 = b"\x10\x11\x00\x04MQTT\x05\x42\x00\x00\x00\x00\x01c\x00\x01p";
@@ -153,7 +153,8 @@ fn a_length_inside_a_publish_that_reaches_beyond_it_is_malformed() {
         bytes.extend([b'x'; 300]);
         assert_eq!(after(connect, &bytes), malformed);
         assert_eq!(after(connect, b"\x32\x04\x00\x01t\x00"), malformed, "half a packet identifier");
-        assert_eq!(after(connect, b"\x32\x05\x00\x01t\x00\x00"), malformed, "packet identifier 0");
+        let zero = after(connect, b"\x32\x06\x00\x01t\x00\x00\x00");
+        assert_eq!(zero, Err(DecodeFault::ProtocolError(protocol)), "packet identifier 0");
         assert_eq!(after(connect, b"\x36\x05\x00\x01t\x00\x01"), malformed, "QoS 3");
         assert_eq!(after(connect, b"\x30\x01\x00"), malformed);
     }
@@ -169,20 +170,20 @@ fn reserved_bits_trailing_bytes_and_wrong_flags_are_malformed() {
         (V311, b"\x80\x06\x00\x01\x00\x01a\x00"),
         (V311, b"\x8a\x06\x00\x01\x00\x01a\x00"),
         (V311, b"\x82\x05\x00\x01\x00\x01a"),
-        (V311, b"\xc0\x01\x00"),
         (V311, b"\xe0\x01\x00"),
         (V311, b"\xe1\x00"),
         (V311, b"\x40\x03\x00\x01\x00"),
         (V311, b"\x60\x02\x00\x01"),
         (V311, b"\xf0\x00"),
-        (V311, b"\x00\x00"),
         (V5, b"\x82\x07\x00\x01\x00\x00\x01a\x40"),
         (V5, b"\xe0\x03\x00\x00\x00"),
-        (V5, b"\xc0\x01\x00"),
-        (V5, b"\x00\x00"),
     ] {
         let protocol = connected(connect).protocol();
         assert_eq!(after(connect, bytes), Err(DecodeFault::Malformed(protocol)), "{bytes:02x?}");
+    }
+    for connect in [V311, V5] {
+        assert_eq!(after(connect, b"\xc0\x01\x00"), Err(DecodeFault::NotMqtt), "PINGREQ with a body: no answer");
+        assert_eq!(after(connect, b"\xc0\xff\xff\xff\xff\x01"), Err(DecodeFault::NotMqtt), "length of five bytes");
     }
     let retain_handling_3 = b"\x82\x07\x00\x01\x00\x00\x01a\x30";
     assert_eq!(after(V5, retain_handling_3), Err(DecodeFault::ProtocolError(Some(Protocol::V5))));
@@ -197,7 +198,7 @@ fn mqtt_31_may_repeat_with_dup_what_later_versions_may_not() {
 
 #[test]
 fn a_packet_too_large_is_refused_when_its_length_is_known() {
-    let wire = Wire::new(1000);
+    let wire = Wire::new(1000, Names::Any);
     assert_eq!(decode_with(&wire, b"\x10\xe6\x07"), Err(DecodeFault::TooLarge(None)), "998 + 3");
     assert_eq!(decode_with(&wire, b"\x10\xe5\x07"), Ok(None), "997 + 3 just fits");
     let known = connected(V5);
@@ -207,7 +208,7 @@ fn a_packet_too_large_is_refused_when_its_length_is_known() {
 #[test]
 fn a_length_of_five_bytes_or_more_than_it_needs_is_malformed() {
     for (bytes, result) in [
-        (&b"\x30\xff\xff\xff\xff\x01"[..], Err(frame::FrameFault::Malformed)),
+        (&b"\x30\xff\xff\xff\xff\x01"[..], Err(frame::FrameFault::Endless)),
         (b"\x30\x80\x00", Err(frame::FrameFault::Malformed)),
         (b"\x30\xff\xff\xff", Ok(None)),
         (b"\x30", Ok(None)),
@@ -264,4 +265,65 @@ fn no_bytes_make_the_decoder_panic_or_loop() {
             }
         }
     }
+}
+
+#[test]
+fn each_rule_of_mqtt_5_has_its_code() {
+    let malformed = DecodeFault::Malformed(Some(Protocol::V5));
+    let forbidden = DecodeFault::ProtocolError(Some(Protocol::V5));
+    for (bytes, fault, rule) in [
+        (&b"\x08\xc0"[..], forbidden, "packet type 0"),
+        (b"\x20\x03\x00\x00\x00", forbidden, "CONNACK of a client"),
+        (b"\x90\x04\x00\x01\x00\x00", forbidden, "SUBACK of a client"),
+        (b"\x91\x04\x00\x01\x00\x00", malformed, "flags"),
+        (b"\x38\x04\x00\x01t\x00", malformed, "MQTT-3.3.1-2: DUP with QoS 0"),
+        (b"\x36\x06\x00\x01t\x00\x01\x00", malformed, "MQTT-3.3.1-4: QoS 3"),
+        (b"\x30\x06\x00\x03a/#\x00", malformed, "MQTT-3.3.2-2: wildcard"),
+        (b"\x30\x05\x00\x02a\x00\x00", malformed, "MQTT-1.5.4-2: U+0000"),
+        (b"\x30\x05\x00\x01t\x01\x24", malformed, "a property cut short"),
+        (b"\x30\x06\x00\x01t\x02\x01\x02", forbidden, "3.3.2.3.2: payload format 2"),
+        (b"\x30\x07\x00\x01t\x03\x21\x00\x01", forbidden, "Receive Maximum in PUBLISH"),
+        (b"\x30\x08\x00\x01t\x04\x01\x01\x01\x01", forbidden, "payload format twice"),
+        (b"\x30\x0a\x00\x01t\x06\x08\x00\x03a/#", forbidden, "MQTT-3.3.2-14: response topic"),
+        (b"\x40\x02\x00\x00", forbidden, "MQTT-2.2.1-3: packet identifier 0"),
+        (b"\x40\x03\x00\x01\x01", forbidden, "a code that PUBACK does not have"),
+        (b"\x40\x01\x00", malformed, "half a packet identifier"),
+        (b"\x60\x02\x00\x01", malformed, "MQTT-3.6.1-1: flags"),
+        (b"\x82\x03\x00\x01\x00", forbidden, "MQTT-3.8.3-2: no filter"),
+        (b"\x82\x06\x00\x01\x00\x00\x00\x00", malformed, "MQTT-4.7.3-1: empty filter"),
+        (b"\x82\x09\x00\x01\x02\x0b\x00\x00\x01a\x00", forbidden, "MQTT 5.0, 3.8.2.1.2: identifier 0"),
+        (b"\x82\x0f\x00\x01\x00\x00\x09$share/g/a", malformed, "no options"),
+        (b"\x82\x10\x00\x01\x00\x00\x0a$share/g/a\x04", forbidden, "MQTT-3.8.3-4: no local"),
+        (b"\xa2\x03\x00\x01\x00", forbidden, "MQTT-3.10.3-2: no filter"),
+        (b"\xe1\x00", malformed, "MQTT-3.14.1-1: flags"),
+        (b"\xe0\x01\x8e", DecodeFault::NotMqtt, "a code of servers: the client is leaving"),
+        (b"\xf0\x00", forbidden, "AUTH without a method"),
+        (b"\xf0\x01\x18", forbidden, "AUTH without a method"),
+        (b"\xf1\x00", malformed, "flags"),
+    ] {
+        assert_eq!(after(V5, bytes), Err(fault), "{rule}: {bytes:02x?}");
+    }
+}
+
+#[test]
+fn control_characters_pass_unless_plain_names_are_asked_for() {
+    let connect = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01\x01";
+    let publish = b"\x30\x04\x00\x01\x1f\x00";
+    assert!(matches!(first(connect), Ok(Some(Packet::Connect(_)))));
+    assert!(matches!(after(V5, publish), Ok(Some(Packet::Publish(_)))));
+    let plain = || Wire::new(1000, Names::Plain);
+    assert_eq!(decode_with(&plain(), connect), Err(DecodeFault::EmptyClientId(Protocol::V5)));
+    let wire = plain();
+    assert!(decode_with(&wire, V5).is_ok());
+    assert_eq!(decode_with(&wire, publish), Err(DecodeFault::Malformed(Some(Protocol::V5))));
+}
+
+#[test]
+fn mqtt_31_does_not_use_the_bits_that_later_versions_reserve() {
+    let mut bytes = V31.to_vec();
+    (bytes[0], bytes[11]) = (0x14, 0x03);
+    assert!(matches!(first(&bytes), Ok(Some(Packet::Connect(_)))));
+    let mut bytes = V311.to_vec();
+    bytes[0] = 0x14;
+    assert_eq!(first(&bytes), Err(DecodeFault::NotMqtt));
 }

@@ -99,9 +99,9 @@ async fn over_quota_mqtt_5_is_told_qos_0_is_dropped_and_mqtt_3_waits() {
     world.admission.over_quota.store(true, Ordering::SeqCst);
     five.send(&publish_v5("t", b"")).await;
     five.send(&packet(0x32, &[&text("t")[..], b"\x00\x07\x00"].concat())).await;
-    assert_eq!(five.packet().await, b"\x40\x04\x00\x07\x97\x00");
+    assert_eq!(five.packet().await, b"\x40\x03\x00\x07\x97");
     five.send(&packet(0x34, &[&text("t")[..], b"\x00\x08\x00"].concat())).await;
-    assert_eq!(five.packet().await, b"\x50\x04\x00\x08\x97\x00");
+    assert_eq!(five.packet().await, b"\x50\x03\x00\x08\x97");
     // Its pings wait behind the message, and it is not cut off for that although its keep-alive is a second.
     three.send(&packet(0x32, &[&text("t")[..], b"\x00\x09"].concat())).await;
     three.send(b"\xc0\x00").await;

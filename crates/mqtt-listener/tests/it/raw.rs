@@ -3,7 +3,7 @@
 use crate::world::PATIENCE;
 use std::net::SocketAddr;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
@@ -12,8 +12,8 @@ pub(crate) const PINGREQ: &[u8] = b"\xc0\x00";
 pub(crate) const PINGRESP: &[u8] = b"\xd0\x00";
 pub(crate) const DISCONNECT: &[u8] = b"\xe0\x00";
 
-/// A TCP client that sends and reads bytes.
-pub(crate) struct Raw(pub(crate) TcpStream);
+/// A client that sends and reads bytes, over TCP or what lies over it.
+pub(crate) struct Raw<S = TcpStream>(pub(crate) S);
 
 impl Raw {
     pub(crate) async fn open(address: SocketAddr) -> Self {
@@ -21,9 +21,12 @@ impl Raw {
         stream.set_nodelay(true).unwrap();
         Raw(stream)
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
+        self.0.flush().await.unwrap();
     }
 
     pub(crate) async fn exactly(&mut self, len: usize) -> Vec<u8> {

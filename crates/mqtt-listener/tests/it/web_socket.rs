@@ -5,25 +5,41 @@ use crate::{
     world::World,
 };
 use std::net::SocketAddr;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 const REQUEST: &str = "GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Protocol: mqtt\r\n\r\n";
 
-const BINARY: u8 = 0x82;
+pub(crate) const BINARY: u8 = 0x82;
 const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
 
 /// A WebSocket client of raw frames.
-pub(crate) struct Web {
-    raw: Raw,
+pub(crate) struct Web<S = TcpStream> {
+    raw: Raw<S>,
     /// Bytes of binary frames not asked for yet.
     bytes: Vec<u8>,
 }
 
 impl Web {
     pub(crate) async fn open(address: SocketAddr) -> Self {
-        let mut raw = Raw::open(address).await;
+        Web::over(Raw::open(address).await).await
+    }
+
+    pub(crate) async fn connect(address: SocketAddr, connect: &[u8]) -> Self {
+        let mut web = Web::open(address).await;
+        web.connected(connect).await;
+        web
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Web<S> {
+    /// Upgrades a connection that is open.
+    pub(crate) async fn over(mut raw: Raw<S>) -> Self {
         raw.send(REQUEST.as_bytes()).await;
         let head = head(&mut raw).await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
@@ -33,15 +49,14 @@ impl Web {
         Web { raw, bytes: vec![] }
     }
 
-    pub(crate) async fn connect(address: SocketAddr, connect: &[u8]) -> Self {
-        let mut web = Web::open(address).await;
-        web.send(BINARY, connect).await;
-        let connack = web.packet().await;
+    /// Sends a CONNECT, which must succeed.
+    pub(crate) async fn connected(&mut self, connect: &[u8]) {
+        self.send(BINARY, connect).await;
+        let connack = self.packet().await;
         assert_eq!((connack[0], connack[3]), (0x20, 0));
-        web
     }
 
-    async fn send(&mut self, opcode: u8, payload: &[u8]) {
+    pub(crate) async fn send(&mut self, opcode: u8, payload: &[u8]) {
         let mask = [1, 2, 3, 4];
         let mut frame = vec![opcode];
         match u8::try_from(payload.len()) {
@@ -68,7 +83,7 @@ impl Web {
         (head[0], self.raw.exactly(len).await)
     }
 
-    async fn packet(&mut self) -> Vec<u8> {
+    pub(crate) async fn packet(&mut self) -> Vec<u8> {
         while self.bytes.len() < 2 || self.bytes.len() < 2 + usize::from(self.bytes[1]) {
             let (opcode, payload) = self.frame().await;
             assert_eq!(opcode, BINARY, "MQTT-6.0.0-1");
@@ -85,7 +100,7 @@ impl Web {
     }
 }
 
-async fn head(raw: &mut Raw) -> String {
+async fn head<S: AsyncRead + AsyncWrite + Unpin>(raw: &mut Raw<S>) -> String {
     let mut head = vec![];
     while !head.ends_with(b"\r\n\r\n") {
         head.extend(raw.exactly(1).await);

@@ -36,7 +36,7 @@ pub struct ListenersConfig {
     pub admin: Option<SocketAddr>,
     /// Traffic between nodes.
     pub mesh: SocketAddr,
-    /// Whether a PROXY protocol header (version 1 or 2) is expected on the MQTT and HTTP listeners.
+    /// Whether a PROXY protocol header (version 1 or 2) is expected on the MQTT listeners.
     pub proxy_protocol: bool,
     /// Certificates for `mqtts`, `wss` and `https`, chosen by server name, reloaded when their files change.
     pub tls: Vec<ListenerTls>,

@@ -195,6 +195,15 @@ impl Findings {
                 "listeners.{key} needs a certificate; set cert_file and key_file in [[listeners.tls]]"
             ));
         }
+        let authorities = |tls: &super::ListenerTls| tls.client_ca_file.clone();
+        if listeners.https.is_some()
+            && listeners.tls.windows(2).any(|pair| authorities(&pair[0]) != authorities(&pair[1]))
+        {
+            self.refuse(
+                "listeners.https cannot tell which certificate's clients must show one; set the same client_ca_file in \
+                 every [[listeners.tls]], or none, or leave listeners.https off",
+            );
+        }
         for (index, tls) in listeners.tls.iter().enumerate() {
             for (key, file) in [("cert_file", &tls.cert_file), ("key_file", &tls.key_file)] {
                 if file.as_os_str().is_empty() {

@@ -140,9 +140,14 @@ fn a_password_never_shows_in_debug_output() {
 
 #[test]
 fn an_unknown_protocol_level_is_answered_in_a_form_its_client_can_read() {
-    for (level, protocol) in
-        [(0, Protocol::V311), (3, Protocol::V311), (6, Protocol::V5), (0x83, Protocol::V311), (0x84, Protocol::V311)]
-    {
+    for (level, protocol) in [
+        (0, Protocol::V311),
+        (2, Protocol::V5),
+        (3, Protocol::V311),
+        (6, Protocol::V5),
+        (0x83, Protocol::V311),
+        (0x84, Protocol::V311),
+    ] {
         let effects = fresh(Limits::default()).handle(Event::Undecodable(DecodeFault::UnsupportedLevel(level)), at(0));
         let wanted = Farewell::ConnAck(protocol, ReasonCode::UnsupportedProtocolVersion);
         assert_eq!(ended(&effects).farewell, wanted, "level {level}");

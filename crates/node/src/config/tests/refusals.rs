@@ -201,6 +201,10 @@ fn listeners_do_not_want_the_same_port_and_have_their_certificates() {
         only(&text, &[], &format!("listeners.{key} needs a certificate"));
         load(&format!("{text}[[listeners.tls]]\ncert_file = \"a\"\nkey_file = \"b\""), &[]).unwrap();
     }
+    let two = "[[listeners.tls]]\ncert_file = \"a\"\nkey_file = \"b\"\n\
+               [[listeners.tls]]\ncert_file = \"c\"\nkey_file = \"d\"\nclient_ca_file = \"e\"";
+    load(&format!("[listeners]\nmqtts = \"127.0.0.1:9999\"\n{two}"), &[]).unwrap();
+    only(&format!("[listeners]\nhttps = \"127.0.0.1:9999\"\n{two}"), &[], "set the same client_ca_file");
     only("[[listeners.tls]]\ncert_file = \"a\"", &[], "listeners.tls[0] needs both of its files; set key_file");
 }
 
