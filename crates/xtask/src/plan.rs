@@ -56,7 +56,7 @@ pub(crate) fn ci() -> Vec<Step> {
 }
 
 /// The tests that write pages instead of comparing them, in the crates whose facts the pages tell.
-const GENERATED_PAGES: [&str; 12] = [
+const GENERATED_PAGES: [&str; 15] = [
     "test",
     "--workspace",
     "--lib",
@@ -64,9 +64,12 @@ const GENERATED_PAGES: [&str; 12] = [
     "cli",
     "--test",
     "the_workspace_obeys",
+    "--test",
+    "conformance",
     "--",
     "config::tests::reference",
     "the_page_about_the_program",
+    "the_page_about_conformance",
     "every_case_that_a_test_carries",
     "--quiet",
 ];
