@@ -20,4 +20,4 @@ pub use mesh::{CallError, PeerCall, PeerHandler, PeerLinks};
 pub use presence_store::{
     ClaimError, ClaimGranted, ConnectionEnding, EndingKind, PresenceStore, StatusAnswer, StatusError, StatusInbox,
 };
-pub use publish::{DeliveryTarget, PeerPublisher};
+pub use publish::{Charge, DeliveryTarget, PeerPublisher};

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use rollcall_contracts::{
-    Account, Admission, AuthError, ClaimError, ClaimGranted, ConnectPermission, LeaseGate, PeerPublisher,
+    Account, Admission, AuthError, Charge, ClaimError, ClaimGranted, ConnectPermission, LeaseGate, PeerPublisher,
     PresenceStore, QueryRefusal, Role, SourceAddress, StatusAnswer, StatusError,
 };
 use rollcall_presence::ClaimDetails;
@@ -232,8 +232,14 @@ pub(crate) struct FakePeers {
     pub(crate) published: Mutex<Vec<Arc<Message>>>,
 }
 
+#[async_trait]
 impl PeerPublisher for FakePeers {
     fn publish_to_peers(&self, message: Arc<Message>) {
         self.published.lock().unwrap().push(message);
+    }
+
+    async fn publish(&self, message: Arc<Message>) -> Charge {
+        self.published.lock().unwrap().push(message);
+        Charge::none()
     }
 }
