@@ -7,16 +7,16 @@ use crate::{
     point_to_point,
     subscribe::Wanted,
 };
-use rollcall_contracts::{Account, HandedOver, QueryRefusal};
+use rollcall_contracts::{Account, Charge, LeaseGate, QueryRefusal};
 use rollcall_session::{Delivery, Offered, PublishVerdict, QueueLimits, Receipt};
-use rollcall_types::{BootTime, Message, QoS};
+use rollcall_types::{BootTime, Incarnation, Message, QoS};
 use std::{
     fmt,
     future::Future,
     net::IpAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// What only the broker publishes under (interface, 5).
@@ -58,6 +58,19 @@ impl fmt::Debug for FirstSteps {
 }
 
 impl Published {
+    /// The other nodes have the message in their queues. What they take counts only while this node holds its lease:
+    /// without it, they may have counted it out.
+    fn after(charge: Charge, matched: bool, lease: Arc<dyn LeaseGate>, incarnation: Incarnation) -> Self {
+        if charge.nodes == 0 {
+            return Published::Now(PublishVerdict::Accepted { matched });
+        }
+        let peers = Box::pin(async move {
+            charge.taken.await;
+            lease.may_serve(incarnation)
+        });
+        Published::Later(LaterVerdict { matched, peers })
+    }
+
     /// The verdict, however long it takes.
     pub async fn verdict(self) -> PublishVerdict {
         let mut published = self;
@@ -138,12 +151,23 @@ impl Broker {
         Ok(())
     }
 
-    /// To the subscribers here and to the other nodes.
+    /// To the subscribers here and to the other nodes. Where a peer's queue is full, that comes first: it is how the
+    /// publisher is slowed down.
     fn spread(&self, from: &Connection, message: &Arc<Message>) -> Published {
         let matched = self.deliver(message, Some(&from.session));
-        match self.peers.hand_over(message.clone()) {
-            HandedOver::Done => Published::Now(PublishVerdict::Accepted { matched }),
-            HandedOver::Later(peers) => Published::Later(LaterVerdict { matched, peers }),
+        if message.qos == QoS::AtMostOnce {
+            self.peers.publish_to_peers(message.clone());
+            return Published::Now(PublishVerdict::Accepted { matched });
+        }
+        let (peers, lease, incarnation) = (self.peers.clone(), self.lease.clone(), from.incarnation);
+        let message = message.clone();
+        let mut queued: Pin<Box<dyn Future<Output = Charge> + Send>> =
+            Box::pin(async move { peers.publish(message).await });
+        let follow = move |charge: Charge| Published::after(charge, matched, lease, incarnation);
+        // Most of the time there is room, and nothing to wait for.
+        match queued.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(charge) => follow(charge),
+            Poll::Pending => Published::First(FirstSteps(Box::pin(async move { follow(queued.await) }))),
         }
     }
 

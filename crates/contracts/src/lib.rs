@@ -21,5 +21,5 @@ pub use mesh::{CallError, PeerCall, PeerHandler, PeerLinks};
 pub use presence_store::{
     ClaimError, ClaimGranted, ConnectionEnding, EndingKind, PresenceStore, StatusAnswer, StatusError, StatusInbox,
 };
-pub use publish::{DeliveryTarget, HandedOver, OwnerLinks, PeerPublisher};
+pub use publish::{Charge, DeliveryTarget, OwnerLinks, PeerPublisher};
 pub use retained_store::{RetainError, RetainedPage, RetainedPlace, RetainedReadError, RetainedStore};

@@ -3,38 +3,42 @@
 use crate::CallError;
 use async_trait::async_trait;
 use rollcall_types::{ClientId, Epoch, Message, NodeName};
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, pin::Pin, sync::Arc};
 
-/// Downward call: hands a message to the other nodes. Implemented over the mesh.
+/// Downward call: hands a message to the other nodes. Implemented over the mesh. What one caller hands over reaches
+/// each peer in that order.
+#[async_trait]
 pub trait PeerPublisher: Send + Sync + 'static {
     /// Sends to every other live node, in order per peer. Never blocks: what does not fit in a peer's bounded queue is
     /// dropped and counted (QoS 0).
     fn publish_to_peers(&self, message: Arc<Message>);
 
-    /// Hands a message over and tells when the other nodes' matching sessions have taken charge of it. Never blocks; the
-    /// message has its place in the order of each peer when this returns. An implementation that knows nothing of
-    /// acknowledgements says that it is done.
-    fn hand_over(&self, message: Arc<Message>) -> HandedOver {
-        self.publish_to_peers(message);
-        HandedOver::Done
+    /// The same for what must not be lost (QoS 1 and 2): returns once the message has its place in the queue of every
+    /// other live node, which is the back-pressure to the publisher. Whoever hands over the next message of the same
+    /// publisher awaits this first, so that the order is kept, and acknowledges once [`Charge::taken`] has come.
+    async fn publish(&self, message: Arc<Message>) -> Charge;
+}
+
+/// A message on its way to the other nodes.
+#[must_use = "the publisher is answered once the message is taken"]
+pub struct Charge {
+    /// Nodes it was queued for.
+    pub nodes: usize,
+    /// Comes when each of them has taken charge, or is live no more. It is bounded by the lease of a peer that does not
+    /// answer. Check the own lease after it: who lost it meanwhile may have been counted out.
+    pub taken: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Charge {
+    /// Nobody else is concerned.
+    pub fn none() -> Self {
+        Charge { nodes: 0, taken: Box::pin(std::future::ready(())) }
     }
 }
 
-/// What became of a message handed to the other nodes.
-pub enum HandedOver {
-    /// Nothing is waited for.
-    Done,
-    /// True when every live node with a matching session has it; false when that cannot be said. Resolves in any case, at
-    /// the latest when a silent node is fenced.
-    Later(Pin<Box<dyn Future<Output = bool> + Send>>),
-}
-
-impl fmt::Debug for HandedOver {
+impl fmt::Debug for Charge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            HandedOver::Done => "Done",
-            HandedOver::Later(_) => "Later",
-        })
+        f.debug_struct("Charge").field("nodes", &self.nodes).finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Calls between the nodes of one cluster: authenticated links, many calls on each, snapshots in pieces.
 //!
 //! Each node dials every other one and sends its calls on the link it dialled, so a pair of nodes has two links, one for
-//! each direction. A call is answered, refused, or its outcome is unknown; nothing is ever sent twice here. What the
+//! each direction. A call is answered, refused, or its outcome is unknown; no call is ever sent twice here. On top of
+//! them [`OutgoingStreams`] and [`IncomingStreams`] are one ordered stream for each direction of a pair, whose items are
+//! sent again until they are taken, and taken once. What the
 //! payloads mean belongs to the shells above, and who the peers are is told by them too.
 
 #![forbid(unsafe_code)]
@@ -23,6 +25,9 @@ mod peer;
 mod peers;
 mod secret;
 mod snapshot;
+mod stream_in;
+mod stream_out;
+mod stream_queue;
 mod tls;
 
 pub use config::{ConfigError, Listen, MeshConfig, MeshTls, NodeIdentity};
@@ -35,3 +40,6 @@ pub use limits::{
 pub use link::Answer;
 pub use mesh::{HelloSource, Mesh, MeshError};
 pub use snapshot::SnapshotHandler;
+pub use stream_in::{IncomingStreams, StreamTarget, Taken};
+pub use stream_out::{OutgoingStreams, StreamOpening};
+pub use stream_queue::{NotQueued, Sent};

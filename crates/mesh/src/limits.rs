@@ -83,5 +83,18 @@ pub(crate) const SNAPSHOTS_AT_ONCE_MAX: usize = 4;
 /// How long the receiver waits for the next piece.
 pub(crate) const SNAPSHOT_PIECE_WAIT: Duration = Duration::from_secs(10);
 
+/// Room for what one peer has not taken of its stream, in KiB; an item takes at least one.
+pub(crate) const STREAM_QUEUE_KIB_MAX: u32 = 64 * 1024;
+/// Most items in one batch of a stream.
+pub(crate) const STREAM_BATCH_ITEMS_MAX: usize = 512;
+/// A batch of a stream with more than one item has at most this many bytes of items.
+pub(crate) const STREAM_BATCH_BYTES: usize = 256 * 1024;
+/// Batches of one stream that wait for their acknowledgements.
+pub(crate) const STREAM_BATCHES_UNDER_WAY: usize = 8;
+/// Longest wait for an acknowledgement before the batch goes again.
+pub(crate) const STREAM_CALL_WITHIN: Duration = Duration::from_secs(5);
+/// Pause before what was not acknowledged goes again.
+pub(crate) const STREAM_PAUSE: Duration = Duration::from_millis(10);
+
 /// How long a stop waits for tasks and connections to end.
 pub(crate) const SHUTDOWN_WAIT: Duration = Duration::from_secs(5);

@@ -79,7 +79,7 @@ impl Outbound {
         }
         match protocol {
             Protocol::V5 => {
-                if let Some(bytes) = wire::short_form(&outgoing) {
+                if let Some(bytes) = wire::short_form(outgoing) {
                     return self.io.encode_slice(&bytes).map_err(|_| NotSent::Closed);
                 }
                 let item = translate::v5::encodable(outgoing).ok_or(NotSent::TooLarge)?;

@@ -7,7 +7,10 @@ use rollcall_cluster::{ClusterState, Hello};
 use rollcall_mesh::Mesh;
 use rollcall_raft::Replication;
 use rollcall_types::NodeId;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Who is told.
@@ -29,6 +32,7 @@ impl Members {
         let mut watch = groups.cluster().replica().watch();
         watch.mark_changed();
         let mut known: BTreeMap<NodeId, String> = BTreeMap::new();
+        let mut live: Option<BTreeSet<NodeId>> = None;
         let mut told = None;
         let mut shared_by = 0;
         loop {
@@ -37,11 +41,14 @@ impl Members {
                 () = stop.cancelled() => return,
                 changed = watch.changed() => if changed.is_err() { return },
             }
-            let (mut peers, formed, members) = {
+            let (mut peers, formed, members, serving) = {
                 let applied = groups.cluster().replica().read();
                 let members = u32::try_from(applied.state.members().len()).unwrap_or(u32::MAX);
                 let peers = applied.state.members().iter().map(|(id, member)| (*id, member.addresses.mesh.clone()));
-                (peers.collect::<BTreeMap<NodeId, String>>(), applied.state.formed(), members)
+                let serving =
+                    applied.state.alive_incarnations().map(|(node, _)| node).filter(|node| *node != groups.me());
+                let serving: BTreeSet<NodeId> = serving.collect();
+                (peers.collect::<BTreeMap<NodeId, String>>(), applied.state.formed(), members, serving)
             };
             if formed.is_none() {
                 continue;
@@ -66,9 +73,12 @@ impl Members {
             }
             peers.remove(&groups.me());
             if peers != known {
-                self.publisher.set_peers(&peers.keys().copied().collect());
                 self.mesh.set_peers(peers.clone());
                 known = peers;
+            }
+            if live.as_ref() != Some(&serving) {
+                self.publisher.set_live(&serving);
+                live = Some(serving);
             }
         }
     }

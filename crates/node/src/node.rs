@@ -299,7 +299,6 @@ impl Shell {
 
     fn connect_peers(&self, me: NodeId, mut peers: BTreeMap<NodeId, String>) {
         peers.remove(&me);
-        self.publisher.set_peers(&peers.keys().copied().collect());
         self.mesh.set_peers(peers);
     }
 

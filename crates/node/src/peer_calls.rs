@@ -1,13 +1,13 @@
 //! What peers ask of this node, and which part answers.
 
-use crate::{late_presence::ending_of, owner_links};
+use crate::{late_presence::ending_of, owner_links, peer_publisher::FromPeers};
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
 use rollcall_broker::Broker;
 use rollcall_contracts::{ConnectionEnding as _, DeliveryTarget as _, PeerCall, PeerHandler};
 use rollcall_controller::LeaderDuties;
-use rollcall_mesh::SnapshotHandler;
+use rollcall_mesh::{IncomingStreams, SnapshotHandler};
 use rollcall_proto::{ClaimEnded, DeliverRequest, HeartbeatRequest, Kind};
 use rollcall_raft::{Replication, payload};
 use rollcall_types::{ClientId, Epoch, Message, NodeId};
@@ -24,11 +24,14 @@ pub(crate) struct Parts {
 #[derive(Default)]
 pub(crate) struct PeerCalls {
     parts: OnceLock<Parts>,
+    streams: OnceLock<IncomingStreams>,
 }
 
 impl PeerCalls {
     /// The parts run from now on.
     pub(crate) fn set(&self, parts: Parts) {
+        let target = Arc::new(FromPeers(Arc::clone(&parts.broker)));
+        let _ = self.streams.set(IncomingStreams::new(target));
         let _ = self.parts.set(parts);
     }
 
@@ -69,6 +72,10 @@ impl PeerHandler for PeerCalls {
                 Ok(Bytes::new())
             }
             Kind::PointToPoint => owner_links::answer_peer(&parts.broker, &call.payload),
+            Kind::Stream => {
+                let streams = self.streams.get().ok_or("this node is starting")?;
+                streams.answer(call.from, call.payload)
+            }
             kind if Replication::answers(kind) => parts.replication.answer_peer(kind, call).await,
             kind => Err(format!("{kind:?} is not answered")),
         }

@@ -1,88 +1,123 @@
-//! Messages to the other nodes: one bounded queue and one ordered stream of calls for each peer.
+//! Messages to and from the other nodes, on the ordered stream of each pair.
+//!
+//! There is a stream to each node that serves, or may soon: what waits for one that is fenced concerns nobody any more.
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::RwLock;
+use futures_util::future::join_all;
 use prost::Message as _;
-use rollcall_contracts::PeerPublisher;
-use rollcall_mesh::Mesh;
-use rollcall_proto::{DeliverRequest, Kind};
+use rollcall_broker::Broker;
+use rollcall_contracts::{Charge, DeliveryTarget as _, PeerPublisher};
+use rollcall_mesh::{Mesh, NotQueued, OutgoingStreams, StreamOpening, StreamTarget, Taken};
+use rollcall_proto::{StreamItem, stream_item};
 use rollcall_raft::payload;
 use rollcall_types::{Message, NodeId};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
-use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
-
-/// Messages that wait for one peer; beyond it they are dropped and counted.
-const QUEUE_MAX: usize = 16_384;
-/// Most messages in one call.
-const BATCH_MAX: usize = 256;
-/// Longest time for one call; what it carried is lost then (QoS 0).
-const DELIVER_WITHIN: Duration = Duration::from_secs(5);
-/// Deliveries from one peer keep their order.
-const DELIVERY_LANE: u32 = u32::MAX;
 
 /// Hands publishes of this node's clients to the other nodes.
 #[derive(Default)]
 pub(crate) struct Publisher {
-    mesh: OnceLock<Arc<Mesh>>,
-    peers: RwLock<BTreeMap<NodeId, mpsc::Sender<Bytes>>>,
-    tasks: TaskTracker,
+    streams: OnceLock<OutgoingStreams>,
+}
+
+/// Messages need nothing before them.
+struct NoOpening;
+
+impl StreamOpening for NoOpening {
+    fn opening(&self, _to: NodeId) -> Vec<Bytes> {
+        Vec::new()
+    }
 }
 
 impl Publisher {
     /// The links exist from now on.
     pub(crate) fn set_mesh(&self, mesh: Arc<Mesh>) {
-        let _ = self.mesh.set(mesh);
+        let _ = self.streams.set(OutgoingStreams::new(mesh, Arc::new(NoOpening)));
     }
 
-    /// Opens a stream to each new peer and ends those of departed ones.
-    pub(crate) fn set_peers(&self, peers: &BTreeSet<NodeId>) {
-        let Some(mesh) = self.mesh.get() else { return };
-        let mut open = self.peers.write();
-        open.retain(|peer, _| peers.contains(peer));
-        for &peer in peers {
-            open.entry(peer).or_insert_with(|| {
-                let (sender, queue) = mpsc::channel(QUEUE_MAX);
-                self.tasks.spawn(run(Arc::clone(mesh), peer, queue));
-                sender
-            });
+    /// The other nodes that serve, or may soon.
+    pub(crate) fn set_live(&self, peers: &BTreeSet<NodeId>) {
+        if let Some(streams) = self.streams.get() {
+            streams.set_peers(peers);
         }
     }
 
     /// Ends all streams; what waits is lost.
     pub(crate) async fn shutdown(&self) {
-        self.peers.write().clear();
-        self.tasks.close();
-        self.tasks.wait().await;
+        if let Some(streams) = self.streams.get() {
+            streams.shutdown().await;
+        }
+    }
+
+    /// The streams and the encoded message, when there is anybody to send it to.
+    fn prepare(&self, message: &Message) -> Option<(&OutgoingStreams, BTreeSet<NodeId>, Bytes)> {
+        let streams = self.streams.get()?;
+        let peers = streams.peers();
+        if peers.is_empty() {
+            return None;
+        }
+        let bytes = match payload::encode(message) {
+            Ok(bytes) => Bytes::from(bytes),
+            Err(error) => {
+                tracing::error!(%error, "a message cannot be encoded");
+                return None;
+            }
+        };
+        let item = StreamItem { item: Some(stream_item::Item::Message(bytes)) };
+        Some((streams, peers, Bytes::from(item.encode_to_vec())))
     }
 }
 
+#[async_trait]
 impl PeerPublisher for Publisher {
     fn publish_to_peers(&self, message: Arc<Message>) {
-        let peers = self.peers.read();
-        if peers.is_empty() {
-            return;
-        }
-        let Ok(bytes) = payload::encode(message.as_ref()).map(Bytes::from) else { return };
-        for sender in peers.values() {
-            if sender.try_send(bytes.clone()).is_err() {
+        let Some((streams, peers, item)) = self.prepare(&message) else { return };
+        for peer in peers {
+            if streams.try_send_untold(peer, item.clone()) == Err(NotQueued::Full) {
                 metrics::counter!("rollcall_messages_dropped_total", "reason" => "peer_queue_full").increment(1);
             }
         }
     }
+
+    async fn publish(&self, message: Arc<Message>) -> Charge {
+        let Some((streams, peers, item)) = self.prepare(&message) else { return Charge::none() };
+        let mut sent = Vec::with_capacity(peers.len());
+        for peer in peers {
+            // One whose stream ended meanwhile is live no more.
+            if let Ok(one) = streams.send(peer, item.clone()).await {
+                sent.push(one.taken());
+            }
+        }
+        let nodes = sent.len();
+        let taken = Box::pin(async move {
+            join_all(sent).await;
+        });
+        Charge { nodes, taken }
+    }
 }
 
-async fn run(mesh: Arc<Mesh>, peer: NodeId, mut queue: mpsc::Receiver<Bytes>) {
-    let mut messages = Vec::with_capacity(BATCH_MAX);
-    while queue.recv_many(&mut messages, BATCH_MAX).await > 0 {
-        let count = messages.len() as u64;
-        let request = Bytes::from(DeliverRequest { messages: std::mem::take(&mut messages) }.encode_to_vec());
-        if mesh.call(peer, Kind::Deliver as u32, 0, DELIVERY_LANE, request, DELIVER_WITHIN).await.is_err() {
-            metrics::counter!("rollcall_messages_dropped_total", "reason" => "peer_unreachable").increment(count);
+/// Hands what peers' streams bring to this node's subscribers.
+pub(crate) struct FromPeers(pub(crate) Arc<Broker>);
+
+impl StreamTarget for FromPeers {
+    fn take(&self, from: NodeId, item: Bytes) -> Taken {
+        // What cannot be read never can be: to ask again would hold up everything behind it.
+        match StreamItem::decode(item).map(|item| item.item) {
+            Ok(Some(stream_item::Item::Message(bytes))) => match payload::decode::<Message>(&bytes) {
+                Ok(message) => self.0.deliver_local(Arc::new(message)),
+                Err(error) => unreadable(from, &error),
+            },
+            Ok(None) => unreadable(from, &"an item of an unknown kind"),
+            Err(error) => unreadable(from, &error),
         }
+        Taken::Yes
     }
+}
+
+fn unreadable(from: NodeId, why: &dyn std::fmt::Display) {
+    metrics::counter!("rollcall_messages_dropped_total", "reason" => "peer_item_unreadable").increment(1);
+    tracing::warn!(peer = %from, %why, "an item of a peer cannot be read");
 }

@@ -14,8 +14,8 @@ pub use generated::{
     HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, KnownStatus, ProposeReply,
     ProposeRequest, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk, ReadPointReply,
     ReadPointRequest, Reply, Request, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest,
-    TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply, mesh_client, mesh_server, propose_reply,
-    read_point_answer, reply, snapshot_chunk, snapshot_reply,
+    StreamAck, StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply, mesh_client,
+    mesh_server, propose_reply, read_point_answer, reply, snapshot_chunk, snapshot_reply, stream_item,
 };
 
 /// The version of the mesh protocol this program speaks. A peer that names another one is refused.
@@ -55,6 +55,7 @@ mod tests {
             (12, Kind::Deliver),
             (13, Kind::ClusterPropose),
             (14, Kind::Status),
+            (16, Kind::Stream),
             (20, Kind::RetainedPropose),
             (21, Kind::RetainedRead),
             (22, Kind::PointToPoint),

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use rollcall_contracts::{
-    Account, Admission, AuthError, CallError, ClaimError, ClaimGranted, ConnectPermission, HandedOver, LeaseGate,
+    Account, Admission, AuthError, CallError, Charge, ClaimError, ClaimGranted, ConnectPermission, LeaseGate,
     OwnerLinks, PeerPublisher, PresenceStore, QueryRefusal, RetainError, RetainedPage, RetainedPlace,
     RetainedReadError, RetainedStore, Role, SourceAddress, StatusAnswer, StatusError,
 };
@@ -252,16 +252,17 @@ pub(crate) struct FakePeers {
     pub(crate) answer: Mutex<Option<oneshot::Receiver<bool>>>,
 }
 
+#[async_trait]
 impl PeerPublisher for FakePeers {
     fn publish_to_peers(&self, message: Arc<Message>) {
         self.published.lock().unwrap().push(message);
     }
 
-    fn hand_over(&self, message: Arc<Message>) -> HandedOver {
+    async fn publish(&self, message: Arc<Message>) -> Charge {
         self.publish_to_peers(message);
         match self.answer.lock().unwrap().take() {
-            Some(answer) => HandedOver::Later(Box::pin(async { answer.await.unwrap_or(false) })),
-            None => HandedOver::Done,
+            Some(answer) => Charge { nodes: 1, taken: Box::pin(async { drop(answer.await) }) },
+            None => Charge::none(),
         }
     }
 }

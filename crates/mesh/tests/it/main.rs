@@ -10,5 +10,6 @@ mod nodes;
 mod protocol;
 mod snapshots;
 mod speed;
+mod streams;
 mod trust;
 mod wire;

@@ -7,8 +7,8 @@ use rollcall_proto::{
     HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, KnownStatus, ProposeReply,
     ProposeRequest, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk, ReadPointReply,
     ReadPointRequest, Reply, Request, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest,
-    TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply, propose_reply, read_point_answer, reply,
-    snapshot_chunk, snapshot_reply,
+    StreamAck, StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply,
+    propose_reply, read_point_answer, reply, snapshot_chunk, snapshot_reply,
 };
 use std::fmt::Debug;
 
@@ -48,6 +48,7 @@ fn kinds() -> Vec<Kind> {
             | Kind::Deliver
             | Kind::ClusterPropose
             | Kind::Status
+            | Kind::Stream
             | Kind::RetainedPropose
             | Kind::RetainedRead
             | Kind::PointToPoint => {}
@@ -70,7 +71,9 @@ fn frames_of_version_1_are_read_and_written_as_ever() {
         of_these.map(call).collect()
     };
     // One file for the kinds that came together.
-    for (file, numbers) in [("frame-request", 1..=14), ("frame-request-retained", 20..=22)] {
+    for (file, numbers) in
+        [("frame-request", 1..=14), ("frame-request-16", 16..=16), ("frame-request-retained", 20..=22)]
+    {
         let calls = calls(numbers);
         let calls: Vec<_> = calls.iter().map(|(what, frame)| (what.as_str(), frame.clone())).collect();
         hold(file, &calls);
@@ -214,6 +217,16 @@ fn feeds_and_deliveries_of_version_1_are_as_ever() {
     let ended = ClaimEnded { client_id: "ü".to_owned(), epoch: 1 << 52, kind: 2 };
     hold("claim-ended", &[("a claim ended with its node", ended)]);
     hold("deliver-request", &[("two messages", DeliverRequest { messages: vec![blob("one"), blob("two")] })]);
+}
+
+#[test]
+fn streams_of_version_1_are_as_ever() {
+    let batch = StreamBatch { stream: u64::MAX, first: 300, items: vec![blob("one"), blob("two")] };
+    hold("stream-batch", &[("two items", batch)]);
+    let ack = |next, start_over| StreamAck { next, start_over };
+    hold("stream-ack", &[("taken", ack(302, false)), ("not known", ack(0, true))]);
+    let message = StreamItem { item: Some(rollcall_proto::stream_item::Item::Message(blob("one"))) };
+    hold("stream-item", &[("a message", message)]);
 }
 
 #[test]

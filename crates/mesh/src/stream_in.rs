@@ -1,0 +1,134 @@
+//! The receiving end of the ordered streams: each item is taken once, in order, whatever is sent again.
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use prost::Message as _;
+use rollcall_proto::{StreamAck, StreamBatch};
+use rollcall_types::NodeId;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Takes the items of peers' streams.
+pub trait StreamTarget: Send + Sync + 'static {
+    /// Takes one item, or asks for a fresh start: then this item was not taken, and comes again behind the opening.
+    /// Must not block. Items of one peer come one after another.
+    fn take(&self, from: NodeId, item: Bytes) -> Taken;
+}
+
+/// What became of an item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// It is done with.
+    Yes,
+    /// Something before it is missing: the sender must begin anew.
+    StartOver,
+}
+
+/// The streams that peers send to this node. Lives as long as the node, so that a new link goes on where the old one
+/// broke.
+pub struct IncomingStreams {
+    target: Arc<dyn StreamTarget>,
+    /// As many as there ever were peers in this process.
+    peers: Mutex<BTreeMap<NodeId, Arc<Mutex<Place>>>>,
+}
+
+/// How far a peer's present stream is taken.
+#[derive(Default)]
+struct Place {
+    stream: u64,
+    next: u64,
+    start_over: bool,
+}
+
+impl IncomingStreams {
+    /// No stream yet.
+    #[must_use]
+    pub fn new(target: Arc<dyn StreamTarget>) -> Self {
+        IncomingStreams { target, peers: Mutex::default() }
+    }
+
+    /// Answers one call of the kind `Stream`. Nothing is awaited in between: a call that is given up was handled whole,
+    /// or not at all.
+    ///
+    /// # Errors
+    /// A sentence, for bytes that are no batch.
+    pub fn answer(&self, from: NodeId, payload: Bytes) -> Result<Bytes, String> {
+        let batch = StreamBatch::decode(payload).map_err(|error| error.to_string())?;
+        let place = Arc::clone(self.peers.lock().entry(from).or_default());
+        let mut place = place.lock();
+        if batch.stream != place.stream {
+            if batch.first != 1 {
+                return Ok(encode(&StreamAck { next: 0, start_over: true }));
+            }
+            *place = Place { stream: batch.stream, next: 1, start_over: false };
+        }
+        for (number, item) in (batch.first..).zip(batch.items) {
+            if place.start_over || number > place.next {
+                break;
+            }
+            if number < place.next {
+                continue;
+            }
+            match self.target.take(from, item) {
+                Taken::Yes => place.next += 1,
+                Taken::StartOver => place.start_over = true,
+            }
+        }
+        Ok(encode(&StreamAck { next: place.next, start_over: place.start_over }))
+    }
+}
+
+fn encode(ack: &StreamAck) -> Bytes {
+    Bytes::from(ack.encode_to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const PEER: NodeId = NodeId(2);
+
+    /// Takes everything but `never`.
+    #[derive(Default)]
+    struct Notes(Mutex<Vec<Bytes>>);
+
+    impl StreamTarget for Notes {
+        fn take(&self, _from: NodeId, item: Bytes) -> Taken {
+            if item == "never" {
+                return Taken::StartOver;
+            }
+            self.0.lock().push(item);
+            Taken::Yes
+        }
+    }
+
+    fn send(streams: &IncomingStreams, stream: u64, first: u64, items: &[&'static str]) -> (u64, bool) {
+        let items = items.iter().map(|item| Bytes::from_static(item.as_bytes())).collect();
+        let batch = StreamBatch { stream, first, items }.encode_to_vec();
+        let ack = StreamAck::decode(streams.answer(PEER, batch.into()).unwrap()).unwrap();
+        (ack.next, ack.start_over)
+    }
+
+    #[test]
+    fn what_comes_again_is_taken_once_and_nothing_before_its_turn() {
+        let notes = Arc::new(Notes::default());
+        let streams = IncomingStreams::new(notes.clone());
+        assert_eq!(send(&streams, 7, 1, &["a", "b"]), (3, false));
+        assert_eq!(send(&streams, 7, 5, &["e"]), (3, false), "there is a gap");
+        assert_eq!(send(&streams, 7, 2, &["b", "c"]), (4, false));
+        assert_eq!(send(&streams, 7, 1, &["a", "b", "c", "d"]), (5, false));
+        assert_eq!(*notes.0.lock(), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn a_stream_that_is_not_known_or_lacks_something_begins_anew() {
+        let notes = Arc::new(Notes::default());
+        let streams = IncomingStreams::new(notes.clone());
+        assert_eq!(send(&streams, 7, 4, &["d"]), (0, true), "this node has started since");
+        assert_eq!(send(&streams, 8, 1, &["a", "never", "c"]), (2, true));
+        assert_eq!(send(&streams, 8, 3, &["c"]), (2, true), "it stays so until another stream begins");
+        assert_eq!(send(&streams, 9, 1, &["opening", "b"]), (3, false));
+        assert_eq!(*notes.0.lock(), ["a", "opening", "b"]);
+        assert!(streams.answer(PEER, Bytes::from_static(b"\xff")).is_err());
+    }
+}
