@@ -80,7 +80,7 @@ impl World {
             if replicas.any(|other| other.replica().read().state != first.state) {
                 found.push(format!("the replicas of partition {partition} differ"));
             }
-            let entries = first.state.feed().after(None, usize::MAX).unwrap();
+            let entries = first.state.presence.feed().after(None, usize::MAX).unwrap();
             let transitions = entries.iter().filter_map(|entry| {
                 let began = match entry.transition {
                     FeedTransition::Connected => true,

@@ -12,13 +12,14 @@ use std::{
     num::NonZeroU32,
     sync::{Arc, atomic::Ordering},
 };
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 /// A broker with a store, and what serves its subscriptions.
 struct Serving {
     world: World,
     store: Arc<FakeRetained>,
-    task: AbortHandle,
+    /// Ends when this is dropped.
+    _serving: JoinSet<()>,
 }
 
 impl Serving {
@@ -26,14 +27,9 @@ impl Serving {
         let world = World::new(config);
         let store = Arc::new(FakeRetained::default());
         world.broker.set_retained(store.clone());
-        let task = tokio::spawn(world.broker.clone().answer_retained()).abort_handle();
-        Serving { world, store, task }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.task.abort();
+        let mut serving = JoinSet::new();
+        serving.spawn(world.broker.clone().answer_retained());
+        Serving { world, store, _serving: serving }
     }
 }
 
