@@ -6,6 +6,7 @@
 //!
 //! The lock is held for a few steps of the pure session and nothing else; no other lock is taken under it.
 
+use crate::held_back::HeldBack;
 use parking_lot::Mutex;
 use rollcall_session::{Delivery, LinkTerms, Offered, Outgoing, QueueLimits, Session};
 use rollcall_types::{BootTime, ClientId, Epoch};
@@ -38,6 +39,7 @@ struct Inner {
     kept_until: Option<BootTime>,
     waker: Option<Waker>,
     over: bool,
+    held_back: Option<Box<HeldBack>>,
 }
 
 /// The session is over and takes nothing any more.
@@ -104,7 +106,26 @@ impl ClientSession {
         to(holds.then_some(&mut inner.session))
     }
 
+    /// A live message: behind what is retained, if that is on its way.
     pub(crate) fn deliver(&self, delivery: Delivery, limits: QueueLimits, now: BootTime) -> Result<Offered, Over> {
+        let mut inner = self.inner.lock();
+        if let Some(held_back) = inner.held_back.as_mut() {
+            return Ok(match held_back.keep(delivery, limits.messages) {
+                Ok(()) => Offered::Queued,
+                Err(_) => Offered::Full,
+            });
+        }
+        drop(inner);
+        self.deliver_retained(delivery, limits, now)
+    }
+
+    /// A retained message: before all live ones that wait for it.
+    pub(crate) fn deliver_retained(
+        &self,
+        delivery: Delivery,
+        limits: QueueLimits,
+        now: BootTime,
+    ) -> Result<Offered, Over> {
         let (offered, waker) = {
             let mut inner = self.inner.lock();
             if inner.over {
@@ -116,6 +137,36 @@ impl ClientSession {
             waker.wake();
         }
         Ok(offered)
+    }
+
+    /// Live messages wait from now on. Each call needs one of [`ClientSession::let_go`].
+    pub(crate) fn hold_back(&self) {
+        self.inner.lock().held_back.get_or_insert_default().hold();
+    }
+
+    /// What is retained is in the queue. What waited for it follows; the number of messages that found no place.
+    pub(crate) fn let_go(&self, limits: QueueLimits, now: BootTime) -> usize {
+        let (dropped, waker) = {
+            let mut inner = self.inner.lock();
+            let Some(waiting) = inner.held_back.as_mut().and_then(|held_back| held_back.let_go()) else { return 0 };
+            inner.held_back = None;
+            if inner.over {
+                return 0;
+            }
+            let mut dropped = 0;
+            for delivery in waiting {
+                dropped += match inner.session.offer(delivery, limits, now) {
+                    Offered::Queued => 0,
+                    Offered::QueuedInsteadOf(others) => others,
+                    Offered::Full | Offered::NotKept => 1,
+                };
+            }
+            (dropped, inner.waker.take())
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        dropped
     }
 
     /// The next packet for the client, when the caller has room for it. The count of messages that expired meanwhile is

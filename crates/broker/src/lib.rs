@@ -22,6 +22,7 @@ mod connect;
 mod connection;
 mod damping;
 mod drain;
+mod held_back;
 mod held_claim;
 mod metrics;
 mod peer;

@@ -254,9 +254,12 @@ impl Broker {
         false
     }
 
-    pub(crate) fn offer(&self, session: &ClientSession, delivery: Delivery, now: BootTime) -> Result<Offered, Over> {
-        let limits = QueueLimits { messages: self.config.client_queue_messages, bytes: self.config.client_queue_bytes };
-        session.deliver(delivery, limits, now)
+    fn offer(&self, session: &ClientSession, delivery: Delivery, now: BootTime) -> Result<Offered, Over> {
+        session.deliver(delivery, self.queue_limits(), now)
+    }
+
+    pub(crate) fn queue_limits(&self) -> QueueLimits {
+        QueueLimits { messages: self.config.client_queue_messages, bytes: self.config.client_queue_bytes }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Retained messages: kept in the cluster's store when a client publishes with RETAIN, and sent to whoever subscribes.
 //!
 //! A new subscription leaves a wish in a bounded queue; [`Broker::answer_retained`], run by whoever owns the broker,
-//! reads the store page by page and puts the messages in the client's queue as it has room. Live messages may come
-//! before them.
+//! reads the store page by page and puts the messages in the client's queue as it has room. Live messages wait behind
+//! them (`held_back.rs`).
 
 use crate::{Broker, Connection, client_session::Over, metrics::DropReason};
 use parking_lot::Mutex;
@@ -87,11 +87,35 @@ impl Broker {
             self.send_system_topics(connection, &filter, subscription_id);
             if self.retained.store.get().is_some() {
                 let wish = Wish { connection: connection.clone(), filter, qos, subscription_id };
+                self.hold_back(connection);
                 if self.retained.wishes.try_send(wish).is_err() {
                     self.metrics.dropped(DropReason::RetainedUnavailable);
+                    self.let_go(connection);
                 }
             }
         }
+    }
+
+    /// From here to [`Broker::let_go`] live messages of the connection's session wait: a subscription is being made, and
+    /// what is retained comes first.
+    pub fn hold_back(&self, connection: &Connection) {
+        connection.session.hold_back();
+    }
+
+    /// See [`Broker::hold_back`].
+    pub fn let_go(&self, connection: &Connection) {
+        for _ in 0..connection.session.let_go(self.queue_limits(), self.lease.now()) {
+            self.metrics.dropped(DropReason::QueueFull);
+        }
+    }
+
+    /// A will is due: it is kept if it is to be retained, and goes to the subscribers of this node. `retains`: this node is
+    /// the one that keeps it for all.
+    pub fn will_due(&self, message: &Arc<Message>, retains: bool) {
+        if message.retain && retains {
+            self.retain_soon(message);
+        }
+        self.deliver(message, None);
     }
 
     /// Serves subscriptions with what is retained, for as long as it is polled. One caller at a time.
@@ -109,6 +133,7 @@ impl Broker {
                         if served.is_err() {
                             broker.metrics.dropped(DropReason::RetainedUnavailable);
                         }
+                        broker.let_go(&wish.connection);
                     });
                 }
             }
@@ -157,7 +182,7 @@ impl Broker {
                 subscription_ids: wish.subscription_id.into_iter().collect(),
                 ..Delivery::new(message.clone(), qos, now)
             };
-            match self.offer(&wish.connection.session, delivery, now) {
+            match wish.connection.session.deliver_retained(delivery, self.queue_limits(), now) {
                 Ok(Offered::Queued | Offered::QueuedInsteadOf(_)) => {
                     self.metrics.sent(qos);
                     return true;

@@ -11,7 +11,9 @@ use ntex::{
     util::Either,
 };
 use rollcall_broker::{Broker, ClosingSignal, FirstSteps, HeldClaim, OpenSocket, Peer, Published, ToConnection};
-use rollcall_session::{ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, PublishVerdict, Receipt};
+use rollcall_session::{
+    ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, Packet, PublishVerdict, Receipt,
+};
 use rollcall_types::{BootTime, Message};
 use std::{
     collections::VecDeque,
@@ -266,8 +268,21 @@ impl Engine {
         })
     }
 
-    /// One event and all that follows from it.
+    /// One event and all that follows from it. While a subscription is made, live messages wait for what is retained.
     fn step(&mut self, event: Event) -> Step {
+        let subscribes = matches!(event, Event::Packet(Packet::Subscribe(_)));
+        let held_back = self.outbound.connection().filter(|_| subscribes).cloned();
+        if let Some(connection) = &held_back {
+            self.broker.hold_back(connection);
+        }
+        let step = self.carry_out(event);
+        if let Some(connection) = &held_back {
+            self.broker.let_go(connection);
+        }
+        step
+    }
+
+    fn carry_out(&mut self, event: Event) -> Step {
         let now = self.now();
         let mut effects = VecDeque::from(self.handle(event, now));
         while let Some(effect) = effects.pop_front() {

@@ -2,10 +2,10 @@
 //! wills to its subscribers.
 
 use rollcall_broker::Broker;
-use rollcall_contracts::{ConnectionEnding as _, DeliveryTarget as _, EndingKind};
+use rollcall_contracts::{ConnectionEnding as _, EndingKind};
 use rollcall_presence::{FeedEntry, Transition};
-use rollcall_raft::FeedSink;
-use rollcall_types::{DisconnectReason, NodeId, PartitionId};
+use rollcall_raft::{FeedSink, Groups};
+use rollcall_types::{DisconnectReason, GroupId, NodeId, PartitionId};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -13,12 +13,13 @@ use tokio::sync::Notify;
 pub(crate) struct FeedReader {
     pub(crate) me: NodeId,
     pub(crate) broker: Arc<Broker>,
+    pub(crate) groups: Arc<Groups>,
     /// Asked for when entries were lost to this reader: sockets and claims must be compared afresh.
     pub(crate) reconcile: Arc<Notify>,
 }
 
 impl FeedSink for FeedReader {
-    fn entries(&self, _partition: PartitionId, entries: &[Arc<FeedEntry>]) {
+    fn entries(&self, partition: PartitionId, entries: &[Arc<FeedEntry>]) {
         for entry in entries {
             match &entry.transition {
                 Transition::Disconnected(reason) if entry.owner.node == self.me => {
@@ -31,7 +32,11 @@ impl FeedSink for FeedReader {
                     };
                     self.broker.claim_ended(&entry.client_id, entry.epoch, how);
                 }
-                Transition::WillDue(will) => self.broker.deliver_local(Arc::new(will.message.clone())),
+                Transition::WillDue(will) => {
+                    // The leader keeps it for all; a will due while leadership changes may not be retained.
+                    let leader = self.groups.handle(GroupId::partition(partition)).is_some_and(|own| own.is_leader());
+                    self.broker.will_due(&Arc::new(will.message.clone()), leader);
+                }
                 Transition::Disconnected(_) | Transition::Connected => {}
             }
         }

@@ -198,8 +198,12 @@ impl Shell {
         self.broker.set_retained(replication.retained().clone());
         self.broker.set_owner_links(Arc::new(MeshOwnerLinks(Arc::clone(replication.groups()))));
         let reconcile = Arc::new(Notify::new());
-        let feeds: Arc<dyn FeedSink> =
-            Arc::new(FeedReader { me, broker: Arc::clone(&self.broker), reconcile: Arc::clone(&reconcile) });
+        let feeds: Arc<dyn FeedSink> = Arc::new(FeedReader {
+            me,
+            broker: Arc::clone(&self.broker),
+            groups: Arc::clone(replication.groups()),
+            reconcile: Arc::clone(&reconcile),
+        });
         replication.follow_feeds(&feeds);
 
         let background = CancellationToken::new();

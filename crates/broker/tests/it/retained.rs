@@ -103,3 +103,20 @@ async fn a_connection_that_ends_is_not_waited_for() {
     world.subscribe_for_retained(&a, None, "#");
     arrived(a.connection(), 3).await;
 }
+
+#[tokio::test]
+async fn what_is_retained_comes_before_live_messages() {
+    let Serving { world, store, .. } = &Serving::new(BrokerConfig::default());
+    store.kept.lock().unwrap().push(retained("t", QoS::AtMostOnce));
+    store.failures.store(3, Ordering::SeqCst);
+    let a = world.connect("a").await;
+    world.broker.hold_back(a.connection());
+    world.subscribe_for_retained(&a, None, "t");
+    world.broker.let_go(a.connection());
+    world.publish(a.connection(), &message("t"));
+    assert_eq!(topics(a.connection()), [""; 0], "the store has not answered yet");
+    let got = arrived(a.connection(), 2).await;
+    assert_eq!(got.iter().map(|delivery| delivery.retain).collect::<Vec<_>>(), [true, false]);
+    world.publish(a.connection(), &message("t"));
+    assert_eq!(topics(a.connection()), ["t"], "nothing is held back any more");
+}

@@ -1,3 +1,5 @@
+//! What is kept, replaced, cleared and forgotten, and what is refused.
+
 use crate::world::{NO_LIMITS, WIDE, apply, batch, expiring, keeping, message, topics};
 use rollcall_retained::{
     EXPIRED_PER_ENTRY_MAX, RetainedCommand, RetainedLimits, RetainedOutcome, RetainedRefusal, RetainedState,

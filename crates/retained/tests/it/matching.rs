@@ -1,3 +1,5 @@
+//! Which messages match a filter, page by page, against a naive matcher.
+
 use crate::world::{WIDE, keeping, topics};
 use proptest::prelude::*;
 use rollcall_retained::PageLimits;

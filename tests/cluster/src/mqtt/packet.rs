@@ -63,6 +63,10 @@ impl Packet {
         let length = usize::from(u16::from_be_bytes([*self.body.first()?, *self.body.get(1)?]));
         let topic = String::from_utf8(self.body.get(2..2 + length)?.to_vec()).ok()?;
         let mut rest = self.body.get(2 + length..)?;
+        if self.first & 0b110 != 0 {
+            // Of QoS 1 and 2: a packet identifier.
+            rest = rest.get(2..)?;
+        }
         if version == Version::V5 {
             let (size, used) = variable_length(rest)?;
             rest = rest.get(used + size..)?;
