@@ -2,6 +2,7 @@
 //! after it, which is the same for all.
 
 use crate::history::{Fault, Recorder};
+use crate::membership;
 use crate::packets;
 use crate::system::{self, SystemFault};
 use rand::Rng;
@@ -24,6 +25,8 @@ pub enum Ground {
     Namespaces,
     /// Loopback, each node with a disk that can lose its power.
     Disks,
+    /// Loopback.
+    Loopback,
 }
 
 /// Whom a fault is aimed at.
@@ -66,6 +69,8 @@ pub enum Kind {
     Rolling,
     /// `kill -9` of one node, whose disk is empty when it comes back.
     LoseDisk(Target),
+    /// Two nodes join, one of the others dies and comes back, and the two leave again.
+    GrowAndShrink(Target),
     /// The power of all nodes is cut.
     PowerLoss,
     /// A fault of the machine beneath one node.
@@ -86,7 +91,7 @@ const fn cell(name: &'static str, kind: Kind) -> Cell {
 }
 
 /// All cells, those of the short run first.
-pub const CELLS: [Cell; 27] = [
+pub const CELLS: [Cell; 28] = [
     cell("kill-follower", Kind::Kill(Target::Follower)),
     cell("kill-leader", Kind::Kill(Target::Leader)),
     cell("kill-all", Kind::KillAll),
@@ -113,6 +118,7 @@ pub const CELLS: [Cell; 27] = [
     cell("narrow", Kind::Narrow(Target::Leader, 256)),
     cell("starve-leader", Kind::Starve(Target::Leader)),
     cell("lose-disk", Kind::LoseDisk(Target::Follower)),
+    cell("grow-and-shrink", Kind::GrowAndShrink(Target::Follower)),
     cell("delay-long", Kind::Delay(300, 250)),
 ];
 
@@ -123,7 +129,11 @@ impl Cell {
     /// What its nodes stand on.
     #[must_use]
     pub fn ground(&self) -> Ground {
-        if self.kind == Kind::PowerLoss { Ground::Disks } else { Ground::Namespaces }
+        match self.kind {
+            Kind::PowerLoss => Ground::Disks,
+            Kind::GrowAndShrink(_) => Ground::Loopback,
+            _ => Ground::Namespaces,
+        }
     }
 
     /// Chooses the target, and does what must be done to it before the traffic begins.
@@ -153,6 +163,7 @@ impl Cell {
             | Kind::Narrow(target, _)
             | Kind::Starve(target)
             | Kind::LoseDisk(target)
+            | Kind::GrowAndShrink(target)
             | Kind::System(target, _) => match target {
                 Target::Leader => leader,
                 Target::Follower => others[random.random_range(0..others.len())],
@@ -199,6 +210,7 @@ impl Cell {
             Kind::Starve(_) => system::starve(cluster, target, FAULT),
             Kind::LoseDisk(_) => system::lose_disk(cluster, target),
             Kind::Rolling => system::restart_in_turn(cluster),
+            Kind::GrowAndShrink(_) => membership::grow_and_shrink(cluster, target),
             Kind::Isolate(_)
             | Kind::OneWay(_)
             | Kind::Bridge

@@ -116,6 +116,7 @@ fn course(
     let mut cluster = match cell.ground() {
         Ground::Namespaces => Cluster::in_namespaces(options.clone()),
         Ground::Disks => Cluster::on_disks(options.clone()),
+        Ground::Loopback => Cluster::start(options.clone()),
     };
     let mut target = cell.prepare(&mut cluster, &mut random);
     let nodes = cluster.nodes.iter().map(|node| (node.name.clone(), node.addresses)).collect();

@@ -1,3 +1,5 @@
+//! The whole measurement against a broker of the test, which may lose messages or grant less than was asked for.
+
 use super::{
     frames::{self, Frames, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL},
     measure,
