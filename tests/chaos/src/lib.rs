@@ -12,6 +12,7 @@ pub mod check;
 pub mod delay;
 pub mod disks;
 pub mod history;
+mod messengers;
 pub mod packets;
 pub mod run;
 pub mod system;

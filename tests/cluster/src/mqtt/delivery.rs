@@ -3,7 +3,7 @@
 
 use super::connection::{Arrival, Connection};
 use super::packet::{Flags, Packet, Version, kind, packet, publish_with, subscribe_with, variable_length};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A SUBACK must be there within this time: longer than a lease, since it may have to wait for a dead node's.
 const SUBACK_WITHIN: Duration = Duration::from_secs(15);
@@ -77,15 +77,26 @@ impl Packet {
 }
 
 impl Connection {
-    /// Subscribes at a QoS and reads SUBACK.
+    /// Subscribes at a QoS and reads SUBACK. Gives the messages that came before it, which are answered; a server may
+    /// begin to send at once (MQTT 5.0, 3.8.4).
     ///
     /// # Errors
     /// What came instead, or another QoS than was asked for.
-    pub fn subscribe_at(&mut self, filter: &str, qos: u8) -> Result<(), String> {
+    pub fn subscribe_at(&mut self, filter: &str, qos: u8) -> Result<Vec<Packet>, String> {
         self.send(&subscribe_with(self.version, filter, qos))?;
-        match self.next(SUBACK_WITHIN) {
-            Arrival::Packet(packet) if packet.kind() == kind::SUBACK && packet.body.last() == Some(&qos) => Ok(()),
-            other => Err(format!("no SUBACK but {other:?}")),
+        let began = Instant::now();
+        let mut before = Vec::new();
+        loop {
+            match self.next(SUBACK_WITHIN.saturating_sub(began.elapsed())) {
+                Arrival::Packet(packet) if packet.kind() == kind::SUBACK && packet.body.last() == Some(&qos) => {
+                    return Ok(before);
+                }
+                Arrival::Packet(packet) if matches!(packet.kind(), kind::PUBLISH | kind::PUBREL) => {
+                    self.answer(&packet)?;
+                    before.push(packet);
+                }
+                other => return Err(format!("no SUBACK but {other:?}")),
+            }
         }
     }
 
