@@ -30,7 +30,9 @@ pub enum Op {
     Status,
     /// A kick over the management API.
     Kick,
-    /// A PUBLISH up to its acknowledgement.
+    /// A SUBSCRIBE to all messages up to its SUBACK.
+    Subscribe,
+    /// A PUBLISH up to its acknowledgement: PUBACK, or PUBREC with QoS 2.
     Publish,
     /// A message that arrived.
     Receive,
@@ -80,6 +82,20 @@ pub struct Operation {
     /// Why a connection was over, or why there was no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The message that was published, or arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<MessageLine>,
+}
+
+/// A message, as both its ends name it. A publisher publishes at one QoS to one topic, each number once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MessageLine {
+    /// The client id of the publisher, which has one connection only.
+    pub publisher: String,
+    /// Its number with this publisher.
+    pub number: u64,
+    /// The QoS of the packet.
+    pub qos: u8,
 }
 
 /// One fault and the time it lasted.
@@ -178,6 +194,7 @@ mod tests {
             index: None,
             connection: Some(3),
             reason: None,
+            message: None,
         };
         let line = serde_json::to_string(&operation).unwrap();
         assert_eq!(

@@ -13,6 +13,7 @@ pub mod delay;
 pub mod disks;
 pub mod history;
 pub mod membership;
+mod messengers;
 pub mod packets;
 pub mod run;
 pub mod system;

@@ -30,6 +30,9 @@ const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// An election, and a second for what a busy machine adds.
 const ELECTION_AND_SLACK: Duration = Duration::from_secs(3);
 
+/// From an acknowledgement to the arrival at every subscriber: retransmissions on a busy machine.
+const MESSAGE_WITHIN: Duration = Duration::from_secs(3);
+
 /// What became of a cell.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -65,7 +68,7 @@ pub fn bounds(options: &Options) -> Bounds {
     let lease = Duration::from_millis(options.lease_ms);
     let ghost = lease + Duration::from_secs(1) + ELECTION_AND_SLACK;
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(Nanos::MAX);
-    Bounds { ghost_ns: nanos(ghost), displaced_ns: nanos(ghost) }
+    Bounds { ghost_ns: nanos(ghost), displaced_ns: nanos(ghost), received_ns: nanos(MESSAGE_WITHIN) }
 }
 
 /// Runs a cell. Gives what was written down and a report, in which the linearizability checker has no part yet.
@@ -191,7 +194,9 @@ fn rest(cell: &Cell, options: &Options, workload: &Workload, recorder: &Recorder
 }
 
 fn measured(cell: &Cell, seed: u64, operations: &[Operation], faults: &[Fault]) -> Report {
-    let answered = |line: &&Operation| line.outcome == Outcome::Ok && !matches!(line.op, Op::HoldEnd);
+    // Messages are apart: a cell full of them says nothing about the questions.
+    let apart = |op: Op| matches!(op, Op::HoldEnd | Op::Subscribe | Op::Publish | Op::Receive);
+    let answered = |line: &&Operation| line.outcome == Outcome::Ok && !apart(line.op);
     let fault = faults.iter().find(|fault| fault.fault != QUIET);
     let start = operations.first().map_or(0, |line| line.start_ns);
     let from = fault.map_or(Nanos::MAX, |fault| fault.from_ns);

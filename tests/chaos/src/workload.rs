@@ -3,6 +3,7 @@
 //! faults, and any judgement.
 
 use crate::history::{Nanos, Op, Operation, Outcome, Recorder};
+use crate::messengers::{self, LISTENERS, PUBLISHERS};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rollcall_test_cluster::config::{Addresses, USER};
@@ -18,12 +19,14 @@ use std::time::{Duration, Instant};
 pub const HOLDERS: usize = 8;
 /// Readers of a cell.
 pub const READERS: usize = 5;
+/// The worker after the last reader asks the last questions; messengers come after it.
+const LAST_READER: usize = HOLDERS + READERS;
 /// Questions after which readers leave a client id alone.
 const QUESTIONS_PER_KEY_MAX: u64 = 900;
 const CONNACK_WITHIN: Duration = Duration::from_secs(3);
 const PINGRESP_WITHIN: Duration = Duration::from_secs(1);
 /// From one ping of a held connection to the next.
-const PING_EVERY: Duration = Duration::from_millis(60);
+pub(crate) const PING_EVERY: Duration = Duration::from_millis(60);
 /// Longest wait for the broker to close a displaced connection before the client does.
 const DISPLACED_CLOSES_WITHIN: Duration = Duration::from_secs(6);
 /// An answer to a question.
@@ -31,11 +34,11 @@ pub const ANSWER_WITHIN: Duration = Duration::from_millis(1_500);
 const KEEP_ALIVE_S: u16 = 5;
 
 /// Connect, end and displace.
-const RUN: u8 = 0;
+pub(crate) const RUN: u8 = 0;
 /// Come to rest: half of the holders hold, the others end.
-const SETTLE: u8 = 1;
+pub(crate) const SETTLE: u8 = 1;
 /// End what is held.
-const FINISH: u8 = 2;
+pub(crate) const FINISH: u8 = 2;
 
 /// What the workers of a cell share.
 pub struct Shared {
@@ -56,10 +59,11 @@ pub struct Workload {
     shared: Arc<Shared>,
     holders: Vec<JoinHandle<()>>,
     readers: Vec<JoinHandle<()>>,
+    messengers: Vec<JoinHandle<()>>,
 }
 
 impl Workload {
-    /// Starts holders and readers on these nodes.
+    /// Starts holders, readers, listeners and publishers on these nodes.
     #[must_use]
     pub fn start(cell: &str, recorder: &Arc<Recorder>, nodes: Vec<(String, Addresses)>, seed: u64) -> Self {
         let keys = (0..HOLDERS).map(|holder| (key(cell, holder, 0), 0)).collect();
@@ -78,8 +82,11 @@ impl Workload {
             std::thread::spawn(move || body(&shared, worker, random))
         };
         let holders = (0..HOLDERS).map(|worker| spawn(worker, hold)).collect();
-        let readers = (HOLDERS..HOLDERS + READERS).map(|worker| spawn(worker, read)).collect();
-        Workload { shared, holders, readers }
+        let readers = (HOLDERS..LAST_READER).map(|worker| spawn(worker, read)).collect();
+        let listeners = (0..LISTENERS).map(|number| spawn(LAST_READER + 1 + number, messengers::listen));
+        let publishers = (0..PUBLISHERS).map(|number| spawn(LAST_READER + 1 + LISTENERS + number, messengers::publish));
+        let messengers = listeners.chain(publishers).collect();
+        Workload { shared, holders, readers, messengers }
     }
 
     /// Lets the holders come to rest, and waits until all have.
@@ -107,7 +114,7 @@ impl Workload {
     /// Ends everything and waits for it.
     pub fn finish(self) {
         self.shared.phase.store(FINISH, Ordering::SeqCst);
-        for worker in self.readers.into_iter().chain(self.holders) {
+        for worker in self.readers.into_iter().chain(self.holders).chain(self.messengers) {
             worker.join().expect("a worker does not panic");
         }
     }
@@ -127,11 +134,15 @@ impl Shared {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn phase(&self) -> u8 {
+    pub(crate) fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(crate) fn phase(&self) -> u8 {
         self.phase.load(Ordering::SeqCst)
     }
 
-    fn line(&self, worker: usize, op: Op, key: &str, node: usize, start: Nanos) -> Operation {
+    pub(crate) fn line(&self, worker: usize, op: Op, key: &str, node: usize, start: Nanos) -> Operation {
         Operation {
             cell: self.cell.clone(),
             worker: u32::try_from(worker).unwrap_or(u32::MAX),
@@ -147,6 +158,7 @@ impl Shared {
             index: None,
             connection: None,
             reason: None,
+            message: None,
         }
     }
 
@@ -204,12 +216,12 @@ fn read(shared: &Shared, worker: usize, mut random: StdRng) {
 }
 
 /// A connection that is held, with the last question it answered.
-struct Held {
-    connection: Connection,
-    number: u64,
-    node: usize,
-    key: String,
-    alive: Nanos,
+pub(crate) struct Held {
+    pub(crate) connection: Connection,
+    pub(crate) number: u64,
+    pub(crate) node: usize,
+    pub(crate) key: String,
+    pub(crate) alive: Nanos,
 }
 
 /// How a hold went on.
@@ -290,21 +302,21 @@ fn next_key(shared: &Shared, worker: usize, generation: u64) -> u64 {
     next
 }
 
-fn wait(time: Duration) {
+pub(crate) fn wait(time: Duration) {
     let began = Instant::now();
     while began.elapsed() < time {
         deadline::pause();
     }
 }
 
-struct Holder<'a> {
-    shared: &'a Shared,
-    worker: usize,
+pub(crate) struct Holder<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) worker: usize,
 }
 
 impl Holder<'_> {
     /// Connects. A CONNECT that reached nobody is refused and has no number; one without CONNACK is followed by its drop.
-    fn connect(&self, key: &str, node: usize, newer: bool) -> Option<Held> {
+    pub(crate) fn connect(&self, key: &str, node: usize, newer: bool) -> Option<Held> {
         let now = || self.shared.recorder.now();
         let version = if newer { Version::V5 } else { Version::V311 };
         let start = now();
@@ -377,7 +389,7 @@ impl Holder<'_> {
         }
     }
 
-    fn over(&self, held: &Held, reason: &str) {
+    pub(crate) fn over(&self, held: &Held, reason: &str) {
         let mut line = self.shared.line(self.worker, Op::HoldEnd, &held.key, held.node, held.alive);
         line.end_ns = Some(self.shared.recorder.now());
         line.outcome = Outcome::Ok;
@@ -388,7 +400,13 @@ impl Holder<'_> {
 
     /// Ends the connection, after a last ping that tells whether it was still there.
     fn end(&self, held: Held, op: Op) -> Option<Held> {
-        let mut held = self.keep(held)?;
+        let held = self.keep(held)?;
+        self.close(held, op);
+        None
+    }
+
+    /// Ends the connection without asking whether it was still there.
+    pub(crate) fn close(&self, mut held: Held, op: Op) {
         if op == Op::Disconnect {
             drop(held.connection.send(&[0xe0, 0]));
         }
@@ -399,7 +417,6 @@ impl Holder<'_> {
         line.outcome = Outcome::Ok;
         line.connection = Some(number);
         self.shared.recorder.operation(line);
-        None
     }
 
     /// Connects under the same client id at another node, and watches the old connection until the broker closes it.

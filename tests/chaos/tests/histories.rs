@@ -3,11 +3,11 @@
 
 use rollcall_test_chaos::check::logged::{self, Disk, Logged};
 use rollcall_test_chaos::check::{Bounds, Invariant, all, register};
-use rollcall_test_chaos::history::{Fault, Op, Operation, Outcome, QUIET};
+use rollcall_test_chaos::history::{Fault, MessageLine, Op, Operation, Outcome, QUIET};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-const BOUNDS: Bounds = Bounds { ghost_ns: 7_000, displaced_ns: 5_000 };
+const BOUNDS: Bounds = Bounds { ghost_ns: 7_000, displaced_ns: 5_000, received_ns: 2_000 };
 const LIMIT: Duration = Duration::from_secs(20);
 /// All at rest from here on.
 const REST: u64 = 100_000;
@@ -32,6 +32,7 @@ impl History {
             index: None,
             connection: None,
             reason: None,
+            message: None,
         });
         let last = self.0.len() - 1;
         &mut self.0[last]
@@ -49,6 +50,13 @@ impl History {
     fn status(&mut self, key: &str, node: &str, at: u64, online: bool, epoch: Option<u64>, index: u64) {
         let line = self.add(Op::Status, key, node, at, Some(at + 10));
         (line.online, line.epoch, line.partition, line.index) = (Some(online), epoch, Some(1), Some(index));
+    }
+
+    fn message(&mut self, op: Op, key: &str, number: u64, qos: u8, start: u64, end: Option<u64>) -> &mut Operation {
+        let line = self.add(op, key, "n1", start, end);
+        line.connection = Some(1);
+        line.message = Some(MessageLine { publisher: "p".to_owned(), number, qos });
+        line
     }
 
     fn without(mut self, wrong: impl Fn(&Operation) -> bool) -> Self {
@@ -349,4 +357,86 @@ fn logs_that_differ_are_rejected() {
     let mut disks = disks();
     disks.get_mut("n1").into_iter().for_each(|disk| disk.transitions[4].epoch = 8);
     assert_eq!(held_against(&good(), &disks), ["logs_differ"]);
+}
+
+/// A publisher at n1 and a listener at n2: four messages of this QoS, of which the third has no answer, and comes; then
+/// the listener is there for long.
+fn messages(qos: u8) -> History {
+    let mut history = good();
+    history.connect("l", "n2", 1, 2_000, 2_100);
+    history.add(Op::Subscribe, "l", "n2", 2_200, Some(2_300)).connection = Some(1);
+    history.connect("p", "n1", 1, 2_000, 2_100);
+    for number in 1..=4 {
+        let at = 3_000 + 100 * number;
+        history.message(Op::Publish, "p", number, qos, at, (number != 3).then_some(at + 50));
+        history.message(Op::Receive, "l", number, qos, at + 40, Some(at + 40));
+    }
+    history.ended(Op::Disconnect, "p", "n1", 1, 4_000);
+    history.ended(Op::Disconnect, "l", "n2", 1, 9_000);
+    history
+}
+
+fn is_arrival(line: &Operation, number: u64) -> bool {
+    line.op == Op::Receive && line.message.as_ref().is_some_and(|message| message.number == number)
+}
+
+#[track_caller]
+fn assert_rejected_only(history: &History, check: &str) {
+    assert_eq!(rejections(history), BTreeSet::from([check.to_owned()]));
+}
+
+#[test]
+fn right_messages_are_accepted() {
+    for qos in [1, 2] {
+        assert_eq!(rejections(&messages(qos)), BTreeSet::new());
+        // Without an answer, it may have been lost.
+        assert_eq!(rejections(&messages(qos).without(|line| is_arrival(line, 3))), BTreeSet::new());
+    }
+    let mut again = messages(1);
+    again.message(Op::Receive, "l", 1, 1, 3_600, Some(3_600));
+    assert_eq!(rejections(&again), BTreeSet::new(), "QoS 1 may come twice");
+}
+
+#[test]
+fn a_lost_message_is_rejected() {
+    for qos in [1, 2] {
+        for number in [1, 2, 4] {
+            assert_rejected_only(&messages(qos).without(|line| is_arrival(line, number)), "message_lost");
+        }
+    }
+}
+
+#[test]
+fn a_message_from_before_the_subscription_or_for_a_session_that_ended_may_be_missing() {
+    let mut early = messages(1);
+    early.message(Op::Publish, "p", 0, 1, 2_250, Some(2_290));
+    assert_eq!(rejections(&early), BTreeSet::new());
+    let mut ended = messages(1).without(|line| is_arrival(line, 4) || (line.op == Op::Disconnect && line.key == "l"));
+    ended.ended(Op::HoldEnd, "l", "n2", 1, 3_500);
+    assert_eq!(rejections(&ended), BTreeSet::new());
+}
+
+#[test]
+fn a_doubled_message_of_qos_2_is_rejected() {
+    let mut history = messages(2);
+    history.message(Op::Receive, "l", 2, 2, 3_600, Some(3_600));
+    assert_rejected_only(&history, "message_doubled");
+}
+
+#[test]
+fn a_message_that_another_overtook_is_rejected() {
+    for qos in [1, 2] {
+        let mut history = messages(qos).without(|line| is_arrival(line, 2));
+        history.message(Op::Receive, "l", 2, qos, 3_600, Some(3_600));
+        assert_rejected_only(&history, "message_overtaken");
+    }
+}
+
+#[test]
+fn a_message_that_nobody_published_or_not_yet_is_rejected() {
+    let mut history = messages(1);
+    history.message(Op::Receive, "l", 5, 1, 3_600, Some(3_600));
+    assert_rejected_only(&history, "message_invented");
+    history.message(Op::Publish, "p", 5, 1, 3_700, Some(3_750));
+    assert_rejected_only(&history, "message_invented");
 }

@@ -90,7 +90,7 @@ pub fn two_alive(connections: &Connections, faults: &[Fault], bounds: Bounds) ->
 
 /// The moment itself, or the end of the faults that it fell into: until then nobody could tell the broker, nor the
 /// broker the others.
-fn healed_after(at: Nanos, faults: &[Fault]) -> Nanos {
+pub(super) fn healed_after(at: Nanos, faults: &[Fault]) -> Nanos {
     let over = |fault: &&Fault| fault.fault != QUIET && fault.from_ns <= at.saturating_add(SEEN_LATE_NS);
     faults.iter().filter(over).map(|fault| fault.to_ns).filter(|to| *to > at).max().unwrap_or(at)
 }

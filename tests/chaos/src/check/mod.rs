@@ -6,6 +6,7 @@
 pub mod connections;
 pub mod held;
 pub mod logged;
+pub mod messages;
 pub mod positions;
 pub mod register;
 pub mod settled;
@@ -31,6 +32,12 @@ pub enum Invariant {
     ReadsAreLinearizable,
     /// After healing, all nodes answer, and alike.
     MajorityServes,
+    /// What was acknowledged reaches every session that lives.
+    AcknowledgedPublishIsNotLost,
+    /// QoS 2 comes once, and nothing comes that nobody sent.
+    ExactlyOnceIsNotTwice,
+    /// No message overtakes another of its publisher.
+    PublishersOrderIsKept,
 }
 
 /// One breach.
@@ -53,6 +60,8 @@ pub struct Bounds {
     pub ghost_ns: Nanos,
     /// How long a displaced connection may go on after the newer one was acknowledged.
     pub displaced_ns: Nanos,
+    /// How long an acknowledged message may take to its subscribers.
+    pub received_ns: Nanos,
 }
 
 /// All checks over one cell, the linearizability checker apart: it runs in a process of its own.
@@ -64,6 +73,7 @@ pub fn all(operations: &[Operation], faults: &[Fault], bounds: Bounds) -> Vec<An
     found.extend(held::lasting_online(operations, &connections, faults, bounds));
     found.extend(held::two_alive(&connections, faults, bounds));
     found.extend(settled::check(operations, &connections, faults));
+    found.extend(messages::check(operations, &connections, faults, bounds));
     found
 }
 

@@ -76,7 +76,7 @@ enum Link {
 /// A network connection that speaks MQTT.
 pub struct Connection {
     link: Link,
-    version: Version,
+    pub(super) version: Version,
     received: Vec<u8>,
     over: bool,
 }
@@ -230,7 +230,7 @@ impl Connection {
     /// # Errors
     /// What came instead.
     pub fn publish_acknowledged(&mut self, topic: &str, payload: &[u8], retain: bool) -> Result<u8, String> {
-        self.send(&publish_with(self.version, topic, payload, Flags { acknowledged: true, retain }))?;
+        self.send(&publish_with(self.version, topic, payload, Flags { qos: 1, packet_id: 1, retain }))?;
         loop {
             match self.next(ANSWER_WITHIN) {
                 Arrival::Packet(packet) if packet.kind() == kind::PUBACK => {

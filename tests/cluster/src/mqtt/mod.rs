@@ -2,9 +2,11 @@
 //! back.
 
 mod connection;
+mod delivery;
 mod packet;
 mod websocket;
 
 pub use connection::{Arrival, Connack, Connection, Refused};
+pub use delivery::Delivered;
 pub use packet::{Connect, Packet, Version, Will, kind, publish, subscribe};
 pub use websocket::WebSocket;

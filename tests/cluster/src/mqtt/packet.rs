@@ -10,6 +10,12 @@ pub mod kind {
     pub const PUBLISH: u8 = 3;
     /// PUBACK.
     pub const PUBACK: u8 = 4;
+    /// PUBREC.
+    pub const PUBREC: u8 = 5;
+    /// PUBREL.
+    pub const PUBREL: u8 = 6;
+    /// PUBCOMP.
+    pub const PUBCOMP: u8 = 7;
     /// SUBACK.
     pub const SUBACK: u8 = 9;
     /// PINGRESP.
@@ -21,8 +27,10 @@ pub mod kind {
 /// How a message is published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Flags {
-    /// QoS 1, to be acknowledged.
-    pub(super) acknowledged: bool,
+    /// QoS.
+    pub(super) qos: u8,
+    /// Packet identifier, where the QoS has one.
+    pub(super) packet_id: u16,
     /// RETAIN.
     pub(super) retain: bool,
 }
@@ -173,30 +181,36 @@ pub fn publish(version: Version, topic: &str, payload: &[u8]) -> Vec<u8> {
     publish_with(version, topic, payload, Flags::default())
 }
 
-/// A PUBLISH; where it is to be acknowledged, with packet identifier 1.
+/// A PUBLISH.
 #[must_use]
 pub(super) fn publish_with(version: Version, topic: &str, payload: &[u8], flags: Flags) -> Vec<u8> {
     let mut body = Vec::new();
     push_text(&mut body, topic.as_bytes());
-    if flags.acknowledged {
-        body.extend([0, 1]);
+    if flags.qos > 0 {
+        body.extend(flags.packet_id.to_be_bytes());
     }
     if version == Version::V5 {
         body.push(0);
     }
     body.extend(payload);
-    packet(0x30 | u8::from(flags.acknowledged) << 1 | u8::from(flags.retain), &body)
+    packet(0x30 | flags.qos << 1 | u8::from(flags.retain), &body)
 }
 
 /// A SUBSCRIBE of one filter at QoS 0, with packet identifier 1.
 #[must_use]
 pub fn subscribe(version: Version, filter: &str) -> Vec<u8> {
+    subscribe_with(version, filter, 0)
+}
+
+/// A SUBSCRIBE of one filter, with packet identifier 1.
+#[must_use]
+pub(super) fn subscribe_with(version: Version, filter: &str, qos: u8) -> Vec<u8> {
     let mut body = vec![0, 1];
     if version == Version::V5 {
         body.push(0);
     }
     push_text(&mut body, filter.as_bytes());
-    body.push(0);
+    body.push(qos);
     packet(0x82, &body)
 }
 
