@@ -60,6 +60,13 @@ pub fn python_with_paho() -> Option<PathBuf> {
     [root.join("target/interop-venv/bin/python3"), PathBuf::from("python3")].into_iter().find(imports)
 }
 
+/// Where MQTT.js is, if Node.js is there too: what it is required by.
+#[must_use]
+pub fn mqtt_js() -> Option<PathBuf> {
+    let module = crate::binary::workspace_root().join("target/interop-node/node_modules/mqtt");
+    (program("node") && module.is_dir()).then_some(module)
+}
+
 /// Runs a program to its end.
 ///
 /// # Errors

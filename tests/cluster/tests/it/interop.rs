@@ -8,16 +8,16 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const ALL: [usize; 3] = [0, 1, 2];
-const SOON: Duration = Duration::from_secs(15);
-const KEEP_ALIVE_S: u64 = 5;
+pub(crate) const SOON: Duration = Duration::from_secs(15);
+pub(crate) const KEEP_ALIVE_S: u64 = 5;
 /// One and a half times the keep-alive, and the second that the end may be late.
 const SILENT_OFFLINE_WITHIN: Duration = Duration::from_millis(KEEP_ALIVE_S * 1_500 + 1_000);
 
 /// A client process, killed when the scenario is over.
-struct Client(Child);
+pub(crate) struct Client(pub(crate) Child);
 
 impl Client {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         Client(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap())
     }
 
@@ -26,12 +26,12 @@ impl Client {
         kill_process(Pid::from_child(&self.0), Signal::STOP).unwrap();
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 
-    fn output(mut self) -> String {
+    pub(crate) fn output(mut self) -> String {
         let status = deadline::until("the client ends by itself", SOON, || match self.0.try_wait() {
             Ok(Some(status)) => Ok(status),
             other => Err(format!("{other:?}")),
@@ -48,7 +48,7 @@ impl Drop for Client {
     }
 }
 
-fn mosquitto(program: &str, to: SocketAddr, version: &str, id: &str, more: &[&str]) -> Command {
+pub(crate) fn mosquitto(program: &str, to: SocketAddr, version: &str, id: &str, more: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(["-h", &to.ip().to_string(), "-p", &to.port().to_string(), "-V", version, "-i", id]);
     command.args(["-u", USER.0, "-P", USER.1, "-k", &KEEP_ALIVE_S.to_string()]).args(more);

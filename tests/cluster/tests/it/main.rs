@@ -13,6 +13,7 @@ mod fences;
 mod four_nodes;
 mod inspect;
 mod interop;
+mod interop_messages;
 mod isolation;
 mod keepalive;
 mod membership;
