@@ -255,8 +255,11 @@ impl Broker {
     }
 
     pub(crate) fn offer(&self, session: &ClientSession, delivery: Delivery, now: BootTime) -> Result<Offered, Over> {
-        let limits = QueueLimits { messages: self.config.client_queue_messages, bytes: self.config.client_queue_bytes };
-        session.deliver(delivery, limits, now)
+        session.deliver(delivery, self.queue_limits(), now)
+    }
+
+    pub(crate) fn queue_limits(&self) -> QueueLimits {
+        QueueLimits { messages: self.config.client_queue_messages, bytes: self.config.client_queue_bytes }
     }
 }
 

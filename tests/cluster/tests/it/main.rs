@@ -16,6 +16,7 @@ mod interop;
 mod isolation;
 mod keepalive;
 mod membership;
+mod moving;
 mod odd_ids;
 mod point_to_point;
 mod power_loss;
