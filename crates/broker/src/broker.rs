@@ -15,6 +15,7 @@ use crate::{
 use parking_lot::Mutex;
 use rollcall_contracts::{
     Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, OwnerLinks, PeerPublisher, PresenceStore,
+    SessionLinks,
 };
 use rollcall_session::Order;
 use rollcall_types::{ClientId, DisconnectReason, Epoch, Message};
@@ -26,6 +27,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio_util::task::TaskTracker;
 
 /// The shell around the sessions of this node. Shared by listeners, the presence store and the mesh.
 pub struct Broker {
@@ -47,6 +49,9 @@ pub struct Broker {
     pub(crate) next_number: AtomicU64,
     pub(crate) retained: Retained,
     pub(crate) owners: OnceLock<Arc<dyn OwnerLinks>>,
+    pub(crate) session_links: OnceLock<Arc<dyn SessionLinks>>,
+    /// Sessions on their way here, at most one for each CONNECT under way, and those being discarded.
+    pub(crate) handovers: TaskTracker,
     pub(crate) system_topics: SystemTopics,
 }
 
@@ -80,6 +85,8 @@ impl Broker {
             next_number: AtomicU64::new(0),
             retained: Retained::default(),
             owners: OnceLock::new(),
+            session_links: OnceLock::new(),
+            handovers: TaskTracker::new(),
             system_topics: SystemTopics::default(),
         })
     }

@@ -8,7 +8,7 @@
 
 use crate::held_back::HeldBack;
 use parking_lot::Mutex;
-use rollcall_session::{Delivery, LinkTerms, Offered, Outgoing, QueueLimits, Session};
+use rollcall_session::{Delivery, LinkTerms, Offered, Outgoing, QueueLimits, Session, SessionState};
 use rollcall_types::{BootTime, ClientId, Epoch};
 use std::{
     fmt,
@@ -240,6 +240,57 @@ impl ClientSession {
         let mut inner = self.inner.lock();
         let due = !inner.over && inner.kept_until.is_some_and(|until| now >= until);
         due.then(|| self.end_locked(&mut inner))
+    }
+
+    /// Another node asks for the session last served under this epoch. Whoever holds it holds it no more; it goes on
+    /// taking messages. `None` when it cannot move; otherwise the end of its time, where a connection had to leave.
+    pub(crate) fn let_go(&self, epoch: Epoch, now: BootTime) -> Option<Option<BootTime>> {
+        let mut inner = self.inner.lock();
+        let lives = !inner.over && inner.epoch == epoch && inner.session.expiry_s() > 0;
+        if !lives || inner.kept_until.is_some_and(|until| now >= until) {
+            return None;
+        }
+        if inner.holder.take().is_none() {
+            return Some(None);
+        }
+        inner.waker = None;
+        self.held.store(false, Ordering::Relaxed);
+        inner.session.detach();
+        let until = now.plus_ms(u64::from(inner.session.expiry_s()) * 1000);
+        inner.kept_until = Some(until);
+        Some(Some(until))
+    }
+
+    /// The state of a session that moves to another node, and its end here, in one step.
+    pub(crate) fn move_out(&self, epoch: Epoch, now: BootTime) -> Option<SessionState> {
+        let mut inner = self.inner.lock();
+        if inner.over || inner.epoch != epoch || inner.holder.is_some() {
+            return None;
+        }
+        let state = inner.session.export(now);
+        // Also what came by shared subscriptions moves with it: nobody else gets it.
+        let _ = self.end_locked(&mut inner);
+        Some(state)
+    }
+
+    /// Goes on with the state from another node; what was collected meanwhile comes behind it. Gives the end of its time
+    /// and how many messages had no room.
+    pub(crate) fn move_in(
+        &self,
+        state: SessionState,
+        epoch: Epoch,
+        limits: QueueLimits,
+        now: BootTime,
+    ) -> (BootTime, usize) {
+        let mut inner = self.inner.lock();
+        let collected = std::mem::take(&mut inner.session);
+        let (mut session, mut left_out) = Session::import(state, limits, now);
+        left_out += session.append(&collected, limits);
+        let until = now.plus_ms(u64::from(session.expiry_s()) * 1000);
+        inner.session = session;
+        inner.epoch = epoch;
+        inner.kept_until = Some(until);
+        (until, left_out)
     }
 
     fn end_locked(&self, inner: &mut Inner) -> Vec<Delivery> {

@@ -1,8 +1,8 @@
 //! The way of a CONNECT on its node: admission, turn, claim, and is it still so?
 
 use crate::{
-    Broker, Connection, HeldClaim, Peer, client_session::ClientSession, connection::Identity, metrics::Metrics,
-    sessions::Wish,
+    Broker, Connection, HeldClaim, Peer, client_session::ClientSession, connection::Identity, handover::FreshClaim,
+    metrics::Metrics, sessions::Wish, turn::Turn,
 };
 use rollcall_contracts::{Account, AuthError, ClaimError, ClaimGranted, ConnectPermission};
 use rollcall_presence::ClaimDetails;
@@ -60,8 +60,11 @@ impl Broker {
         let turn = turn.map_err(|_| ConnectRefusal::Busy)?;
         let client_id = request.client_id.clone();
         let wish = Wish::of(&request, &account.username);
-        let resumable = self.resumable_still(&wish).await?;
+        let before = self.look_before(&wish).await?;
         let granted = self.store.claim(self.details(request, &account, peer)).await.map_err(refusal)?;
+        let fresh = FreshClaim::new(self, client_id.clone(), granted.epoch);
+        let (turn, resumable) = self.session_to_resume(&wish, before, &granted, turn).await?;
+        fresh.entered();
         // From here to the end nothing waits, so that a dropped future cannot leave a claim behind.
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let (session, session_present) = self.session_for(wish, resumable, number, granted.epoch);
@@ -82,12 +85,36 @@ impl Broker {
         self.still_ours(connection, session_present, &granted, incarnation)
     }
 
-    /// The session this CONNECT resumes, unless the client was somewhere else since: then what is here is out of date.
-    async fn resumable_still(&self, wish: &Wish) -> Result<Option<Arc<ClientSession>>, ConnectRefusal> {
-        let Some((session, served_under)) = self.resumable(wish) else { return Ok(None) };
+    /// What is known before the claim of the session that this CONNECT may resume.
+    async fn look_before(&self, wish: &Wish) -> Result<Before, ConnectRefusal> {
+        let here = self.resumable(wish);
+        if wish.clean_start || (here.is_none() && !self.has_others()) {
+            return Ok(Before { here, last: None });
+        }
         let on_record = self.store.status(wish.client_id.clone()).await.map_err(|_| ConnectRefusal::Unavailable)?;
-        let is_last = |epoch: Epoch| epoch <= served_under;
-        Ok(on_record.epoch.is_none_or(is_last).then_some(session))
+        Ok(Before { here, last: on_record.epoch })
+    }
+
+    /// The session that was served under the claim before this one, here or from another node: any other is out of date.
+    async fn session_to_resume(
+        self: &Arc<Self>,
+        wish: &Wish,
+        Before { here, last }: Before,
+        granted: &ClaimGranted,
+        turn: Turn,
+    ) -> Result<(Turn, Option<Arc<ClientSession>>), ConnectRefusal> {
+        let last = last.max(granted.displaced.map(|displaced| displaced.epoch));
+        match (here, last) {
+            _ if wish.clean_start => {
+                self.discard_elsewhere(&wish.client_id, granted);
+                Ok((turn, None))
+            }
+            (Some((session, served_under)), last) if last.is_none_or(|last| last <= served_under) => {
+                Ok((turn, Some(session)))
+            }
+            (_, Some(last)) => self.fetch_session(wish, last, granted, turn).await.ok_or(ConnectRefusal::Unavailable),
+            (_, None) => Ok((turn, None)),
+        }
     }
 
     /// The claim is committed and entered: is the lease still the one it was made under?
@@ -147,6 +174,14 @@ impl Broker {
             will: request.will,
         }
     }
+}
+
+/// What was known of a client's session before its claim.
+struct Before {
+    /// The one of this node, with the epoch it was last served under.
+    here: Option<(Arc<ClientSession>, Epoch)>,
+    /// Epoch of the last claim on record.
+    last: Option<Epoch>,
 }
 
 /// The displaced connection of this node is told at once; a displaced one elsewhere learns it from the store.

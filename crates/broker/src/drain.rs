@@ -54,6 +54,9 @@ impl Broker {
             self.close_all(DisconnectReason::NodeLost);
         }
         let closed = timeout_at(start + budget, self.sockets.none_left()).await.is_ok();
+        // Sessions that were on their way here: their claims are released behind them.
+        self.handovers.close();
+        let _ = timeout_at(start + budget, self.handovers.wait()).await;
         let rest = (start + budget).saturating_duration_since(Instant::now());
         let released = self.store.released(rest).await;
         DrainReport { told, left: if closed { 0 } else { self.connections() }, released }

@@ -8,7 +8,7 @@
 //! What does not belong here: bytes, codecs, sockets, Raft, the mesh, accounts.
 //!
 //! Sessions outlive their connections on this node until their expiry, and a CONNECT on this node resumes them; one on
-//! another node begins anew. The members of a shared subscription on this node share what comes to it.
+//! another node brings them there (`handover.rs`). The members of a shared subscription on this node share what comes to it.
 //!
 //! Start reading at `connect.rs`, the way of a CONNECT; `registry.rs` has the one slot per client id,
 //! `client_session.rs` what outlives a connection.
@@ -22,6 +22,9 @@ mod connect;
 mod connection;
 mod damping;
 mod drain;
+mod handover;
+mod handover_answers;
+mod handover_wire;
 mod held_back;
 mod held_claim;
 mod metrics;

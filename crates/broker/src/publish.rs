@@ -254,7 +254,7 @@ impl Broker {
         false
     }
 
-    fn offer(&self, session: &ClientSession, delivery: Delivery, now: BootTime) -> Result<Offered, Over> {
+    pub(crate) fn offer(&self, session: &ClientSession, delivery: Delivery, now: BootTime) -> Result<Offered, Over> {
         session.deliver(delivery, self.queue_limits(), now)
     }
 

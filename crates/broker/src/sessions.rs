@@ -47,7 +47,7 @@ impl Wish {
 
 impl KeptSessions {
     /// False when too many are kept already.
-    fn keep(&self, until: BootTime, session: &Arc<ClientSession>) -> bool {
+    pub(crate) fn keep(&self, until: BootTime, session: &Arc<ClientSession>) -> bool {
         let mut by_end = self.by_end.lock();
         if by_end.len() >= KEPT_MAX {
             return false;
@@ -57,7 +57,7 @@ impl KeptSessions {
     }
 
     /// The session is held again, or over.
-    fn forget(&self, until: BootTime, session: &ClientSession) {
+    pub(crate) fn forget(&self, until: BootTime, session: &ClientSession) {
         self.by_end.lock().remove(&(until, session.number));
     }
 

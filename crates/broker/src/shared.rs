@@ -1,6 +1,7 @@
 //! The members of shared subscriptions on this node, and whose turn it is.
 
 use crate::{client_session::ClientSession, subscribe::Options};
+use rollcall_routing::split_shared;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
@@ -95,6 +96,16 @@ impl Groups {
 
     pub(crate) fn filters_of(&self, session: u64) -> &[Box<str>] {
         self.of_session.get(&session).map_or(&[], Vec::as_slice)
+    }
+
+    /// The whole filters of a session, with what each carries.
+    pub(crate) fn options_of(&self, session: u64) -> impl Iterator<Item = (&str, &Options)> {
+        self.filters_of(session).iter().filter_map(move |whole| {
+            let (share, filter) = split_shared(whole)?;
+            let group = self.by_number.get(self.by_name.get(&(Box::from(share), Box::from(filter)))?)?;
+            let (_, options) = group.members.iter().find(|(member, _)| member.number == session)?;
+            Some((&**whole, options))
+        })
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -3,6 +3,7 @@
 use crate::{
     Broker, Connection,
     client_session::ClientSession,
+    handover_wire::MovedSubscription,
     shared::{Groups, Joined},
 };
 use parking_lot::RwLock;
@@ -127,16 +128,7 @@ impl Subscriptions {
         if most > 0 && count >= most && !has {
             return SubscribeAnswer::Refused(ReasonCode::QuotaExceeded);
         }
-        let is_new = match split_shared(filter) {
-            Some(split) => {
-                let Joined { group, is_first, is_new } = inner.groups.join(session, filter, split, options);
-                if is_first {
-                    inner.shared.add(group, split.1, ());
-                }
-                is_new
-            }
-            None => inner.table.add(subscriber, filter, options) == Added::New,
-        };
+        let is_new = inner.add(session, filter, options);
         SubscribeAnswer::Granted { qos: requested.qos, is_new }
     }
 
@@ -144,6 +136,32 @@ impl Subscriptions {
         let mut inner = self.inner.write();
         // A connection that lost its session to a later one changes nothing of it.
         connection.session.is_held_by(connection.number) && inner.remove(&connection.session, filter)
+    }
+
+    /// The subscriptions of a session, for another node.
+    pub(crate) fn of(&self, session: &Arc<ClientSession>) -> Vec<MovedSubscription> {
+        let inner = self.inner.read();
+        let subscriber = Subscriber(session.clone());
+        let own = inner.table.filters_of(&subscriber).filter_map(|filter| {
+            let options = *inner.table.options_of(&subscriber, &filter)?;
+            Some((filter, options))
+        });
+        let shared = inner.groups.options_of(session.number).map(|(filter, options)| (filter.to_owned(), *options));
+        own.chain(shared).map(|(filter, options)| options.moved(filter)).collect()
+    }
+
+    /// Subscribes a session to what it had on another node.
+    pub(crate) fn add_moved(&self, session: &Arc<ClientSession>, moved: Vec<MovedSubscription>) {
+        let mut inner = self.inner.write();
+        for one in moved {
+            let options = Options {
+                qos: one.qos,
+                no_local: one.no_local,
+                retain_as_published: one.retain_as_published,
+                subscription_id: one.subscription_id,
+            };
+            inner.add(session, &one.filter, options);
+        }
     }
 
     pub(crate) fn remove_all(&self, session: &Arc<ClientSession>) {
@@ -198,7 +216,26 @@ impl Subscriptions {
     }
 }
 
+impl Options {
+    fn moved(self, filter: String) -> MovedSubscription {
+        let Options { qos, no_local, retain_as_published, subscription_id } = self;
+        MovedSubscription { filter, qos, no_local, retain_as_published, subscription_id }
+    }
+}
+
 impl Inner {
+    /// True when the subscription is new.
+    fn add(&mut self, session: &Arc<ClientSession>, filter: &str, options: Options) -> bool {
+        let Some(split) = split_shared(filter) else {
+            return self.table.add(Subscriber(session.clone()), filter, options) == Added::New;
+        };
+        let Joined { group, is_first, is_new } = self.groups.join(session, filter, split, options);
+        if is_first {
+            self.shared.add(group, split.1, ());
+        }
+        is_new
+    }
+
     fn remove(&mut self, session: &Arc<ClientSession>, filter: &str) -> bool {
         let Some(split) = split_shared(filter) else {
             return self.table.remove(&Subscriber(session.clone()), filter);

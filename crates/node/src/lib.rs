@@ -27,6 +27,7 @@ mod peer_publisher;
 mod readiness;
 mod reconcile;
 mod serving;
+mod session_links;
 mod settings;
 #[cfg(test)]
 mod stored_test;

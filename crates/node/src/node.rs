@@ -20,6 +20,7 @@ use crate::{
     peer_publisher::Publisher,
     readiness::{Complaint, Looked, NodeReadiness},
     serving::Serving,
+    session_links::MeshSessionLinks,
     settings,
 };
 use rollcall_admission::Admission;
@@ -197,6 +198,8 @@ impl Shell {
         });
         self.broker.set_retained(replication.retained().clone());
         self.broker.set_owner_links(Arc::new(MeshOwnerLinks(Arc::clone(replication.groups()))));
+        let (groups, publisher) = (Arc::clone(replication.groups()), Arc::clone(&self.publisher));
+        self.broker.set_session_links(Arc::new(MeshSessionLinks { groups, publisher }));
         let reconcile = Arc::new(Notify::new());
         let feeds: Arc<dyn FeedSink> = Arc::new(FeedReader {
             me,

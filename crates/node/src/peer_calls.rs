@@ -72,6 +72,7 @@ impl PeerHandler for PeerCalls {
                 Ok(Bytes::new())
             }
             Kind::PointToPoint => owner_links::answer_peer(&parts.broker, &call.payload),
+            Kind::SessionHandover => parts.broker.answer_handover(&call.payload).await,
             Kind::Stream => {
                 let streams = self.streams.get().ok_or("this node is starting")?;
                 streams.answer(call.from, call.payload)

@@ -45,6 +45,20 @@ impl Publisher {
         }
     }
 
+    /// The other nodes that serve, or may soon.
+    pub(crate) fn live(&self) -> Vec<NodeId> {
+        self.streams.get().map(|streams| streams.peers().into_iter().collect()).unwrap_or_default()
+    }
+
+    /// Returns once the node has taken what was queued for it before, or is live no more.
+    pub(crate) async fn flush(&self, node: NodeId) {
+        if let Some(streams) = self.streams.get()
+            && let Ok(sent) = streams.send(node, Bytes::new()).await
+        {
+            let _ = sent.taken().await;
+        }
+    }
+
     /// Ends all streams; what waits is lost.
     pub(crate) async fn shutdown(&self) {
         if let Some(streams) = self.streams.get() {
@@ -104,6 +118,9 @@ pub(crate) struct FromPeers(pub(crate) Arc<Broker>);
 
 impl StreamTarget for FromPeers {
     fn take(&self, from: NodeId, item: Bytes) -> Taken {
+        if item.is_empty() {
+            return Taken::Yes;
+        }
         // What cannot be read never can be: to ask again would hold up everything behind it.
         match StreamItem::decode(item).map(|item| item.item) {
             Ok(Some(stream_item::Item::Message(bytes))) => match payload::decode::<Message>(&bytes) {

@@ -59,6 +59,7 @@ mod tests {
             (20, Kind::RetainedPropose),
             (21, Kind::RetainedRead),
             (22, Kind::PointToPoint),
+            (23, Kind::SessionHandover),
         ];
         for (number, kind) in known {
             assert_eq!(kind.number(), number);

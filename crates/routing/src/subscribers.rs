@@ -62,6 +62,14 @@ impl<S: Ord, O> Subscribers<S, O> {
         }
     }
 
+    pub(crate) fn get(&self, session: &S) -> Option<&O> {
+        match self {
+            Subscribers::One(present, options) if present == session => Some(options),
+            Subscribers::None | Subscribers::One(..) => None,
+            Subscribers::Many(many) => many.get(session),
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Subscribers::None)
     }

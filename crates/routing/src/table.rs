@@ -165,6 +165,13 @@ impl<S: Ord + Clone, O> SubscriptionTable<S, O> {
         self.find_filter(filter).is_some_and(|node| self.holds(node, session))
     }
 
+    /// What the session's subscription with this very filter carries.
+    #[must_use]
+    pub fn options_of(&self, session: &S, filter: &str) -> Option<&O> {
+        let node = self.find_filter(filter)?;
+        self.ends.get(self.nodes[node as usize].end as usize)?.get(session)
+    }
+
     /// The filters of one session, in order.
     pub fn filters_of(&self, session: &S) -> impl Iterator<Item = String> {
         let nodes = self.of_session.get(session).map(Filters::nodes).unwrap_or_default();

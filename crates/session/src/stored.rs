@@ -85,6 +85,28 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Puts what was collected for the client on its new node behind what the old node had. Where both took the same
+    /// QoS 2 message, the client gets it once; one of QoS 1 it may get twice. What does not fit is left out, newest first;
+    /// how many.
+    pub fn append(&mut self, collected: &Session, limits: QueueLimits) -> usize {
+        let mut known: Vec<&Delivery> = Vec::new();
+        let mut left_out = 0;
+        let earlier = self.queue.clone();
+        known.extend(earlier.iter().filter(|delivery| delivery.qos == QoS::ExactlyOnce));
+        for delivery in collected.queue.iter() {
+            if delivery.qos == QoS::ExactlyOnce
+                && let Some(place) = known.iter().position(|one| one.message == delivery.message)
+            {
+                known.remove(place);
+                continue;
+            }
+            left_out += usize::from(self.queue.offer(delivery.clone(), limits) == crate::Offered::Full);
+        }
+        left_out
+    }
+}
+
 impl StoredDelivery {
     fn of(delivery: &Delivery, now: BootTime) -> Self {
         StoredDelivery {

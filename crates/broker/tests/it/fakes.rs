@@ -6,7 +6,7 @@ use rollcall_contracts::{
     OwnerLinks, PeerPublisher, PresenceStore, QueryRefusal, RetainError, RetainedPage, RetainedPlace,
     RetainedReadError, RetainedStore, Role, SourceAddress, StatusAnswer, StatusError,
 };
-use rollcall_presence::ClaimDetails;
+use rollcall_presence::{ClaimDetails, Displaced};
 use rollcall_types::{
     BootTime, ClientId, DisconnectReason, Epoch, Incarnation, LogIndex, Message, NodeName, PartitionId,
 };
@@ -31,6 +31,8 @@ pub(crate) struct FakeStore {
     pub(crate) all_released: AtomicBool,
     /// Epochs of claims made on other nodes.
     pub(crate) elsewhere: Mutex<BTreeMap<ClientId, Epoch>>,
+    /// What each claim displaces.
+    pub(crate) displaced: Mutex<Option<Displaced>>,
     /// The answer to every question, where there is one.
     pub(crate) status: Mutex<Option<Result<StatusAnswer, StatusError>>>,
 }
@@ -46,6 +48,7 @@ impl Default for FakeStore {
             abandoned: AtomicUsize::new(0),
             all_released: AtomicBool::new(true),
             elsewhere: Mutex::default(),
+            displaced: Mutex::default(),
             status: Mutex::default(),
         }
     }
@@ -63,6 +66,11 @@ impl FakeStore {
 
     pub(crate) fn refuse(&self, error: ClaimError) {
         *self.refuse.lock().unwrap() = Some(error);
+    }
+
+    /// Claims from now on have epochs behind those of another node.
+    pub(crate) fn skip_epochs(&self, to: u64) {
+        self.next_epoch.store(to, Ordering::SeqCst);
     }
 
     pub(crate) fn asked(&self) -> usize {
@@ -95,7 +103,7 @@ impl PresenceStore for FakeStore {
         abandoned.1 = true;
         match *self.refuse.lock().unwrap() {
             Some(error) => Err(error),
-            None => Ok(ClaimGranted { epoch, displaced: None }),
+            None => Ok(ClaimGranted { epoch, displaced: *self.displaced.lock().unwrap() }),
         }
     }
 

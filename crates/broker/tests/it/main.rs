@@ -7,6 +7,7 @@ mod draining;
 mod fakes;
 mod keeping;
 mod messages;
+mod moving;
 mod point_to_point;
 mod reconciling;
 mod retained;

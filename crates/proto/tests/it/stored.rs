@@ -51,7 +51,8 @@ fn kinds() -> Vec<Kind> {
             | Kind::Stream
             | Kind::RetainedPropose
             | Kind::RetainedRead
-            | Kind::PointToPoint => {}
+            | Kind::PointToPoint
+            | Kind::SessionHandover => {}
         }
     }
     all
@@ -71,9 +72,12 @@ fn frames_of_version_1_are_read_and_written_as_ever() {
         of_these.map(call).collect()
     };
     // One file for the kinds that came together.
-    for (file, numbers) in
-        [("frame-request", 1..=14), ("frame-request-16", 16..=16), ("frame-request-retained", 20..=22)]
-    {
+    for (file, numbers) in [
+        ("frame-request", 1..=14),
+        ("frame-request-16", 16..=16),
+        ("frame-request-retained", 20..=22),
+        ("frame-request-handover", 23..=23),
+    ] {
         let calls = calls(numbers);
         let calls: Vec<_> = calls.iter().map(|(what, frame)| (what.as_str(), frame.clone())).collect();
         hold(file, &calls);

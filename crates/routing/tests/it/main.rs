@@ -117,5 +117,7 @@ fn a_session_is_visited_once_for_each_filter_that_matches() {
         assert_eq!(table.add(9, filter, options), Added::New);
     }
     assert_eq!(matches(&table, "a/b"), vec![(9, 1), (9, 2), (9, 3), (9, 4)]);
+    assert_eq!(table.options_of(&9, "a/+"), Some(&2));
+    assert_eq!((table.options_of(&9, "a/c"), table.options_of(&8, "a/+")), (None, None));
     assert!(table.has(&9, "a/+") && !table.has(&9, "a/c") && !table.has(&8, "a/+"));
 }

@@ -140,3 +140,20 @@ fn what_a_shared_subscription_brought_is_given_back_when_the_session_ends_unackn
     assert_eq!(orphans, ["under way", "waits"]);
     assert_eq!(session.messages(), 0);
 }
+
+#[test]
+fn what_was_collected_elsewhere_comes_behind_and_qos_2_is_not_doubled() {
+    let offer = |session: &mut Session, topic: &str, qos| session.offer(delivery(topic, qos), ROOM, at(0));
+    let (mut session, mut collected) = (attached(10), Session::default());
+    for topic in ["a", "twice"] {
+        offer(&mut session, topic, QoS::ExactlyOnce);
+    }
+    offer(&mut session, "b", QoS::AtLeastOnce);
+    for topic in ["twice", "twice", "c"] {
+        offer(&mut collected, topic, QoS::ExactlyOnce);
+    }
+    offer(&mut collected, "b", QoS::AtLeastOnce);
+    let limits = QueueLimits { messages: 5, ..ROOM };
+    assert_eq!(session.append(&collected, limits), 1, "the newest had no room");
+    assert_eq!(topics(&mut session, 0), ["a", "twice", "b", "twice", "c"]);
+}

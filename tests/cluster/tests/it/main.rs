@@ -18,6 +18,7 @@ mod isolation;
 mod keepalive;
 mod membership;
 mod messages;
+mod moving;
 mod odd_ids;
 mod point_to_point;
 mod power_loss;
