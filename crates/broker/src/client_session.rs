@@ -244,7 +244,7 @@ impl ClientSession {
 
     /// Another node asks for the session last served under this epoch. Whoever holds it holds it no more; it goes on
     /// taking messages. `None` when it cannot move; otherwise the end of its time, where a connection had to leave.
-    pub(crate) fn let_go(&self, epoch: Epoch, now: BootTime) -> Option<Option<BootTime>> {
+    pub(crate) fn leave_holder(&self, epoch: Epoch, now: BootTime) -> Option<Option<BootTime>> {
         let mut inner = self.inner.lock();
         let lives = !inner.over && inner.epoch == epoch && inner.session.expiry_s() > 0;
         if !lives || inner.kept_until.is_some_and(|until| now >= until) {
@@ -262,10 +262,15 @@ impl ClientSession {
     }
 
     /// The state of a session that moves to another node, and its end here, in one step.
-    pub(crate) fn move_out(&self, epoch: Epoch, now: BootTime) -> Option<SessionState> {
+    pub(crate) fn move_out(&self, epoch: Epoch, limits: QueueLimits, now: BootTime) -> Option<SessionState> {
         let mut inner = self.inner.lock();
         if inner.over || inner.epoch != epoch || inner.holder.is_some() {
             return None;
+        }
+        // What waits behind retained messages moves too: the one who would let it go finds nothing here.
+        let waiting = inner.held_back.take().map_or_else(Vec::new, |held_back| held_back.into_waiting());
+        for delivery in waiting {
+            inner.session.offer(delivery, limits, now);
         }
         let state = inner.session.export(now);
         // Also what came by shared subscriptions moves with it: nobody else gets it.

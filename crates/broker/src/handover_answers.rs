@@ -50,7 +50,7 @@ impl Broker {
     /// Its connection, if there is one, leaves: a later claim stands. False when it was not served under this epoch, or
     /// ends with its connection.
     fn take_from_connection(&self, session: &Arc<ClientSession>, epoch: Epoch) -> bool {
-        let Some(left) = session.let_go(epoch, self.lease.now()) else { return false };
+        let Some(left) = session.leave_holder(epoch, self.lease.now()) else { return false };
         let connection = self.registry.connection_of(&session.client_id).filter(|present| present.epoch == epoch);
         if let Some(connection) = connection {
             connection.claim_is_over();
@@ -67,7 +67,9 @@ impl Broker {
         let client_id = ClientId::new(client_id).map_err(|error| error.to_string())?;
         let Some(session) = self.registry.session(&client_id) else { return encode(&Reply::None) };
         let kept_until = session.kept_until();
-        let Some(state) = session.move_out(epoch, self.lease.now()) else { return encode(&Reply::None) };
+        let Some(state) = session.move_out(epoch, self.queue_limits(), self.lease.now()) else {
+            return encode(&Reply::None);
+        };
         if let Some(until) = kept_until {
             self.kept.forget(until, &session);
         }

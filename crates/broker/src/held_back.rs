@@ -25,6 +25,11 @@ impl HeldBack {
         Ok(())
     }
 
+    /// All that waits, whoever else is waited for.
+    pub(crate) fn into_waiting(self) -> Vec<Delivery> {
+        self.waiting
+    }
+
     /// One less is waited for. What waited, when it was the last.
     pub(crate) fn let_go(&mut self) -> Option<Vec<Delivery>> {
         self.holds = self.holds.saturating_sub(1);
