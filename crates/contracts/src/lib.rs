@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod access;
+#[cfg(feature = "mutants")]
+pub mod crash_points;
 mod health;
 mod membership;
 mod mesh;

@@ -288,13 +288,18 @@ impl GroupHandle {
 
 fn raft_config(config: &GroupsConfig) -> Result<openraft::Config, GroupError> {
     let ms = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    let snapshot_every = config.snapshot_every;
+    // A process that is to die at a snapshot must come to one soon.
+    #[cfg(feature = "mutants")]
+    let snapshot_every =
+        if rollcall_contracts::crash_points::is_chosen() { snapshot_every.min(200) } else { snapshot_every };
     let raft = openraft::Config {
         cluster_name: "rollcall".to_owned(),
         heartbeat_interval: ms(config.heartbeat),
         election_timeout_min: ms(config.election_min),
         election_timeout_max: ms(config.election_max),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
-        max_in_snapshot_log_to_keep: config.snapshot_every / 10,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_every),
+        max_in_snapshot_log_to_keep: snapshot_every / 10,
         purge_batch_size: 1024,
         enable_pre_vote: Some(true),
         // A leader sends entries before its own disk has them. Back from a crash without them it would give their

@@ -35,7 +35,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
+            #[cfg(feature = "mutants")]
+            rollcall_contracts::crash_points::pass("before_apply");
             let outcome = self.replica.apply(&entry)?;
+            #[cfg(feature = "mutants")]
+            rollcall_contracts::crash_points::pass("applied");
             if let Some(responder) = responder {
                 responder.send(outcome);
             }

@@ -17,7 +17,11 @@ pub(crate) fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
         file.write_all(part)?;
     }
     file.sync_all()?;
+    #[cfg(feature = "mutants")]
+    rollcall_contracts::crash_points::pass("before_rename");
     fs::rename(&unfinished, path)?;
+    #[cfg(feature = "mutants")]
+    rollcall_contracts::crash_points::pass("renamed");
     sync_directory(parent(path))
 }
 

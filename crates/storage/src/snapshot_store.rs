@@ -104,7 +104,11 @@ impl Inner {
         let head =
             snapshot_file::encode_head(self.group, meta, content).map_err(|error| io(io::Error::other(error)))?;
         atomic_file::create_directory(&self.directory).map_err(io)?;
+        #[cfg(feature = "mutants")]
+        rollcall_contracts::crash_points::pass("before_snapshot");
         atomic_file::replace(&path, &[&head, content]).map_err(io)?;
+        #[cfg(feature = "mutants")]
+        rollcall_contracts::crash_points::pass("snapshot_named");
         let before = newest.replace((meta.last_log_id, path.clone()));
         match before {
             Some((_, before)) if before != path => atomic_file::remove_if_there(&before).map_err(io),

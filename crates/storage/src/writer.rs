@@ -236,17 +236,35 @@ impl Writer {
     /// Makes everything staged durable, then tells. On an error nothing was acknowledged.
     fn commit(&mut self, staged: &mut Staged) -> io::Result<()> {
         let begun = Instant::now();
+        #[cfg(feature = "mutants")]
+        rollcall_contracts::crash_points::pass("before_append");
+        #[cfg(feature = "mutants")]
+        let votes = staged.groups.values().any(|target| target.vote);
         let revisions = self.apply(staged)?;
+        #[cfg(feature = "mutants")]
+        rollcall_contracts::crash_points::pass("appended");
         self.database.flush().map_err(|error| disk("flushing the database", &error))?;
         #[cfg(feature = "mutants")]
         if rollcall_contracts::mutants::chosen("no_sync") {
             self.sync_database = Box::new(|| Ok(()));
         }
+        #[cfg(feature = "mutants")]
+        if votes {
+            rollcall_contracts::crash_points::pass("before_vote_sync");
+        }
         (self.sync_database)().map_err(|error| disk("syncing the database", &error))?;
+        #[cfg(feature = "mutants")]
+        if votes {
+            rollcall_contracts::crash_points::pass("vote_synced");
+        }
+        #[cfg(feature = "mutants")]
+        rollcall_contracts::crash_points::pass("synced");
         self.witness.write(revisions).map_err(|error| disk("writing the witness", &error))?;
         if self.shared.config.witness_sync.is_zero() {
             self.witness.sync().map_err(|error| disk("syncing the witness", &error))?;
         }
+        #[cfg(feature = "mutants")]
+        rollcall_contracts::crash_points::pass("witness_written");
         let staged = std::mem::take(staged);
         let metrics = &self.shared.metrics;
         metrics.sync_seconds.record(begun.elapsed());

@@ -1,6 +1,7 @@
 //! The cells: each one fault, how it begins and how it heals. What does not belong here: the traffic before, during and
 //! after it, which is the same for all.
 
+use crate::crash_points;
 use crate::history::{Fault, Recorder};
 use crate::membership;
 use crate::packets;
@@ -71,6 +72,14 @@ pub enum Kind {
     LoseDisk(Target),
     /// Two nodes join, one of the others dies and comes back, and the two leave again.
     GrowAndShrink(Target),
+    /// `kill -9` of one node, whose clocks begin elsewhere when it comes back.
+    ClockOffset(Target),
+    /// A node gets no more memory.
+    LimitMemory(Target),
+    /// Every access to a node's disk fails.
+    FailDisk(Target),
+    /// A node dies at each of the program's named points in turn.
+    CrashPoints(Target),
     /// The power of all nodes is cut.
     PowerLoss,
     /// A fault of the machine beneath one node.
@@ -91,7 +100,7 @@ const fn cell(name: &'static str, kind: Kind) -> Cell {
 }
 
 /// All cells, those of the short run first.
-pub const CELLS: [Cell; 28] = [
+pub const CELLS: [Cell; 31] = [
     cell("kill-follower", Kind::Kill(Target::Follower)),
     cell("kill-leader", Kind::Kill(Target::Leader)),
     cell("kill-all", Kind::KillAll),
@@ -120,7 +129,13 @@ pub const CELLS: [Cell; 28] = [
     cell("lose-disk", Kind::LoseDisk(Target::Follower)),
     cell("grow-and-shrink", Kind::GrowAndShrink(Target::Follower)),
     cell("delay-long", Kind::Delay(300, 250)),
+    cell("clock-offset", Kind::ClockOffset(Target::Leader)),
+    cell("memory-limit", Kind::LimitMemory(Target::Leader)),
+    cell("fail-disk", Kind::FailDisk(Target::Leader)),
 ];
+
+/// The cell for a program that can die at its named points.
+pub const CRASH_POINTS: Cell = cell("crash-points", Kind::CrashPoints(Target::Follower));
 
 /// The number of cells in a short run.
 pub const SHORT: usize = 17;
@@ -130,8 +145,8 @@ impl Cell {
     #[must_use]
     pub fn ground(&self) -> Ground {
         match self.kind {
-            Kind::PowerLoss => Ground::Disks,
-            Kind::GrowAndShrink(_) => Ground::Loopback,
+            Kind::PowerLoss | Kind::FailDisk(_) => Ground::Disks,
+            Kind::GrowAndShrink(_) | Kind::CrashPoints(_) => Ground::Loopback,
             _ => Ground::Namespaces,
         }
     }
@@ -164,6 +179,10 @@ impl Cell {
             | Kind::Starve(target)
             | Kind::LoseDisk(target)
             | Kind::GrowAndShrink(target)
+            | Kind::ClockOffset(target)
+            | Kind::LimitMemory(target)
+            | Kind::FailDisk(target)
+            | Kind::CrashPoints(target)
             | Kind::System(target, _) => match target {
                 Target::Leader => leader,
                 Target::Follower => others[random.random_range(0..others.len())],
@@ -208,6 +227,10 @@ impl Cell {
             }
             Kind::System(_, fault) => system::strike(fault, cluster, target, FAULT),
             Kind::Starve(_) => system::starve(cluster, target, FAULT),
+            Kind::ClockOffset(_) => system::offset_clock(cluster, target, FAULT),
+            Kind::LimitMemory(_) => system::limit_memory(cluster, target, FAULT),
+            Kind::FailDisk(_) => system::fail_disk(cluster, target, FAULT),
+            Kind::CrashPoints(_) => crash_points::die_at_each(cluster, target),
             Kind::LoseDisk(_) => system::lose_disk(cluster, target),
             Kind::Rolling => system::restart_in_turn(cluster),
             Kind::GrowAndShrink(_) => membership::grow_and_shrink(cluster, target),

@@ -9,6 +9,7 @@
 
 pub mod cells;
 pub mod check;
+mod crash_points;
 pub mod delay;
 pub mod disks;
 pub mod history;

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a harness, a failure is the failure of the run")]
 
 use clap::{Parser, Subcommand};
-use rollcall_test_chaos::cells::{CELLS, Cell, SHORT};
+use rollcall_test_chaos::cells::{CELLS, CRASH_POINTS, Cell, SHORT};
 use rollcall_test_chaos::check::{Anomaly, Invariant, register};
 use rollcall_test_chaos::delay;
 use rollcall_test_chaos::history::{self, Operation};
@@ -27,7 +27,7 @@ const CAUGHT_WITHIN: Duration = Duration::from_secs(60);
 /// Which mutant a node is, in its environment.
 const MUTANT_VARIABLE: &str = "ROLLCALL_MUTANT";
 /// The Debian packages of the tools.
-const PACKAGES: &str = "iproute2 nftables iptables strace e2fsprogs mount python3 libfaketime";
+const PACKAGES: &str = "util-linux iproute2 nftables iptables strace e2fsprogs mount python3 libfaketime";
 /// The mutants, each with the cell that must catch it.
 const MUTANTS: [(&str, &str); 6] = [
     ("local_reads", "isolate-follower"),
@@ -152,8 +152,11 @@ fn main() -> ExitCode {
 
 fn chosen(arguments: &Arguments) -> Vec<Cell> {
     let all = if arguments.short { &CELLS[..SHORT] } else { &CELLS[..] };
-    let wanted = |cell: &&Cell| arguments.cells.is_empty() || arguments.cells.iter().any(|name| name == cell.name);
-    all.iter().filter(wanted).copied().collect()
+    let named = |cell: &&Cell| arguments.cells.iter().any(|name| name == cell.name);
+    let mut cells: Vec<Cell> = all.iter().filter(|cell| arguments.cells.is_empty() || named(cell)).copied().collect();
+    // Only a program with mutants has the points, and only who asks for them gets them.
+    cells.extend([&CRASH_POINTS].into_iter().filter(|cell| named(cell) && has_mutants()));
+    cells
 }
 
 fn names(cells: &[Cell]) -> String {
@@ -254,7 +257,7 @@ fn summarize(reports: &[Report], folder: &Path, began: Instant) -> bool {
     reports.iter().all(clean)
 }
 
-/// Whether the program under test was built with mutants: the variable's name is in it then.
+/// Whether the program under test was built with mutants, and so with points to die at: the variable's name is in it then.
 fn has_mutants() -> bool {
     let bytes = std::fs::read(binary::rollcall()).expect("the program under test");
     bytes.windows(MUTANT_VARIABLE.len()).any(|window| window == MUTANT_VARIABLE.as_bytes())
@@ -262,7 +265,7 @@ fn has_mutants() -> bool {
 
 /// What the cells need and is not there.
 fn missing_tools() -> Option<String> {
-    let programs = ["ip", "tc", "nft", "iptables", "strace", "mkfs.ext4", "losetup", "python3"];
+    let programs = ["ip", "unshare", "tc", "nft", "iptables", "strace", "mkfs.ext4", "losetup", "python3"];
     let mut missing: Vec<&str> = programs.into_iter().filter(|name| !tools::program(name)).collect();
     if !Path::new(CLOCK_LIBRARY).exists() {
         missing.push("libfaketime");
@@ -307,6 +310,9 @@ fn mutants(seed: u64, folder: &Path) -> ExitCode {
         println!("chaos: mutant {mutant}, {cell}: {word} in {:.0} s", began.elapsed().as_secs_f32());
         good &= caught;
     }
+    let survived = passes(None, CRASH_POINTS.name) == Some(true);
+    println!("chaos: no mutant, {}: {}", CRASH_POINTS.name, if survived { "passed" } else { "FAILED" });
+    good &= survived;
     drop(std::fs::remove_dir(folder));
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

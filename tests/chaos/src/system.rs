@@ -18,6 +18,10 @@ const DISK_BYTES: &str = "size=64m";
 const SOON: Duration = Duration::from_secs(10);
 /// A drain, with what a busy machine adds.
 const STOPS_WITHIN: Duration = Duration::from_secs(40);
+/// How far ahead the clocks of a node are that starts elsewhere: more than eleven days.
+const CLOCK_OFFSET_S: u64 = 1_000_000;
+/// Memory that a limited node may take from then on.
+const MEMORY_BYTES: &str = "1048576";
 /// How long a starved node stands still at a time.
 const STANDS_STILL: Duration = Duration::from_millis(45);
 
@@ -109,6 +113,46 @@ pub fn starve(cluster: &Cluster, target: usize, time: Duration) {
         cluster.nodes[target].resume();
         std::thread::sleep(STANDS_STILL / 9);
     }
+}
+
+/// Kills a node and starts it again with clocks that begin elsewhere, as after a restart of its machine; and back.
+pub fn offset_clock(cluster: &mut Cluster, target: usize, time: Duration) {
+    cluster.nodes[target].set_clock_offset(Some(CLOCK_OFFSET_S));
+    restart(cluster, target);
+    last(time);
+    cluster.nodes[target].set_clock_offset(None);
+    restart(cluster, target);
+}
+
+/// Lets a running node have hardly more memory than it has. The kernel ends it when it wants more, unless it can do
+/// without; then it goes on.
+pub fn limit_memory(cluster: &mut Cluster, target: usize, time: Duration) {
+    let process = cluster.nodes[target].process_id().expect("the node runs");
+    let second_version = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let (root, limit) = if second_version {
+        ("/sys/fs/cgroup", "memory.max")
+    } else {
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+    };
+    let group = Path::new(root).join(format!("rollcall-chaos-{process}"));
+    std::fs::create_dir(&group).expect("a control group");
+    std::fs::write(group.join(limit), MEMORY_BYTES).expect("the limit");
+    std::fs::write(group.join("cgroup.procs"), process.to_string()).expect("the node is in the group");
+    last(time);
+    let ended = !cluster.nodes[target].is_running();
+    println!("chaos: the node under the limit {}", if ended { "was ended by the kernel" } else { "lives" });
+    restart(cluster, target);
+    // The killed process may still be on its way out of the group.
+    until("the control group is empty", SOON, || std::fs::remove_dir(&group).map_err(|error| error.to_string()));
+}
+
+/// Every access to a node's disk fails while the node runs, until it has got another chance.
+pub fn fail_disk(cluster: &mut Cluster, target: usize, time: Duration) {
+    cluster.disks[target].cut_power();
+    last(time);
+    cluster.nodes[target].kill();
+    cluster.disks[target].restore_power();
+    cluster.nodes[target].start();
 }
 
 /// Kills a node and starts it again with nothing on its disk.

@@ -21,6 +21,9 @@ pub const HOLDERS: usize = 8;
 pub const READERS: usize = 5;
 /// The worker after the last reader asks the last questions; messengers come after it.
 const LAST_READER: usize = HOLDERS + READERS;
+/// Holders, the last ones, that keep a connection until the fault or somebody else ends it. One begins at each node: a
+/// fault of any node meets a connection that was held long before it.
+const STEADY: usize = 3;
 /// Questions after which readers leave a client id alone.
 const QUESTIONS_PER_KEY_MAX: u64 = 900;
 const CONNACK_WITHIN: Duration = Duration::from_secs(3);
@@ -233,7 +236,8 @@ enum Life {
 
 fn hold(shared: &Shared, worker: usize, mut random: StdRng) {
     let holder = Holder { shared, worker };
-    let steady = worker >= HOLDERS - 2;
+    let steady = worker >= HOLDERS - STEADY;
+    let mut connects = 0;
     let mut generation = 0;
     let mut uses = 0;
     let mut held: Option<Held> = None;
@@ -247,7 +251,8 @@ fn hold(shared: &Shared, worker: usize, mut random: StdRng) {
             return;
         }
         let key = shared.keys()[slot(worker)].0.clone();
-        let node = random.random_range(0..shared.nodes.len());
+        let anywhere = random.random_range(0..shared.nodes.len());
+        let node = if steady && connects == 0 { worker % shared.nodes.len() } else { anywhere };
         if phase == SETTLE {
             let stays = worker % 2 == 1;
             if let Some(present) = held.take() {
@@ -269,6 +274,7 @@ fn hold(shared: &Shared, worker: usize, mut random: StdRng) {
                 continue;
             }
             uses += 1;
+            connects += 1;
             held = holder.connect(&key, node, random.random());
             wait(PING_EVERY);
             continue;

@@ -4,6 +4,7 @@ use crate::binary;
 use crate::config::Addresses;
 use crate::deadline::until;
 use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -23,6 +24,7 @@ pub struct Node {
     namespace: Option<String>,
     environment: Vec<(String, String)>,
     reads_log: bool,
+    clock_offset_s: Option<u64>,
     child: Option<Child>,
 }
 
@@ -39,6 +41,7 @@ impl Node {
             namespace,
             environment: Vec::new(),
             reads_log: true,
+            clock_offset_s: None,
             child: None,
         }
     }
@@ -46,6 +49,16 @@ impl Node {
     /// Sets a variable of the process for all starts from now on.
     pub fn set_variable(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Takes a variable away again.
+    pub fn unset_variable(&mut self, name: &str) {
+        self.environment.retain(|(set, _)| set != name);
+    }
+
+    /// From the next start on, the clocks that count since the machine's start are so many seconds ahead of it.
+    pub fn set_clock_offset(&mut self, seconds: Option<u64>) {
+        self.clock_offset_s = seconds;
     }
 
     /// From the next start on, nobody reads what the process writes to standard error.
@@ -57,15 +70,19 @@ impl Node {
     pub fn start(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log).expect("the log file opens");
-        let mut command = match &self.namespace {
-            Some(namespace) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", namespace]).arg(binary::rollcall());
-                command
-            }
-            None => Command::new(binary::rollcall()),
-        };
+        // Each of these programs becomes the next one, so that the child's number is the node's.
+        let mut line: Vec<OsString> = Vec::new();
+        if let Some(namespace) = &self.namespace {
+            line.extend(["ip", "netns", "exec", namespace].map(OsString::from));
+        }
+        if let Some(seconds) = self.clock_offset_s {
+            let seconds = seconds.to_string();
+            line.extend(["unshare", "-T", "--monotonic", &seconds, "--boottime", &seconds].map(OsString::from));
+        }
+        line.push(binary::rollcall().into());
+        let mut command = Command::new(&line[0]);
         command
+            .args(&line[1..])
             .args(["server", "--config"])
             .arg(&self.config)
             .stdin(Stdio::null())
