@@ -21,7 +21,7 @@ const STOPS_WITHIN: Duration = Duration::from_secs(40);
 /// How far ahead the clocks of a node are that starts elsewhere: more than eleven days.
 const CLOCK_OFFSET_S: u64 = 1_000_000;
 /// Memory that a limited node may take from then on.
-const MEMORY_BYTES: &str = "1048576";
+const MEMORY_BYTES: &str = "65536";
 /// How long a starved node stands still at a time.
 const STANDS_STILL: Duration = Duration::from_millis(45);
 
