@@ -2,8 +2,8 @@
 //! with `ROLLCALL_SCENARIOS_ALL` set it fails instead.
 
 use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 /// Whether the scenario can run. Says so on standard error, past the test runner's capture, when it cannot.
 #[must_use]
@@ -65,6 +65,26 @@ pub fn python_with_paho() -> Option<PathBuf> {
 pub fn mqtt_js() -> Option<PathBuf> {
     let module = crate::binary::workspace_root().join("target/interop-node/node_modules/mqtt");
     (program("node") && module.is_dir()).then_some(module)
+}
+
+/// What scenarios with the Paho library for C need.
+pub const PAHO_C_NEED: &str = "a C compiler and the packages libpaho-mqtt1.3 and libpaho-mqtt-dev";
+
+/// Whether programs on the Paho library for C can be built here.
+#[must_use]
+pub fn paho_c() -> bool {
+    let probe = ["-include", "MQTTClient.h", "-x", "c", "-fsyntax-only", "/dev/null"];
+    program("cc") && Command::new("cc").args(probe).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Builds a program on the Paho library for C.
+///
+/// # Errors
+/// What the compiler said.
+pub fn compile_with_paho_c(source: &Path, program: &Path) -> Result<(), String> {
+    let (source, program) = (source.to_string_lossy(), program.to_string_lossy());
+    let arguments = ["-O1", "-Wall", "-Wextra", "-Werror", &source, "-o", &program, "-lpaho-mqtt3c", "-lpthread"];
+    run("cc", &arguments).map(drop)
 }
 
 /// Runs a program to its end.

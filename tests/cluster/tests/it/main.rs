@@ -14,6 +14,7 @@ mod four_nodes;
 mod inspect;
 mod interop;
 mod interop_messages;
+mod interop_paho_c;
 mod isolation;
 mod keepalive;
 mod membership;
