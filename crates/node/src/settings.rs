@@ -23,6 +23,8 @@ const CONFORMANCE_KEEP_ALIVE_S: u16 = 60;
 const CONFORMANCE_RECEIVE_MAXIMUM: u16 = 100;
 /// The largest packet that outside suites can overrun.
 const CONFORMANCE_PACKET_BYTES_MAX: u32 = 65_000;
+/// The topic aliases of a client that outside suites can overrun.
+const CONFORMANCE_TOPIC_ALIAS_MAXIMUM: u16 = 10;
 /// The filter that outside suites expect to be refused.
 const CONFORMANCE_REFUSED_FILTER: &str = "test/nosubscribe";
 
@@ -138,11 +140,11 @@ fn client_limits(config: &Config) -> Limits {
         topic_levels_max: limits.topic_levels_max as usize,
         client_id_bytes_max: limits.client_id_bytes_max as usize,
         receive_maximum: if conformance { CONFORMANCE_RECEIVE_MAXIMUM } else { defaults.receive_maximum },
+        topic_alias_maximum: if conformance { CONFORMANCE_TOPIC_ALIAS_MAXIMUM } else { defaults.topic_alias_maximum },
         client_inflight: match u16::try_from(limits.client_inflight).unwrap_or(u16::MAX) {
             0 => u16::MAX,
             most => most,
         },
-        ..defaults
     }
 }
 
@@ -326,7 +328,7 @@ mod tests {
         let limits = client_limits(&config);
         assert_eq!((limits.packet_bytes_max, limits.receive_maximum), (65_000, 100));
         assert_eq!(limits.keep_alive_max_s, 60);
-        assert!(limits.topic_alias_maximum >= 1);
+        assert_eq!(limits.topic_alias_maximum, 10);
         config.limits.packet_bytes_max = 1000;
         assert_eq!(client_limits(&config).packet_bytes_max, 1000, "a smaller one that was asked for stays");
     }
