@@ -13,6 +13,9 @@ pub struct BrokerConfig {
     pub refused_filter: Option<&'static str>,
     /// Connects of one client id per minute; 0 = off. Beyond it CONNACK 0x89.
     pub client_connects_per_minute: u32,
+    /// Takeovers of one client id per minute, by connections of this node; 0 = off. Beyond it CONNACK 0x89, so that the
+    /// connection that holds the client id keeps it.
+    pub client_takeovers_per_minute: u32,
     /// CONNECTs of one client id that wait behind the one under way on this node; beyond it CONNACK 0x89.
     pub client_connects_waiting: usize,
     /// CONNECTs of all clients under way on this node; beyond it CONNACK 0x89.
@@ -33,6 +36,7 @@ impl Default for BrokerConfig {
             client_filters: 0,
             refused_filter: None,
             client_connects_per_minute: 0,
+            client_takeovers_per_minute: 0,
             client_connects_waiting: 8,
             connects_waiting: 8192,
             connect_deadline_ms: 10_000,

@@ -59,9 +59,17 @@ impl Broker {
         let turn = self.registry.take_turn(&request.client_id, self.config.client_connects_waiting).await;
         let turn = turn.map_err(|_| ConnectRefusal::Busy)?;
         let client_id = request.client_id.clone();
+        // With the turn, so that no two of them see the same count. Who holds the id elsewhere only the claim tells.
+        let takeovers_max = self.config.client_takeovers_per_minute;
+        if self.takeovers.is_used_up(&client_id, takeovers_max, self.lease.now()) {
+            return Err(ConnectRefusal::Flapping);
+        }
         let wish = Wish::of(&request, &account.username);
         let before = self.look_before(&wish).await?;
         let granted = self.store.claim(self.details(request, &account, peer)).await.map_err(refusal)?;
+        if granted.displaced.is_some() {
+            self.takeovers.admit(&client_id, takeovers_max, self.lease.now());
+        }
         let fresh = FreshClaim::new(self, client_id.clone(), granted.epoch);
         let (turn, resumable) = self.session_to_resume(&wish, before, &granted, turn).await?;
         fresh.entered();

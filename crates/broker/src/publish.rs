@@ -19,8 +19,8 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-/// What only the broker publishes under (interface, 5).
-const RESERVED: [&str; 2] = ["$events", "$SYS"];
+/// What clients may not publish under: the broker's own topics, and what no subscription can ever match (MQTT 5.0, 4.8.2).
+const RESERVED: [&str; 3] = ["$events", "$SYS", "$share"];
 
 /// Seconds a client waits while the node holds no grant at all.
 const NO_GRANT_RETRY_S: u32 = 1;
@@ -68,7 +68,7 @@ impl Published {
             charge.taken.await;
             lease.may_serve(incarnation)
         });
-        Published::Later(LaterVerdict { matched, peers })
+        Published::Later(LaterVerdict { peers })
     }
 
     /// The verdict, however long it takes.
@@ -86,7 +86,6 @@ impl Published {
 
 /// The verdict of a publish, once the other nodes have answered. Resolves in any case: a silent node is fenced.
 pub struct LaterVerdict {
-    matched: bool,
     peers: Pin<Box<dyn Future<Output = bool> + Send>>,
 }
 
@@ -95,13 +94,14 @@ impl Future for LaterVerdict {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PublishVerdict> {
         let all = ready!(self.peers.as_mut().poll(cx));
-        Poll::Ready(if all { PublishVerdict::Accepted { matched: self.matched } } else { PublishVerdict::Failed })
+        // Whether sessions of other nodes matched, they do not say.
+        Poll::Ready(if all { PublishVerdict::Accepted { matched: true } } else { PublishVerdict::Failed })
     }
 }
 
 impl fmt::Debug for LaterVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LaterVerdict").field("matched", &self.matched).finish_non_exhaustive()
+        f.write_str("LaterVerdict")
     }
 }
 
@@ -196,8 +196,7 @@ impl Broker {
 
     /// Queues the message for every matching session of this node, once each. True when there was one.
     pub(crate) fn deliver(&self, message: &Arc<Message>, from: Option<&ClientSession>) -> bool {
-        let wanted = self.subscriptions.wanted(&message.topic, from);
-        let matched = !wanted.is_empty();
+        let (wanted, matched) = self.subscriptions.wanted(&message.topic, from);
         let now = self.lease.now();
         for Wanted { session, qos, retain_as_published, subscription_ids, group } in wanted {
             let delivery = Delivery {
@@ -273,7 +272,7 @@ pub(crate) fn deliver_again(broker: &Broker, orphans: Vec<Delivery>) {
     }
 }
 
-/// Whether the topic is `$events`, `$SYS`, or below one of them.
+/// Whether the topic is a reserved one, or below it.
 fn is_reserved(topic: &str) -> bool {
     RESERVED.iter().any(|root| topic.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
@@ -283,11 +282,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_brokers_own_topics_are_reserved() {
-        for reserved in ["$events", "$events/client_connected", "$SYS/x", "$SYS/"] {
+    fn only_the_brokers_own_topics_and_those_nobody_can_read_are_reserved() {
+        for reserved in ["$events", "$events/client_connected", "$SYS/x", "$SYS/", "$share/g/a"] {
             assert!(is_reserved(reserved), "{reserved}");
         }
-        for free in ["events", "$eventsx", "$SYSTEM/x", "a/$SYS/x", "$sys/x", "/$SYS"] {
+        for free in ["events", "$eventsx", "$SYSTEM/x", "$shared/x", "a/$SYS/x", "$sys/x", "/$SYS"] {
             assert!(!is_reserved(free), "{free}");
         }
     }

@@ -180,11 +180,14 @@ impl Subscriptions {
         }
     }
 
-    /// The sessions that want a message, each once, in order of their numbers; then one of each shared subscription.
-    pub(crate) fn wanted(&self, topic: &str, from: Option<&ClientSession>) -> Vec<Wanted> {
+    /// The sessions that want a message, each once, in order of their numbers; then one of each shared subscription. And
+    /// whether any subscription matched, that of a publisher who wants nothing of its own among them.
+    pub(crate) fn wanted(&self, topic: &str, from: Option<&ClientSession>) -> (Vec<Wanted>, bool) {
         let inner = self.inner.read();
+        let mut matched = false;
         let mut matches: Vec<(&Arc<ClientSession>, &Options)> = Vec::new();
         inner.table.for_each_match(topic, |subscriber, options| {
+            matched = true;
             let own = options.no_local && from.is_some_and(|from| from.number == subscriber.0.number);
             if !own {
                 matches.push((&subscriber.0, options));
@@ -203,11 +206,12 @@ impl Subscriptions {
             }
         }
         inner.shared.for_each_match(topic, |group, ()| {
+            matched = true;
             if let Some((session, options)) = inner.groups.choose(*group) {
                 wanted.push(Wanted::by(session, options, Some(*group)));
             }
         });
-        wanted
+        (wanted, matched)
     }
 
     /// Another member of a shared subscription.

@@ -21,6 +21,7 @@ impl Engine {
         let farewell_waits = self.outbound.farewell(ending.farewell, self.broker.elsewhere());
         self.outbound.gate.close();
         if farewell_waits || ending.reason == DisconnectReason::ServerShutdown {
+            self.outbound.gate.linger();
             self.outbound.io.close();
         } else {
             self.outbound.io.terminate();

@@ -24,7 +24,7 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// How long a socket whose sending side is closed goes on reading, so that what the client sends meanwhile does not
 /// reset the connection and destroy the farewell on its way.
-const LINGER: Duration = Duration::from_millis(500);
+const LINGER: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// Where all sockets of a worker read to; idle ones cost nothing.
@@ -38,6 +38,8 @@ pub(crate) struct Gate {
     connection: OnceCell<Arc<Connection>>,
     /// The farewell is on its way: what the client sends is read and thrown away.
     closing: Cell<bool>,
+    /// The socket goes on reading for a while after its sending side is closed.
+    lingers: Cell<bool>,
 }
 
 impl Gate {
@@ -53,6 +55,11 @@ impl Gate {
 
     pub(crate) fn close(&self) {
         self.closing.set(true);
+    }
+
+    /// The close is to be a gentle one, so that the farewell arrives.
+    pub(crate) fn linger(&self) {
+        self.lingers.set(true);
     }
 
     fn may_write(&self) -> bool {
@@ -121,7 +128,8 @@ async fn move_bytes(socket: Rc<Socket>, ctx: IoContext) {
         socket.poll_write(&ctx, cx)
     })
     .await;
-    if let Done::Shutdown = done {
+    // ntex tells a stream that shuts down like one that is over (3.14: `poll_write_ready`), so the gate knows better.
+    if matches!(done, Done::Shutdown) || socket.gate.lingers.get() {
         socket.write(&ctx);
         socket.close_sending();
         // Boxed, since it is the end of few and would make every idle socket larger.
@@ -234,7 +242,8 @@ impl Socket {
 
     async fn read_to_the_end(&self, ctx: &IoContext) {
         self.gate.close();
-        while !ctx.is_stopped() && self.tcp.readable().await.is_ok() {
+        // Whether or not the connection's task is over and its stream with it.
+        while self.tcp.readable().await.is_ok() {
             match self.read(ctx) {
                 Ok(IoTaskStatus::Stop) => return,
                 Ok(IoTaskStatus::Io | IoTaskStatus::Pause) => {}

@@ -19,6 +19,12 @@ use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
 /// The keep-alive that outside suites expect the server to ask for.
 const CONFORMANCE_KEEP_ALIVE_S: u16 = 60;
+/// The Receive Maximum that outside suites can overrun.
+const CONFORMANCE_RECEIVE_MAXIMUM: u16 = 100;
+/// The largest packet that outside suites can overrun.
+const CONFORMANCE_PACKET_BYTES_MAX: u32 = 65_000;
+/// The topic aliases of a client that outside suites can overrun.
+const CONFORMANCE_TOPIC_ALIAS_MAXIMUM: u16 = 10;
 /// The filter that outside suites expect to be refused.
 const CONFORMANCE_REFUSED_FILTER: &str = "test/nosubscribe";
 
@@ -100,6 +106,7 @@ pub(crate) fn broker(config: &Config) -> BrokerConfig {
         client_filters: config.limits.client_filters as usize,
         refused_filter: (config.node.profile == Profile::Conformance).then_some(CONFORMANCE_REFUSED_FILTER),
         client_connects_per_minute: config.limits.client_connects_per_minute,
+        client_takeovers_per_minute: config.limits.client_takeovers_per_minute,
         ..BrokerConfig::default()
     }
 }
@@ -114,6 +121,7 @@ pub(crate) fn retained(config: &Config, partitions: u16) -> RetainedLimits {
 fn client_limits(config: &Config) -> Limits {
     let limits = &config.limits;
     let conformance = config.node.profile == Profile::Conformance;
+    let defaults = Limits::default();
     Limits {
         connect_timeout_ms: u64::from(limits.connect_timeout_ms),
         keep_alive_max_s: if conformance {
@@ -122,12 +130,21 @@ fn client_limits(config: &Config) -> Limits {
             u16::try_from(limits.keep_alive_max_s).unwrap_or(u16::MAX)
         },
         session_expiry_max_s: limits.session_expiry_max_s,
-        packet_bytes_max: limits.packet_bytes_max,
+        packet_bytes_max: if conformance {
+            limits.packet_bytes_max.min(CONFORMANCE_PACKET_BYTES_MAX)
+        } else {
+            limits.packet_bytes_max
+        },
         payload_bytes_max: limits.payload_bytes_max,
         topic_bytes_max: limits.topic_bytes_max as usize,
         topic_levels_max: limits.topic_levels_max as usize,
         client_id_bytes_max: limits.client_id_bytes_max as usize,
-        ..Limits::default()
+        receive_maximum: if conformance { CONFORMANCE_RECEIVE_MAXIMUM } else { defaults.receive_maximum },
+        topic_alias_maximum: if conformance { CONFORMANCE_TOPIC_ALIAS_MAXIMUM } else { defaults.topic_alias_maximum },
+        client_inflight: match u16::try_from(limits.client_inflight).unwrap_or(u16::MAX) {
+            0 => u16::MAX,
+            most => most,
+        },
     }
 }
 
@@ -282,5 +299,37 @@ mod tests {
         assert_eq!(Some(share(12, &config, 4)), per_second(3));
         assert_eq!(share(12, &config, 13), Share::NoGrant, "not a unit for each");
         assert_eq!(share(0, &config, 4), Share::Unlimited, "off");
+    }
+
+    #[test]
+    fn messages_under_way_to_a_client_of_mqtt_3_are_as_many_as_configured() {
+        let mut config = Config::default();
+        assert_eq!(client_limits(&config).client_inflight, 16);
+        config.limits.client_inflight = 3;
+        assert_eq!(client_limits(&config).client_inflight, 3);
+        config.limits.client_inflight = 0;
+        assert_eq!(client_limits(&config).client_inflight, u16::MAX, "off");
+    }
+
+    #[test]
+    fn takeovers_are_limited_as_configured() {
+        let mut config = Config::default();
+        assert_eq!(broker(&config).client_takeovers_per_minute, 0);
+        config.limits.client_takeovers_per_minute = 7;
+        assert_eq!(broker(&config).client_takeovers_per_minute, 7);
+    }
+
+    #[test]
+    fn the_conformance_profile_has_limits_that_suites_can_overrun() {
+        let mut config = Config::default();
+        let usual = client_limits(&config);
+        assert_eq!((usual.packet_bytes_max, usual.receive_maximum), (1024 * 1024, 1024));
+        config.node.profile = Profile::Conformance;
+        let limits = client_limits(&config);
+        assert_eq!((limits.packet_bytes_max, limits.receive_maximum), (65_000, 100));
+        assert_eq!(limits.keep_alive_max_s, 60);
+        assert_eq!(limits.topic_alias_maximum, 10);
+        config.limits.packet_bytes_max = 1000;
+        assert_eq!(client_limits(&config).packet_bytes_max, 1000, "a smaller one that was asked for stays");
     }
 }

@@ -2,18 +2,14 @@
 
 use crate::{
     Cause, ConnAck, Connect, ConnectRefusal, DecodeFault, Effect, Event, Fault, KeepAlive, Limits, Order, Outgoing,
-    Packet, Phase, Publish, PublishVerdict, ReasonCode, Receipt, RequestedSubscription, RetainHandling, Session,
-    Subscribe, SubscribeAnswer, alias::IncomingAliases, connect, connect::ConnectRequest, ending::ending,
-    inbound::Arrival, window::Acknowledged,
+    Packet, Phase, ReasonCode, RequestedSubscription, RetainHandling, Session, Subscribe, SubscribeAnswer,
+    alias::IncomingAliases, connect, connect::ConnectRequest, ending::ending, window::Acknowledged,
 };
-use rollcall_types::{BootTime, Protocol, QoS, TopicFilterError, check_topic_filter};
+use rollcall_types::{BootTime, Protocol, TopicFilterError, check_topic_filter};
 use std::{
     num::{NonZeroU16, NonZeroU32},
     sync::Arc,
 };
-
-/// Most packet identifiers MQTT 3 can have under way: all there are.
-const INBOUND_MAX_V3: usize = 65_535;
 
 /// One connection, from the opening of its socket to its end.
 ///
@@ -21,13 +17,13 @@ const INBOUND_MAX_V3: usize = 65_535;
 /// ignored.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
     state: State,
     seed: u128,
-    protocol: Option<Protocol>,
+    pub(crate) protocol: Option<Protocol>,
     keep_alive: KeepAlive,
     session_expiry_s: u32,
-    aliases: IncomingAliases,
+    pub(crate) aliases: IncomingAliases,
 }
 
 #[derive(Clone, Debug)]
@@ -119,13 +115,13 @@ impl Connection {
         }
     }
 
-    fn end(&mut self, cause: Cause) -> Vec<Effect> {
+    pub(crate) fn end(&mut self, cause: Cause) -> Vec<Effect> {
         let ending = ending(cause, self.phase(), self.protocol);
         self.state = State::Ended;
         vec![Effect::End(ending)]
     }
 
-    fn fault(&mut self, fault: Fault) -> Vec<Effect> {
+    pub(crate) fn fault(&mut self, fault: Fault) -> Vec<Effect> {
         self.end(Cause::Fault(fault))
     }
 
@@ -243,77 +239,6 @@ impl Connection {
         self.end(Cause::ClientLeft(reason))
     }
 
-    fn publish(&mut self, mut publish: Publish, session: Option<&mut Session>) -> Vec<Effect> {
-        if let Err(fault) = self.check_publish(&mut publish) {
-            return self.fault(fault);
-        }
-        let Publish { message, packet_id, .. } = publish;
-        let Some(packet_id) = packet_id else {
-            return vec![Effect::Publish { message, receipt: None }];
-        };
-        let Some(session) = session else { return Vec::new() };
-        let most = match self.protocol {
-            Some(Protocol::V5) => usize::from(self.limits.receive_maximum),
-            _ => INBOUND_MAX_V3,
-        };
-        let exactly_once = message.qos == QoS::ExactlyOnce;
-        match session.arrive(packet_id, exactly_once, most) {
-            Arrival::New => {
-                let receipt = Receipt { packet_id, exactly_once };
-                vec![Effect::Publish { message, receipt: Some(receipt) }]
-            }
-            Arrival::Pending => Vec::new(),
-            Arrival::Repeated if exactly_once => send(Outgoing::PubRec(packet_id, ReasonCode::Success)),
-            Arrival::Repeated => send(Outgoing::PubAck(packet_id, ReasonCode::PacketIdentifierInUse)),
-            Arrival::TooMany => self.fault(Fault::ReceiveMaximumExceeded),
-        }
-    }
-
-    fn check_publish(&mut self, publish: &mut Publish) -> Result<(), Fault> {
-        let has_qos = publish.message.qos != QoS::AtMostOnce;
-        if publish.dup && !has_qos || has_qos != publish.packet_id.is_some() {
-            return Err(Fault::Malformed); // MQTT-3.3.1-2, MQTT-2.2.1-2
-        }
-        if publish.has_subscription_id {
-            return Err(Fault::ProtocolError); // MQTT-3.3.4-6
-        }
-        self.aliases.resolve(publish.topic_alias, &mut publish.message, self.limits.topic_alias_maximum)?;
-        let message = &publish.message;
-        connect::check_name(&message.topic, &self.limits)?;
-        connect::check_properties(&message.properties)?;
-        if self.limits.payload_fits(&message.payload) { Ok(()) } else { Err(Fault::PacketTooLarge) }
-    }
-
-    fn published(&mut self, receipt: Receipt, verdict: PublishVerdict, session: Option<&mut Session>) -> Vec<Effect> {
-        let Some(session) = session else { return Vec::new() };
-        let code = match verdict {
-            PublishVerdict::Accepted { .. } => ReasonCode::Success,
-            PublishVerdict::NotAuthorized if self.protocol == Some(Protocol::V5) => ReasonCode::NotAuthorized,
-            // MQTT 3 cannot say so and must be acknowledged or cut off (3.1.1, MQTT-3.3.5-2).
-            PublishVerdict::NotAuthorized => ReasonCode::Success,
-            PublishVerdict::OverQuota { .. } => ReasonCode::QuotaExceeded,
-            PublishVerdict::NoReceiver | PublishVerdict::RetainedLimit if self.protocol != Some(Protocol::V5) => {
-                ReasonCode::Success
-            }
-            PublishVerdict::NoReceiver => ReasonCode::NoMatchingSubscribers,
-            PublishVerdict::RetainedLimit => ReasonCode::QuotaExceeded,
-            PublishVerdict::Failed | PublishVerdict::Unavailable if self.protocol == Some(Protocol::V5) => {
-                ReasonCode::UnspecifiedError
-            }
-            // Without an acknowledgement an MQTT 3 client sends again, on its next connection.
-            PublishVerdict::Failed | PublishVerdict::Unavailable => {
-                return self.end(Cause::Ordered(Order::NodeLost));
-            }
-        };
-        let accepted = matches!(code, ReasonCode::Success | ReasonCode::NoMatchingSubscribers);
-        session.inbound.settle(receipt.packet_id, receipt.exactly_once && accepted);
-        if receipt.exactly_once {
-            send(Outgoing::PubRec(receipt.packet_id, code))
-        } else {
-            send(Outgoing::PubAck(receipt.packet_id, code))
-        }
-    }
-
     fn subscribe(&mut self, subscribe: Subscribe) -> Vec<Effect> {
         if subscribe.filters.is_empty() {
             return self.fault(Fault::ProtocolError); // MQTT-3.8.3-2
@@ -379,7 +304,7 @@ fn subscribed(
     effects
 }
 
-fn send(outgoing: Outgoing) -> Vec<Effect> {
+pub(crate) fn send(outgoing: Outgoing) -> Vec<Effect> {
     vec![Effect::Send(outgoing)]
 }
 

@@ -128,7 +128,7 @@ pub struct Receipt {
 pub enum PublishVerdict {
     /// Every matching session has it.
     Accepted {
-        /// A session on this node matched.
+        /// Some session matched, or may have: on other nodes that is not known. MQTT 5 clients are told when none did.
         matched: bool,
     },
     /// The client may not publish to this topic.

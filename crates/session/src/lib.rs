@@ -26,6 +26,7 @@ mod keep_alive;
 mod limits;
 mod outgoing;
 mod packet;
+mod publishing;
 mod queue;
 mod reason;
 mod refusal;

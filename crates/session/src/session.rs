@@ -6,7 +6,7 @@
 use crate::{
     Delivery, Offered, Outgoing, OutgoingPublish, QueueLimits, ReasonCode,
     alias::OutgoingAliases,
-    inbound::{Arrival, Inbound},
+    inbound::{Arrival, Arriving, Inbound},
     queue::Queue,
     window::{Acknowledged, Stage, Window},
 };
@@ -175,8 +175,8 @@ impl Session {
         orphans
     }
 
-    pub(crate) fn arrive(&mut self, packet_id: NonZeroU16, exactly_once: bool, most: usize) -> Arrival {
-        self.inbound.arrive(packet_id, exactly_once, most)
+    pub(crate) fn arrive(&mut self, packet_id: NonZeroU16, publish: &Arriving, most: usize) -> Arrival {
+        self.inbound.arrive(packet_id, publish, most)
     }
 
     pub(crate) fn puback(&mut self, packet_id: NonZeroU16) -> Acknowledged {

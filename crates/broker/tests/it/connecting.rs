@@ -3,8 +3,9 @@
 use crate::world::{World, id, next, poll};
 use rollcall_broker::{BrokerConfig, ToConnection};
 use rollcall_contracts::{AuthError, ClaimError, ConnectionEnding, EndingKind};
+use rollcall_presence::Displaced;
 use rollcall_session::{ConnectRefusal, Order};
-use rollcall_types::{DisconnectReason, Epoch};
+use rollcall_types::{DisconnectReason, Epoch, Incarnation, NodeId, Owner};
 use std::{sync::atomic::Ordering, task::Poll};
 
 #[tokio::test]
@@ -78,6 +79,31 @@ async fn b_130_a_client_that_connects_too_often_is_told_to_wait() {
     world.connect("b").await.release(DisconnectReason::Normal);
     world.lease.pass(60_000);
     world.connect("a").await.release(DisconnectReason::Normal);
+}
+
+#[tokio::test]
+async fn b_130_two_clients_of_one_id_stop_displacing_each_other_and_the_last_stays() {
+    let world = World::new(BrokerConfig { client_takeovers_per_minute: 2, ..BrokerConfig::default() });
+    let first = world.connect("a").await;
+    let owner = Owner { node: NodeId(1), incarnation: Incarnation(1) };
+    *world.store.displaced.lock().unwrap() = Some(Displaced { owner, epoch: Epoch(1) });
+    let second = world.connect("a").await;
+    let third = world.connect("a").await;
+    assert_eq!([&first, &second].map(|held| held.connection().ordered()), [Some(Order::Takeover); 2]);
+    assert_eq!(world.refused("a").await, ConnectRefusal::Flapping);
+    assert_eq!(world.store.asked(), 3, "no claim for the one refused");
+    assert_eq!(third.connection().ordered(), None, "who has the id keeps it");
+    drop(world.connect("b").await);
+    world.lease.pass(60_000);
+    drop(world.connect("a").await);
+}
+
+#[tokio::test]
+async fn connects_that_displace_nobody_are_no_takeovers() {
+    let world = World::new(BrokerConfig { client_takeovers_per_minute: 1, ..BrokerConfig::default() });
+    for _ in 0..3 {
+        world.connect("a").await.release(DisconnectReason::Normal);
+    }
 }
 
 #[tokio::test]

@@ -58,8 +58,9 @@ async fn no_local_keeps_ones_own_messages_away_and_nobody_elses() {
     let (a, b) = (world.connect("a").await, world.connect("b").await);
     let quiet = RequestedSubscription { no_local: true, ..requested("t") };
     world.broker.subscribe(a.connection(), None, &[(quiet, None)]);
-    world.publish(a.connection(), &message("t"));
+    let own = world.publish(a.connection(), &message("t"));
     assert_eq!(topics(a.connection()), [""; 0]);
+    assert_eq!(own, PublishVerdict::Accepted { matched: true }, "its subscription matched");
     world.publish(b.connection(), &message("t"));
     assert_eq!(topics(a.connection()), ["t"]);
 }

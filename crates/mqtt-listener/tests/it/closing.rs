@@ -42,6 +42,19 @@ async fn a_kicked_client_is_told_0x98() {
 }
 
 #[tokio::test]
+async fn what_a_client_still_sends_after_its_farewell_does_not_reset_the_connection() {
+    let world = World::new().await;
+    let mut raw = world.connect(&v5("a", 60)).await;
+    raw.send(b"\x36\x03\x00\x01t").await;
+    assert_eq!(raw.rest().await, b"\xe0\x01\x81");
+    until("the socket to be counted out", || world.broker.connections() == 0).await;
+    // A reset would come back at once and fail the next.
+    for _ in 0..3 {
+        raw.send(b"\xc0\x00").await;
+    }
+}
+
+#[tokio::test]
 async fn a_lease_lost_between_claim_and_connack_gives_nothing_but_the_close() {
     let world = World::new().await;
     world.store.hold();

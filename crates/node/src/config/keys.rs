@@ -113,7 +113,7 @@ pub const KEYS: &[Key] = &[
     key("limits.client_queue_messages", U32, "Messages queued for one client."),
     key("limits.client_inflight", U32, "Unacknowledged messages to one client of MQTT 3, at most 65535; with MQTT 5 its Receive Maximum counts."),
     key("limits.client_connects_per_minute", U32, "Connects of one client id."),
-    key("limits.client_takeovers_per_minute", U32, "Takeovers of one client id."),
+    key("limits.client_takeovers_per_minute", U32, "Takeovers of one client id by connections of one node; beyond it the id has to wait, and its connection stays."),
     key("limits.session_expiry_max_s", U32, "Longest session expiry."),
     key("limits.keep_alive_max_s", U32, "Longest keep-alive, at most 65535."),
     key("limits.packet_bytes_max", U32, "Largest MQTT packet, 128 to 268435460 (not 0)."),

@@ -4,7 +4,7 @@ use crate::steps::{EVERY_PROTOCOL, Machine, at, connect, ended, id, open, open_w
 use rollcall_session::{
     Effect, Event, Farewell, Limits, Outgoing, Packet, Publish, PublishVerdict, ReasonCode, Receipt,
 };
-use rollcall_types::{Protocol, QoS};
+use rollcall_types::{DisconnectReason, Protocol, QoS};
 
 const ACCEPTED: PublishVerdict = PublishVerdict::Accepted { matched: true };
 
@@ -52,6 +52,51 @@ fn qos_2_is_handed_on_once_however_often_it_is_repeated() {
         let pubcomp = vec![Effect::Send(Outgoing::PubComp(id(3), ReasonCode::Success))];
         assert_eq!(packet(&mut connection, Packet::PubRel(id(3))), pubcomp);
         assert!(matches!(hand_on(&mut connection, QoS::ExactlyOnce, 3)[..], [Effect::Publish { .. }]), "a new message");
+    }
+}
+
+#[test]
+fn a_second_repeat_that_is_not_marked_as_one_ends_the_connection() {
+    // MQTT-3.3.1-1
+    for protocol in EVERY_PROTOCOL {
+        let again = |connection: &mut Machine, dup| {
+            packet(connection, Packet::Publish(Publish { dup, ..publish("a", QoS::ExactlyOnce, Some(3)) }))
+        };
+        let mut connection = open(protocol);
+        again(&mut connection, false);
+        let pubrec = verdict(&mut connection, receipt(3, true), ACCEPTED);
+        for dup in [true, true, false, true] {
+            assert_eq!(again(&mut connection, dup), pubrec);
+        }
+        let other = Packet::Publish(Publish { dup: false, ..publish("a", QoS::ExactlyOnce, Some(3)) });
+        let mut other_message = other.clone();
+        if let Packet::Publish(publish) = &mut other_message {
+            publish.message.payload = vec![];
+        }
+        assert_eq!(packet(&mut connection, other_message), pubrec, "another message is not this one again");
+        assert_eq!(packet(&mut connection, other), pubrec);
+        let ending = ended(&again(&mut connection, false));
+        assert_eq!(ending.reason, DisconnectReason::ProtocolError);
+        if protocol == Protocol::V5 {
+            assert_eq!(ending.farewell, Farewell::Disconnect(ReasonCode::ProtocolError));
+        }
+    }
+}
+
+#[test]
+fn mqtt_5_is_told_that_nobody_subscribes() {
+    let nobody = PublishVerdict::Accepted { matched: false };
+    for protocol in EVERY_PROTOCOL {
+        let code = if protocol == Protocol::V5 { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success };
+        let mut connection = open(protocol);
+        hand_on(&mut connection, QoS::AtLeastOnce, 4);
+        let puback = vec![Effect::Send(Outgoing::PubAck(id(4), code))];
+        assert_eq!(verdict(&mut connection, receipt(4, false), nobody), puback);
+        hand_on(&mut connection, QoS::ExactlyOnce, 5);
+        let pubrec = vec![Effect::Send(Outgoing::PubRec(id(5), ReasonCode::Success))];
+        assert_eq!(verdict(&mut connection, receipt(5, true), nobody), pubrec);
+        let pubcomp = vec![Effect::Send(Outgoing::PubComp(id(5), ReasonCode::Success))];
+        assert_eq!(packet(&mut connection, Packet::PubRel(id(5))), pubcomp, "the identifier was kept");
     }
 }
 

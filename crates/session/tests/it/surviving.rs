@@ -3,7 +3,7 @@
 use crate::steps::{Machine, at, connect, id, publish, subscribe};
 use proptest::{collection::vec, prelude::*};
 use rollcall_session::{
-    ConnectRefusal, DecodeFault, Effect, Event, Limits, Order, Outgoing, Packet, PublishVerdict, Receipt,
+    ConnectRefusal, DecodeFault, Effect, Event, Limits, Order, Outgoing, Packet, Publish, PublishVerdict, Receipt,
 };
 use rollcall_types::{Protocol, QoS};
 
@@ -84,8 +84,9 @@ proptest! {
                 crate::steps::packet(&mut connection, Packet::PubRel(id(number)));
                 held.remove(&number);
             } else {
-                let sent = Packet::Publish(publish("a", QoS::ExactlyOnce, Some(number)));
-                let effects = crate::steps::packet(&mut connection, sent);
+                let dup = held.contains(&number);
+                let sent = Publish { dup, ..publish("a", QoS::ExactlyOnce, Some(number)) };
+                let effects = crate::steps::packet(&mut connection, Packet::Publish(sent));
                 let handed_on = matches!(effects[..], [Effect::Publish { .. }]);
                 prop_assert_eq!(handed_on, held.insert(number));
                 if handed_on {
