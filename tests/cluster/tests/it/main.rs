@@ -26,5 +26,6 @@ mod quota;
 mod retained;
 mod rolling;
 mod shipped_elsewhere;
+mod slow_consumers;
 mod status;
 mod takeover;
