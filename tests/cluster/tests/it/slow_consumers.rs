@@ -37,6 +37,12 @@ fn publish(to: SocketAddr) -> Duration {
     begun.elapsed()
 }
 
+/// The consumer is at work.
+#[allow(clippy::disallowed_methods)] // the pace of the workload: no condition is waited for
+fn keep_pace() {
+    std::thread::sleep(PACE);
+}
+
 /// Takes all numbers, one after another.
 fn consume(connection: &mut Connection) -> Vec<u16> {
     let mut heard = Vec::new();
@@ -45,7 +51,7 @@ fn consume(connection: &mut Connection) -> Vec<u16> {
             Arrival::Packet(packet) if packet.kind() == kind::PUBLISH => {
                 let message = packet.delivered(connection.version()).unwrap();
                 heard.push(std::str::from_utf8(&message.payload).unwrap().parse().unwrap());
-                std::thread::sleep(PACE); // the pace of the workload; nothing is waited for
+                keep_pace();
                 connection.answer(&packet).unwrap();
             }
             other => panic!("{} came, then {other:?}", heard.len()),
