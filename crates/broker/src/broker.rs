@@ -4,6 +4,7 @@ use crate::{
     BrokerConfig, ClosingSignal, Connection, OpenSocket,
     damping::Damping,
     metrics::Metrics,
+    pressure::Slow,
     reconcile::Suspects,
     registry::{Ended, Registry},
     retained::Retained,
@@ -200,8 +201,14 @@ impl ConnectionEnding for Broker {
 }
 
 impl DeliveryTarget for Broker {
-    fn deliver_local(&self, message: Arc<Message>) {
-        self.deliver(&message, None);
+    fn deliver_local(&self, message: Arc<Message>) -> Option<Duration> {
+        let mut slow = Slow::default();
+        self.deliver(&message, None, &mut slow);
+        let wait = slow.wait_elsewhere();
+        if wait.is_some() {
+            self.metrics.acknowledgements_delayed.increment(1);
+        }
+        wait
     }
 }
 

@@ -6,10 +6,13 @@
 //!
 //! The lock is held for a few steps of the pure session and nothing else; no other lock is taken under it.
 
-use crate::held_back::HeldBack;
+use crate::{
+    held_back::HeldBack,
+    pressure::{Pressed, Spell},
+};
 use parking_lot::Mutex;
 use rollcall_session::{Delivery, LinkTerms, Offered, Outgoing, QueueLimits, Session, SessionState};
-use rollcall_types::{BootTime, ClientId, Epoch};
+use rollcall_types::{BootTime, ClientId, Epoch, QoS};
 use std::{
     fmt,
     sync::{
@@ -40,6 +43,24 @@ struct Inner {
     waker: Option<Waker>,
     over: bool,
     held_back: Option<Box<HeldBack>>,
+    /// Since a message found the session pressed, until it is eased.
+    pressed: Option<Arc<Spell>>,
+}
+
+impl Inner {
+    /// The client was sent a message. The spell that ends with it.
+    fn took(&mut self, now: BootTime) -> Option<Arc<Spell>> {
+        let spell = self.pressed.as_ref()?;
+        spell.took(now);
+        if self.session.pressure(spell.limits) > 0 { None } else { self.pressed.take() }
+    }
+}
+
+/// Lets go who waits for a session to be eased; not to be called under its lock.
+fn ease(spell: Option<Arc<Spell>>) {
+    if let Some(spell) = spell {
+        spell.end();
+    }
 }
 
 /// The session is over and takes nothing any more.
@@ -73,7 +94,10 @@ impl ClientSession {
         inner.epoch = epoch;
         inner.kept_until = None;
         inner.waker = None;
+        let spell = inner.pressed.take();
         self.held.store(true, Ordering::Relaxed);
+        drop(inner);
+        ease(spell);
         true
     }
 
@@ -106,17 +130,38 @@ impl ClientSession {
         to(holds.then_some(&mut inner.session))
     }
 
-    /// A live message: behind what is retained, if that is on its way.
-    pub(crate) fn deliver(&self, delivery: Delivery, limits: QueueLimits, now: BootTime) -> Result<Offered, Over> {
-        let mut inner = self.inner.lock();
-        if let Some(held_back) = inner.held_back.as_mut() {
-            return Ok(match held_back.keep(delivery, limits.messages) {
-                Ok(()) => Offered::Queued,
-                Err(_) => Offered::Full,
+    /// A live message: behind what is retained, if that is on its way. Of QoS 1 and 2 it tells whether the session is
+    /// pressed now.
+    pub(crate) fn deliver(
+        &self,
+        delivery: Delivery,
+        limits: QueueLimits,
+        now: BootTime,
+    ) -> Result<(Offered, Option<Pressed>), Over> {
+        let is_waited_for = delivery.qos != QoS::AtMostOnce;
+        let (offered, pressed, waker) = {
+            let mut inner = self.inner.lock();
+            if let Some(held_back) = inner.held_back.as_mut() {
+                return Ok(match held_back.keep(delivery, limits.messages) {
+                    Ok(()) => (Offered::Queued, None),
+                    Err(_) => (Offered::Full, None),
+                });
+            }
+            if inner.over {
+                return Err(Over);
+            }
+            let offered = inner.session.offer(delivery, limits, now);
+            let pressure = if is_waited_for { inner.session.pressure(limits) } else { 0 };
+            let pressed = (pressure > 0).then(|| {
+                let spell = inner.pressed.get_or_insert_with(|| Arc::new(Spell::new(limits, now)));
+                Pressed { spell: spell.clone(), pressure }
             });
+            (offered, pressed, inner.waker.take())
+        };
+        if let Some(waker) = waker {
+            waker.wake();
         }
-        drop(inner);
-        self.deliver_retained(delivery, limits, now)
+        Ok((offered, pressed))
     }
 
     /// A retained message: before all live ones that wait for it.
@@ -187,6 +232,9 @@ impl ClientSession {
             let next = inner.session.next_outgoing(now);
             *expired += inner.session.take_expired();
             if let Some(outgoing) = next {
+                let spell = if matches!(outgoing, Outgoing::Publish(_)) { inner.took(now) } else { None };
+                drop(inner);
+                ease(spell);
                 return Poll::Ready(outgoing);
             }
         }
@@ -221,18 +269,25 @@ impl ClientSession {
         inner.waker = None;
         self.held.store(false, Ordering::Relaxed);
         inner.session.detach();
-        if inner.session.expiry_s() == 0 {
-            return AfterConnection::Ends;
-        }
-        let until = now.plus_ms(u64::from(inner.session.expiry_s()) * 1000);
-        inner.kept_until = Some(until);
-        AfterConnection::KeptUntil(until)
+        let spell = inner.pressed.take();
+        let kept_until = match inner.session.expiry_s() {
+            0 => None,
+            seconds => Some(now.plus_ms(u64::from(seconds) * 1000)),
+        };
+        inner.kept_until = kept_until;
+        drop(inner);
+        ease(spell);
+        kept_until.map_or(AfterConnection::Ends, AfterConnection::KeptUntil)
     }
 
     /// Ends the session. Gives back what other members of shared subscriptions should get.
     pub(crate) fn end(&self) -> Vec<Delivery> {
         let mut inner = self.inner.lock();
-        self.end_locked(&mut inner)
+        let spell = inner.pressed.take();
+        let orphans = self.end_locked(&mut inner);
+        drop(inner);
+        ease(spell);
+        orphans
     }
 
     /// Ends the session if nobody holds it and its time is over; `None` otherwise.
@@ -256,8 +311,11 @@ impl ClientSession {
         inner.waker = None;
         self.held.store(false, Ordering::Relaxed);
         inner.session.detach();
+        let spell = inner.pressed.take();
         let until = now.plus_ms(u64::from(inner.session.expiry_s()) * 1000);
         inner.kept_until = Some(until);
+        drop(inner);
+        ease(spell);
         Some(Some(until))
     }
 

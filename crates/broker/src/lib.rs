@@ -30,6 +30,7 @@ mod held_claim;
 mod metrics;
 mod peer;
 mod point_to_point;
+mod pressure;
 mod publish;
 mod reconcile;
 mod registry;

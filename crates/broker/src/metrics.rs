@@ -23,6 +23,10 @@ const RECEIVED: &str = "rollcall_messages_received_total";
 const SENT: &str = "rollcall_messages_sent_total";
 /// Messages not delivered.
 const DROPPED: &str = "rollcall_messages_dropped_total";
+/// Acknowledgements that wait for slow consumers of this node.
+const ACKNOWLEDGEMENTS_DELAYED: &str = "rollcall_acknowledgements_delayed_total";
+/// Sessions that nobody waits for any more.
+const SESSIONS_STUCK: &str = "rollcall_sessions_stuck_total";
 /// Subscriptions on this node.
 const SUBSCRIPTIONS: &str = "rollcall_subscriptions";
 /// Sockets against records.
@@ -38,6 +42,12 @@ pub fn describe_metrics() {
     describe_counter!(RECEIVED, Unit::Count, "messages received from clients, by QoS");
     describe_counter!(SENT, Unit::Count, "messages queued to be sent to clients, by QoS");
     describe_counter!(DROPPED, Unit::Count, "messages dropped, by reason");
+    describe_counter!(
+        ACKNOWLEDGEMENTS_DELAYED,
+        Unit::Count,
+        "publishes whose acknowledgement waited for a slow consumer of this node"
+    );
+    describe_counter!(SESSIONS_STUCK, Unit::Count, "times a slow consumer took nothing and was waited for no more");
     describe_gauge!(SUBSCRIPTIONS, Unit::Count, "subscriptions of this node's sessions");
     describe_gauge!(MISMATCH, Unit::Count, "sockets without a record plus records without a socket on this node");
 }
@@ -73,6 +83,8 @@ pub(crate) struct Metrics {
     pub(crate) subscriptions: Gauge,
     pub(crate) mismatch: Gauge,
     pub(crate) connected: Counter,
+    pub(crate) acknowledgements_delayed: Counter,
+    pub(crate) sessions_stuck: Counter,
     sent: [Counter; 3],
     received: [Counter; 3],
     queue_full: Counter,
@@ -105,6 +117,8 @@ impl Metrics {
             subscriptions: gauge!(SUBSCRIPTIONS),
             mismatch: gauge!(MISMATCH),
             connected: counter!(CONNECTS, "result" => "accepted"),
+            acknowledgements_delayed: counter!(ACKNOWLEDGEMENTS_DELAYED),
+            sessions_stuck: counter!(SESSIONS_STUCK),
             sent: ["0", "1", "2"].map(|qos| counter!(SENT, "qos" => qos)),
             received: ["0", "1", "2"].map(|qos| counter!(RECEIVED, "qos" => qos)),
             client_away: counter!(DROPPED, "reason" => "client_away"),

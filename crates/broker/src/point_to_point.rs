@@ -1,7 +1,7 @@
 //! `{first}/p2p/{client id}`: a message for one client, wherever it is, with no subscription. Its owner is looked up in
 //! the presence store, and the message goes straight to that node.
 
-use crate::{Broker, metrics::DropReason};
+use crate::{Broker, metrics::DropReason, pressure::Slow};
 use rollcall_contracts::OwnerLinks;
 use rollcall_session::{Delivery, PublishVerdict};
 use rollcall_types::{ClientId, Epoch, Message};
@@ -25,11 +25,12 @@ impl Broker {
     }
 
     /// Sends the message to the client's connection. A client that is not online, or goes at this moment, gets nothing.
-    pub(crate) async fn send_to_client(&self, client: &str, message: &Arc<Message>) -> PublishVerdict {
+    /// One on this node that is pressed is noted.
+    pub(crate) async fn send_to_client(&self, client: &str, message: &Arc<Message>, slow: &mut Slow) -> PublishVerdict {
         let Ok(client_id) = ClientId::new(client) else { return self.no_receiver() };
         let Ok(status) = self.store.status(client_id.clone()).await else { return self.unreachable() };
         let (true, Some(epoch)) = (status.online, status.epoch) else { return self.no_receiver() };
-        if self.deliver_to_client(&client_id, epoch, message) {
+        if self.queue_for_client(&client_id, epoch, message, slow) {
             return PublishVerdict::Accepted { matched: true };
         }
         let (Some(node), Some(owners)) = (status.node, self.owners.get()) else { return self.no_receiver() };
@@ -45,10 +46,14 @@ impl Broker {
 
     /// Gives the message to the connection of that epoch, if it is here. True when it took it.
     pub fn deliver_to_client(&self, client_id: &ClientId, epoch: Epoch, message: &Arc<Message>) -> bool {
+        self.queue_for_client(client_id, epoch, message, &mut Slow::default())
+    }
+
+    fn queue_for_client(&self, client_id: &ClientId, epoch: Epoch, message: &Arc<Message>, slow: &mut Slow) -> bool {
         let connection = self.registry.connection_of(client_id).filter(|connection| connection.epoch == epoch);
         connection.is_some_and(|connection| {
             let now = self.lease.now();
-            self.queue(&connection.session, Delivery::new(message.clone(), message.qos, now), now)
+            self.queue(&connection.session, Delivery::new(message.clone(), message.qos, now), now, slow)
         })
     }
 

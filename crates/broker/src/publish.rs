@@ -5,6 +5,7 @@ use crate::{
     client_session::{ClientSession, Over},
     metrics::DropReason,
     point_to_point,
+    pressure::Slow,
     subscribe::Wanted,
 };
 use rollcall_contracts::{Account, Charge, LeaseGate, QueryRefusal};
@@ -33,7 +34,8 @@ const MEMBERS_TRIED: usize = 4;
 pub enum Published {
     /// It is decided.
     Now(PublishVerdict),
-    /// The sessions of this node have it; whether those of the other nodes have is not known yet.
+    /// The sessions of this node have it; whether those of the other nodes have is not known yet, or a slow consumer is
+    /// waited for.
     Later(LaterVerdict),
     /// It is to be retained before anybody gets it, or its receiver has to be looked up. Nothing that the client publishes
     /// after it may be handed on before this resolves, to `Now` or `Later`.
@@ -60,15 +62,25 @@ impl fmt::Debug for FirstSteps {
 impl Published {
     /// The other nodes have the message in their queues. What they take counts only while this node holds its lease:
     /// without it, they may have counted it out.
-    fn after(charge: Charge, matched: bool, lease: Arc<dyn LeaseGate>, incarnation: Incarnation) -> Self {
-        if charge.nodes == 0 {
+    fn after(
+        charge: Charge,
+        matched: bool,
+        eased: Option<Eased>,
+        lease: Arc<dyn LeaseGate>,
+        here: Incarnation,
+    ) -> Self {
+        if charge.nodes == 0 && eased.is_none() {
             return Published::Now(PublishVerdict::Accepted { matched });
         }
-        let peers = Box::pin(async move {
+        let all = Box::pin(async move {
             charge.taken.await;
-            lease.may_serve(incarnation)
+            if let Some(eased) = eased {
+                eased.await;
+            }
+            lease.may_serve(here)
         });
-        Published::Later(LaterVerdict { peers })
+        // Whether sessions of other nodes matched, they do not say.
+        Published::Later(LaterVerdict { matched: matched || charge.nodes > 0, all })
     }
 
     /// The verdict, however long it takes.
@@ -84,18 +96,22 @@ impl Published {
     }
 }
 
-/// The verdict of a publish, once the other nodes have answered. Resolves in any case: a silent node is fenced.
+/// Resolves when no slow consumer of this node is waited for any more.
+type Eased = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The verdict of a publish, once the other nodes have answered and slow consumers are eased. Resolves in any case: a
+/// silent node is fenced, and a wait is bounded.
 pub struct LaterVerdict {
-    peers: Pin<Box<dyn Future<Output = bool> + Send>>,
+    matched: bool,
+    all: Pin<Box<dyn Future<Output = bool> + Send>>,
 }
 
 impl Future for LaterVerdict {
     type Output = PublishVerdict;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PublishVerdict> {
-        let all = ready!(self.peers.as_mut().poll(cx));
-        // Whether sessions of other nodes matched, they do not say.
-        Poll::Ready(if all { PublishVerdict::Accepted { matched: true } } else { PublishVerdict::Failed })
+        let all = ready!(self.all.as_mut().poll(cx));
+        Poll::Ready(if all { PublishVerdict::Accepted { matched: self.matched } } else { PublishVerdict::Failed })
     }
 }
 
@@ -126,7 +142,14 @@ impl Broker {
     /// A retained message is committed before anybody gets it, so that one that is refused leaves no trace.
     async fn publish_first(&self, from: &Connection, message: &Arc<Message>) -> Published {
         if let Some(client) = point_to_point::target(&message.topic) {
-            return Published::Now(self.send_to_client(client, message).await);
+            let mut slow = Slow::default();
+            let verdict = self.send_to_client(client, message, &mut slow).await;
+            return match (self.eased(slow), verdict) {
+                (Some(eased), PublishVerdict::Accepted { matched }) => {
+                    Published::after(Charge::none(), matched, Some(eased), self.lease.clone(), from.incarnation)
+                }
+                (_, verdict) => Published::Now(verdict),
+            };
         }
         match self.retain(message).await {
             Ok(()) => self.spread(from, message),
@@ -154,21 +177,32 @@ impl Broker {
     /// To the subscribers here and to the other nodes. Where a peer's queue is full, that comes first: it is how the
     /// publisher is slowed down.
     fn spread(&self, from: &Connection, message: &Arc<Message>) -> Published {
-        let matched = self.deliver(message, Some(&from.session));
+        let mut slow = Slow::default();
+        let matched = self.deliver(message, Some(&from.session), &mut slow);
         if message.qos == QoS::AtMostOnce {
             self.peers.publish_to_peers(message.clone());
             return Published::Now(PublishVerdict::Accepted { matched });
         }
         let (peers, lease, incarnation) = (self.peers.clone(), self.lease.clone(), from.incarnation);
+        let eased = self.eased(slow);
         let message = message.clone();
         let mut queued: Pin<Box<dyn Future<Output = Charge> + Send>> =
             Box::pin(async move { peers.publish(message).await });
-        let follow = move |charge: Charge| Published::after(charge, matched, lease, incarnation);
+        let follow = move |charge: Charge| Published::after(charge, matched, eased, lease, incarnation);
         // Most of the time there is room, and nothing to wait for.
         match queued.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(charge) => follow(charge),
             Poll::Pending => Published::First(FirstSteps(Box::pin(async move { follow(queued.await) }))),
         }
+    }
+
+    /// The wait for the slow consumers of this node that a publish met.
+    fn eased(&self, slow: Slow) -> Option<Eased> {
+        if slow.is_none() {
+            return None;
+        }
+        self.metrics.acknowledgements_delayed.increment(1);
+        Some(Box::pin(slow.wait_here(self.lease.clone(), self.metrics.clone())))
     }
 
     /// The verdict of a publish whose connection had ended before it came: its session, if it still lives, answers the
@@ -194,8 +228,9 @@ impl Broker {
         !is_reserved(topic) && self.admission.may_publish(account, client_id, topic, source)
     }
 
-    /// Queues the message for every matching session of this node, once each. True when there was one.
-    pub(crate) fn deliver(&self, message: &Arc<Message>, from: Option<&ClientSession>) -> bool {
+    /// Queues the message for every matching session of this node, once each. True when there was one. Those that are
+    /// pressed by it are noted.
+    pub(crate) fn deliver(&self, message: &Arc<Message>, from: Option<&ClientSession>, slow: &mut Slow) -> bool {
         let (wanted, matched) = self.subscriptions.wanted(&message.topic, from);
         let now = self.lease.now();
         for Wanted { session, qos, retain_as_published, subscription_ids, group } in wanted {
@@ -205,21 +240,21 @@ impl Broker {
                 group,
                 ..Delivery::new(message.clone(), qos.min(message.qos), now)
             };
-            self.queue(&session, delivery, now);
+            self.queue(&session, delivery, now, slow);
         }
         matched
     }
 
     /// Charges and queues one delivery; one of a shared subscription goes to another member if this one cannot take it.
     /// True when it is in a queue; what is not is counted.
-    pub(crate) fn queue(&self, session: &ClientSession, delivery: Delivery, now: BootTime) -> bool {
+    pub(crate) fn queue(&self, session: &ClientSession, delivery: Delivery, now: BootTime, slow: &mut Slow) -> bool {
         if self.admission.charge(1).is_err() {
             self.metrics.dropped(DropReason::OverQuota);
             return false;
         }
         let (qos, group) = (delivery.qos, delivery.group);
         let again = group.map(|_| delivery.clone());
-        match self.offer(session, delivery, now) {
+        match self.offer(session, delivery, now, slow) {
             Ok(Offered::Queued) => {
                 self.metrics.sent(qos);
                 true
@@ -230,7 +265,7 @@ impl Broker {
                 true
             }
             Ok(Offered::Full | Offered::NotKept) | Err(Over) => match again {
-                Some(delivery) => self.queue_elsewhere(delivery, now),
+                Some(delivery) => self.queue_elsewhere(delivery, now, slow),
                 None => {
                     let away = !session.is_held();
                     self.metrics.dropped(if away { DropReason::ClientAway } else { DropReason::QueueFull });
@@ -240,11 +275,12 @@ impl Broker {
         }
     }
 
-    fn queue_elsewhere(&self, delivery: Delivery, now: BootTime) -> bool {
+    fn queue_elsewhere(&self, delivery: Delivery, now: BootTime, slow: &mut Slow) -> bool {
         let qos = delivery.qos;
         for _ in 0..MEMBERS_TRIED {
             let Some(member) = delivery.group.and_then(|group| self.subscriptions.member(group)) else { break };
-            if let Ok(Offered::Queued | Offered::QueuedInsteadOf(_)) = self.offer(&member, delivery.clone(), now) {
+            let offered = self.offer(&member, delivery.clone(), now, slow);
+            if let Ok(Offered::Queued | Offered::QueuedInsteadOf(_)) = offered {
                 self.metrics.sent(qos);
                 return true;
             }
@@ -253,8 +289,18 @@ impl Broker {
         false
     }
 
-    pub(crate) fn offer(&self, session: &ClientSession, delivery: Delivery, now: BootTime) -> Result<Offered, Over> {
-        session.deliver(delivery, self.queue_limits(), now)
+    fn offer(
+        &self,
+        session: &ClientSession,
+        delivery: Delivery,
+        now: BootTime,
+        slow: &mut Slow,
+    ) -> Result<Offered, Over> {
+        let (offered, pressed) = session.deliver(delivery, self.queue_limits(), now)?;
+        if let Some(pressed) = pressed {
+            slow.note(pressed, now, &self.metrics);
+        }
+        Ok(offered)
     }
 
     pub(crate) fn queue_limits(&self) -> QueueLimits {
@@ -267,7 +313,7 @@ pub(crate) fn deliver_again(broker: &Broker, orphans: Vec<Delivery>) {
     let now = broker.lease.now();
     for orphan in orphans {
         if orphan.qos != QoS::AtMostOnce {
-            broker.queue_elsewhere(orphan, now);
+            broker.queue_elsewhere(orphan, now, &mut Slow::default());
         }
     }
 }

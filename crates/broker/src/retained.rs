@@ -4,7 +4,7 @@
 //! reads the store page by page and puts the messages in the client's queue as it has room. Live messages wait behind
 //! them (`held_back.rs`).
 
-use crate::{Broker, Connection, client_session::Over, metrics::DropReason};
+use crate::{Broker, Connection, client_session::Over, metrics::DropReason, pressure::Slow};
 use parking_lot::Mutex;
 use rollcall_contracts::{RetainError, RetainedPlace, RetainedStore};
 use rollcall_session::{Delivery, Offered, PublishVerdict, RequestedSubscription};
@@ -115,7 +115,7 @@ impl Broker {
         if message.retain && retains {
             self.retain_soon(message);
         }
-        self.deliver(message, None);
+        self.deliver(message, None, &mut Slow::default());
     }
 
     /// Serves subscriptions with what is retained, for as long as it is polled. One caller at a time.

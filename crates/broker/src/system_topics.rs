@@ -3,8 +3,7 @@
 //! Nothing is stored: the values are made when somebody subscribes, as if they were retained, and anew each time
 //! [`Broker::publish_system_topics`] is called, for those that subscribe to them here.
 
-use crate::Broker;
-use crate::Connection;
+use crate::{Broker, Connection, pressure::Slow};
 use rollcall_routing::filter_matches;
 use rollcall_session::Delivery;
 use rollcall_types::{Message, MessageProperties, QoS};
@@ -32,7 +31,7 @@ impl Broker {
     /// The present values, to the subscribers on this node. To be called every now and then.
     pub fn publish_system_topics(&self) {
         for (name, value) in self.system_values() {
-            self.deliver(&Arc::new(message(name, value)), None);
+            self.deliver(&Arc::new(message(name, value)), None, &mut Slow::default());
         }
     }
 
@@ -55,7 +54,7 @@ impl Broker {
                     subscription_ids: subscription_id.into_iter().collect(),
                     ..Delivery::new(Arc::new(message), QoS::AtMostOnce, now)
                 };
-                self.queue(&connection.session, delivery, now);
+                self.queue(&connection.session, delivery, now, &mut Slow::default());
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::CallError;
 use async_trait::async_trait;
 use rollcall_types::{ClientId, Epoch, Message, NodeName};
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 /// Downward call: hands a message to the other nodes. Implemented over the mesh. What one caller hands over reaches
 /// each peer in that order.
@@ -60,6 +60,7 @@ pub trait OwnerLinks: Send + Sync + 'static {
 
 /// Upward call: a message that a peer, or a due will, hands to this node's subscribers.
 pub trait DeliveryTarget: Send + Sync + 'static {
-    /// Delivers to the matching sessions of this node only. Never blocks.
-    fn deliver_local(&self, message: Arc<Message>);
+    /// Delivers to the matching sessions of this node only. Never blocks. Where a QoS 1 or 2 delivery met a slow consumer
+    /// it tells how long the publisher's acknowledgement should wait, so that its queue does not overflow.
+    fn deliver_local(&self, message: Arc<Message>) -> Option<Duration>;
 }

@@ -93,6 +93,8 @@ pub(crate) const STREAM_BATCH_BYTES: usize = 256 * 1024;
 pub(crate) const STREAM_BATCHES_UNDER_WAY: usize = 8;
 /// Longest wait for an acknowledgement before the batch goes again.
 pub(crate) const STREAM_CALL_WITHIN: Duration = Duration::from_secs(5);
+/// Longest time that an item counts as not taken since a slow consumer of the peer has it.
+pub(crate) const STREAM_WAIT_MAX: Duration = Duration::from_millis(500);
 /// Pause before what was not acknowledged goes again.
 pub(crate) const STREAM_PAUSE: Duration = Duration::from_millis(10);
 

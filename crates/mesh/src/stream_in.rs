@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message as _;
-use rollcall_proto::{StreamAck, StreamBatch};
+use rollcall_proto::{SlowItem, StreamAck, StreamBatch};
 use rollcall_types::NodeId;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Takes the items of peers' streams.
 pub trait StreamTarget: Send + Sync + 'static {
@@ -19,6 +19,8 @@ pub trait StreamTarget: Send + Sync + 'static {
 pub enum Taken {
     /// It is done with.
     Yes,
+    /// It is done with too, and a slow consumer has it: its sender should count it as taken only so much later.
+    Slowly(Duration),
     /// Something before it is missing: the sender must begin anew.
     StartOver,
 }
@@ -57,10 +59,11 @@ impl IncomingStreams {
         let mut place = place.lock();
         if batch.stream != place.stream {
             if batch.first != 1 {
-                return Ok(encode(&StreamAck { next: 0, start_over: true }));
+                return Ok(encode(&StreamAck { next: 0, start_over: true, slow: Vec::new() }));
             }
             *place = Place { stream: batch.stream, next: 1, start_over: false };
         }
+        let mut slow = Vec::new();
         for (number, item) in (batch.first..).zip(batch.items) {
             if place.start_over || number > place.next {
                 break;
@@ -70,10 +73,17 @@ impl IncomingStreams {
             }
             match self.target.take(from, item) {
                 Taken::Yes => place.next += 1,
+                Taken::Slowly(wait) => {
+                    let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+                    if wait_ms > 0 {
+                        slow.push(SlowItem { number, wait_ms });
+                    }
+                    place.next += 1;
+                }
                 Taken::StartOver => place.start_over = true,
             }
         }
-        Ok(encode(&StreamAck { next: place.next, start_over: place.start_over }))
+        Ok(encode(&StreamAck { next: place.next, start_over: place.start_over, slow }))
     }
 }
 
@@ -88,7 +98,7 @@ mod tests {
 
     const PEER: NodeId = NodeId(2);
 
-    /// Takes everything but `never`.
+    /// Takes everything but `never`, and `slow` as a slow consumer does.
     #[derive(Default)]
     struct Notes(Mutex<Vec<Bytes>>);
 
@@ -97,16 +107,33 @@ mod tests {
             if item == "never" {
                 return Taken::StartOver;
             }
+            let is_slow = item == "slow";
             self.0.lock().push(item);
-            Taken::Yes
+            if is_slow { Taken::Slowly(Duration::from_millis(70)) } else { Taken::Yes }
         }
     }
 
     fn send(streams: &IncomingStreams, stream: u64, first: u64, items: &[&'static str]) -> (u64, bool) {
+        let ack = ack(streams, stream, first, items);
+        assert!(ack.slow.is_empty());
+        (ack.next, ack.start_over)
+    }
+
+    fn ack(streams: &IncomingStreams, stream: u64, first: u64, items: &[&'static str]) -> StreamAck {
         let items = items.iter().map(|item| Bytes::from_static(item.as_bytes())).collect();
         let batch = StreamBatch { stream, first, items }.encode_to_vec();
-        let ack = StreamAck::decode(streams.answer(PEER, batch.into()).unwrap()).unwrap();
-        (ack.next, ack.start_over)
+        StreamAck::decode(streams.answer(PEER, batch.into()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_items_that_met_a_slow_consumer_are_named() {
+        let streams = IncomingStreams::new(Arc::new(Notes::default()));
+        assert_eq!(send(&streams, 7, 1, &["a"]), (2, false));
+        let slow = |number| SlowItem { number, wait_ms: 70 };
+        let all = ack(&streams, 7, 2, &["b", "slow", "c", "slow"]);
+        assert_eq!(all, StreamAck { next: 6, start_over: false, slow: vec![slow(3), slow(5)] });
+        let again = ack(&streams, 7, 4, &["c", "slow", "slow"]);
+        assert_eq!(again.slow, [slow(6)], "what was taken before is not named again");
     }
 
     #[test]

@@ -1,11 +1,18 @@
 //! What waits to be taken by one peer, in order and numbered: the bounded memory of one outgoing stream.
 
-use crate::limits::{STREAM_BATCH_BYTES, STREAM_BATCH_ITEMS_MAX, STREAM_QUEUE_KIB_MAX};
+use crate::limits::{STREAM_BATCH_BYTES, STREAM_BATCH_ITEMS_MAX, STREAM_QUEUE_KIB_MAX, STREAM_WAIT_MAX};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rollcall_proto::StreamBatch;
-use std::{collections::VecDeque, sync::Arc};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use rollcall_proto::{SlowItem, StreamBatch};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
+    time::{Instant, sleep_until},
+};
 
 /// Why an item was not queued.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -20,18 +27,28 @@ pub enum NotQueued {
 
 /// An item on its way.
 #[derive(Debug)]
-pub struct Sent(oneshot::Receiver<()>);
+pub struct Sent(oneshot::Receiver<Option<Instant>>);
 
 impl Sent {
-    /// Waits until the peer has taken it. False when the stream ended first: the peer is counted no more.
+    /// Waits until the peer has taken it, and as long as the peer asked for beyond that, within a bound. False when the
+    /// stream ended first: the peer is counted no more.
     pub async fn taken(self) -> bool {
-        self.0.await.is_ok()
+        match self.0.await {
+            Ok(until) => {
+                if let Some(until) = until {
+                    sleep_until(until).await;
+                }
+                true
+            }
+            Err(_) => false,
+        }
     }
 }
 
 struct Item {
     bytes: Bytes,
-    taken: Option<oneshot::Sender<()>>,
+    /// Told, where somebody waits, that it was taken, and until when to wait all the same.
+    taken: Option<oneshot::Sender<Option<Instant>>>,
     /// `None` for the opening, which is as large as it must be.
     room: Option<OwnedSemaphorePermit>,
 }
@@ -127,17 +144,23 @@ impl StreamQueue {
         Some((StreamBatch { stream: waiting.stream, first, items }, behind))
     }
 
-    /// The peer has taken all before this number.
-    pub(crate) fn taken_before(&self, next: u64) {
+    /// The peer has taken all before this number, some of it for slow consumers: who waits for those waits on, from now.
+    /// They hold up nothing else, and their room is free.
+    pub(crate) fn taken_before(&self, next: u64, slow: &[SlowItem]) {
+        let until = |item: &SlowItem| {
+            let wait = Duration::from_millis(u64::from(item.wait_ms)).min(STREAM_WAIT_MAX);
+            (item.number, Instant::now() + wait)
+        };
+        let waits: BTreeMap<u64, Instant> = slow.iter().map(until).collect();
         let mut waiting = self.waiting.lock();
         while waiting.first < next
             && let Some(item) = waiting.items.pop_front()
         {
+            if let Some(taken) = item.taken {
+                let _ = taken.send(waits.get(&waiting.first).copied());
+            }
             waiting.first += 1;
             waiting.under_way = waiting.under_way.saturating_sub(1);
-            if let Some(taken) = item.taken {
-                let _ = taken.send(());
-            }
         }
     }
 
@@ -160,7 +183,7 @@ impl StreamQueue {
     fn put(
         &self,
         bytes: Bytes,
-        taken: Option<oneshot::Sender<()>>,
+        taken: Option<oneshot::Sender<Option<Instant>>>,
         room: OwnedSemaphorePermit,
     ) -> Result<(), NotQueued> {
         {

@@ -124,7 +124,7 @@ impl StreamTarget for FromPeers {
         // What cannot be read never can be: to ask again would hold up everything behind it.
         match StreamItem::decode(item).map(|item| item.item) {
             Ok(Some(stream_item::Item::Message(bytes))) => match payload::decode::<Message>(&bytes) {
-                Ok(message) => self.0.deliver_local(Arc::new(message)),
+                Ok(message) => return self.0.deliver_local(Arc::new(message)).map_or(Taken::Yes, Taken::Slowly),
                 Err(error) => unreadable(from, &error),
             },
             Ok(None) => unreadable(from, &"an item of an unknown kind"),

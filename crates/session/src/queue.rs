@@ -39,6 +39,7 @@ pub(crate) struct Queue {
     waiting: VecDeque<Delivery>,
     bytes: usize,
     at_most_once: usize,
+    at_most_once_bytes: usize,
 }
 
 impl Queue {
@@ -52,7 +53,10 @@ impl Queue {
             dropped += 1;
         }
         self.bytes += bytes;
-        self.at_most_once += usize::from(delivery.qos == QoS::AtMostOnce);
+        if delivery.qos == QoS::AtMostOnce {
+            self.at_most_once += 1;
+            self.at_most_once_bytes += bytes;
+        }
         self.waiting.push_back(delivery);
         if dropped == 0 { Offered::Queued } else { Offered::QueuedInsteadOf(dropped) }
     }
@@ -70,8 +74,10 @@ impl Queue {
             return false;
         };
         if let Some(delivery) = self.waiting.remove(place) {
-            self.bytes -= delivery.bytes();
+            let bytes = delivery.bytes();
+            self.bytes -= bytes;
             self.at_most_once -= 1;
+            self.at_most_once_bytes -= bytes;
         }
         true
     }
@@ -82,8 +88,12 @@ impl Queue {
 
     pub(crate) fn pop(&mut self) -> Option<Delivery> {
         let delivery = self.waiting.pop_front()?;
-        self.bytes -= delivery.bytes();
-        self.at_most_once -= usize::from(delivery.qos == QoS::AtMostOnce);
+        let bytes = delivery.bytes();
+        self.bytes -= bytes;
+        if delivery.qos == QoS::AtMostOnce {
+            self.at_most_once -= 1;
+            self.at_most_once_bytes -= bytes;
+        }
         if self.waiting.is_empty() && self.waiting.capacity() > KEPT_CAPACITY {
             self.waiting = VecDeque::new();
         }
@@ -94,8 +104,9 @@ impl Queue {
     pub(crate) fn forget_qos_0(&mut self) {
         if self.at_most_once > 0 {
             self.waiting.retain(|delivery| delivery.qos != QoS::AtMostOnce);
+            self.bytes -= self.at_most_once_bytes;
             self.at_most_once = 0;
-            self.bytes = self.waiting.iter().map(Delivery::bytes).sum();
+            self.at_most_once_bytes = 0;
         }
         if self.waiting.is_empty() {
             self.waiting = VecDeque::new();
@@ -108,9 +119,18 @@ impl Queue {
         if self.waiting.iter().any(|delivery| delivery.has_expired(now)) {
             self.waiting.retain(|delivery| !delivery.has_expired(now));
             self.bytes = self.waiting.iter().map(Delivery::bytes).sum();
-            self.at_most_once = self.waiting.iter().filter(|delivery| delivery.qos == QoS::AtMostOnce).count();
+            let of_qos_0 = || self.waiting.iter().filter(|delivery| delivery.qos == QoS::AtMostOnce);
+            self.at_most_once = of_qos_0().count();
+            self.at_most_once_bytes = of_qos_0().map(Delivery::bytes).sum();
         }
         before - self.waiting.len()
+    }
+
+    /// How far it is filled beyond half of its limits, in thousandths of the other half; 0 up to the half. Messages of
+    /// QoS 0 do not count: they make room for the others.
+    pub(crate) fn pressure(&self, limits: QueueLimits) -> u32 {
+        let messages = beyond_half(self.waiting.len() - self.at_most_once, limits.messages);
+        messages.max(beyond_half(self.bytes - self.at_most_once_bytes, limits.bytes))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -120,4 +140,14 @@ impl Queue {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Delivery> {
         self.waiting.iter()
     }
+}
+
+/// How far `filled` is beyond half of `limit`, in thousandths of the other half.
+fn beyond_half(filled: usize, limit: usize) -> u32 {
+    let half = limit / 2;
+    if filled <= half {
+        return 0;
+    }
+    let thousandths = (filled - half).saturating_mul(1000).div_ceil(limit - half);
+    u32::try_from(thousandths.min(1000)).unwrap_or(1000)
 }

@@ -91,6 +91,13 @@ impl Session {
         self.queue.len() + self.window.len()
     }
 
+    /// How hard what waits presses while a connection serves the session: 0 up to half of the limits, then in thousandths
+    /// of the other half. Messages of QoS 0 do not count, nor does any while the client is away.
+    #[must_use]
+    pub fn pressure(&self, limits: QueueLimits) -> u32 {
+        if self.is_attached() { self.queue.pressure(limits) } else { 0 }
+    }
+
     /// Takes a message for the client.
     pub fn offer(&mut self, delivery: Delivery, limits: QueueLimits, now: BootTime) -> Offered {
         if self.link.is_none() && delivery.qos == QoS::AtMostOnce {

@@ -11,6 +11,7 @@ mod moving;
 mod point_to_point;
 mod reconciling;
 mod retained;
+mod slow_consumers;
 mod system_topics;
 mod taking_over;
 mod world;

@@ -30,13 +30,16 @@ const PEER: NodeId = NodeId(2);
 struct Notes {
     taken: Mutex<Vec<Bytes>>,
     count: AtomicUsize,
+    /// Items that slow consumers have, and what they ask for.
+    slow: Mutex<BTreeMap<Bytes, Duration>>,
 }
 
 impl StreamTarget for Notes {
     fn take(&self, _from: NodeId, item: Bytes) -> Taken {
+        let asks = self.slow.lock().unwrap().get(&item).copied();
         self.taken.lock().unwrap().push(item);
         self.count.fetch_add(1, Ordering::SeqCst);
-        Taken::Yes
+        asks.map_or(Taken::Yes, Taken::Slowly)
     }
 }
 
@@ -216,4 +219,35 @@ async fn many_items_arrive_in_order_however_fast_they_are_sent() {
     }
     times.sort();
     println!("at 20 000/s: median {:?}, p99 {:?}", times[times.len() / 2], times[times.len() * 99 / 100]);
+}
+
+#[tokio::test]
+async fn what_a_slow_consumer_has_counts_as_taken_later_and_holds_up_nothing() {
+    const ASKED: Duration = Duration::from_millis(200);
+    let pair = pair().await;
+    *pair.notes.slow.lock().unwrap() = BTreeMap::from([(item(1), ASKED), (item(2), Duration::MAX)]);
+    let begun = Instant::now();
+    let mut sent = vec![];
+    for number in 0..4 {
+        sent.push(pair.streams.send(PEER, item(number)).await.unwrap());
+    }
+    let mut sent = sent.into_iter();
+    let [first, slow, slowest, behind] = std::array::from_fn(|_| sent.next().unwrap());
+    assert!(within(first.taken()).await && within(behind.taken()).await);
+    let others = begun.elapsed();
+    assert_eq!(pair.streams.backlog(PEER), 0, "their room is free");
+    let mut slow = std::pin::pin!(slow.taken());
+    assert!(outcome_now(slow.as_mut()).is_none(), "it is waited for, {others:?} after it was sent");
+    assert!(within(slow).await && begun.elapsed() >= ASKED);
+    let asked = begun.elapsed();
+    assert!(within(slowest.taken()).await && begun.elapsed() >= Duration::from_millis(500));
+    assert!(begun.elapsed() - asked < WITHIN / 2, "no peer can ask for more than the bound");
+}
+
+/// The outcome, where there is one at once.
+fn outcome_now<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    match future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(outcome) => Some(outcome),
+        std::task::Poll::Pending => None,
+    }
 }

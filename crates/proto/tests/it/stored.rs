@@ -6,9 +6,9 @@ use rollcall_proto::{
     Claim, ClaimEnded, ConfirmTermReply, ConfirmTermRequest, DeliverRequest, Frame, FrameBatch, HeartbeatReply,
     HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, KnownStatus, ProposeReply,
     ProposeRequest, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk, ReadPointReply,
-    ReadPointRequest, Reply, Request, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest,
-    StreamAck, StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply,
-    propose_reply, read_point_answer, reply, snapshot_chunk, snapshot_reply,
+    ReadPointRequest, Reply, Request, SlowItem, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply,
+    StatusRequest, StreamAck, StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply, hello_reply,
+    join_reply, propose_reply, read_point_answer, reply, snapshot_chunk, snapshot_reply,
 };
 use std::fmt::Debug;
 
@@ -227,8 +227,10 @@ fn feeds_and_deliveries_of_version_1_are_as_ever() {
 fn streams_of_version_1_are_as_ever() {
     let batch = StreamBatch { stream: u64::MAX, first: 300, items: vec![blob("one"), blob("two")] };
     hold("stream-batch", &[("two items", batch)]);
-    let ack = |next, start_over| StreamAck { next, start_over };
+    let ack = |next, start_over| StreamAck { next, start_over, slow: Vec::new() };
     hold("stream-ack", &[("taken", ack(302, false)), ("not known", ack(0, true))]);
+    let slow = vec![SlowItem { number: 300, wait_ms: 1 }, SlowItem { number: 301, wait_ms: 500 }];
+    hold("stream-ack-slow", &[("taken for slow consumers", StreamAck { slow, ..ack(302, false) })]);
     let message = StreamItem { item: Some(rollcall_proto::stream_item::Item::Message(blob("one"))) };
     hold("stream-item", &[("a message", message)]);
 }

@@ -27,5 +27,6 @@ mod quota;
 mod retained;
 mod rolling;
 mod shipped_elsewhere;
+mod slow_consumers;
 mod status;
 mod takeover;
