@@ -25,6 +25,7 @@ mod power_loss;
 mod quota;
 mod retained;
 mod rolling;
+mod sharing;
 mod shipped_elsewhere;
 mod status;
 mod takeover;
