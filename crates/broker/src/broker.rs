@@ -16,7 +16,7 @@ use crate::{
 use parking_lot::Mutex;
 use rollcall_contracts::{
     Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, OwnerLinks, PeerPublisher, PresenceStore,
-    SessionLinks,
+    RouteBoard, SessionLinks,
 };
 use rollcall_session::Order;
 use rollcall_types::{ClientId, DisconnectReason, Epoch, Message};
@@ -98,6 +98,11 @@ impl Broker {
     #[must_use]
     pub fn lease(&self) -> &Arc<dyn LeaseGate> {
         &self.lease
+    }
+
+    /// The other nodes are told of subscriptions from now on. Without this, nobody is.
+    pub fn set_routes(&self, routes: Arc<dyn RouteBoard>) {
+        self.subscriptions.set_routes(routes);
     }
 
     /// A listener accepted a socket.

@@ -22,6 +22,9 @@ pub struct BrokerConfig {
     pub connects_waiting: usize,
     /// From CONNECT to the committed claim, in milliseconds, turns and hand-over included; beyond it CONNACK 0x88.
     pub connect_deadline_ms: u64,
+    /// Longest wait of a SUBSCRIBE for the other nodes, in milliseconds; beyond it SUBACK 0x80. Longer than a node that
+    /// does not answer is counted.
+    pub subscribe_deadline_ms: u64,
     /// How long sockets and claims may disagree before reconciliation acts, in milliseconds.
     pub reconcile_grace_ms: u64,
     /// Waves in which a drain closes the connections.
@@ -40,6 +43,7 @@ impl Default for BrokerConfig {
             client_connects_waiting: 8,
             connects_waiting: 8192,
             connect_deadline_ms: 10_000,
+            subscribe_deadline_ms: 15_000,
             reconcile_grace_ms: 3000,
             drain_waves: 10,
         }

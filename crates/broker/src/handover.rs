@@ -1,13 +1,15 @@
 //! A session moves to the node its client connects to. This side brings it; `handover_answers.rs` is the other.
 //!
-//! Every node gets every message, so a session that is subscribed on two nodes misses nothing. The steps, once the claim
-//! is granted:
+//! A message goes to the nodes that are known to want it, so a session that is subscribed on two nodes misses nothing once
+//! the others know of both. The steps, once the claim is granted:
 //!
 //! 1. The other nodes are asked who has the session that the last claim was served with. That node ends the connection,
 //!    if it is still there, and tells the subscriptions. The session goes on taking messages there.
-//! 2. A session subscribed to the same collects messages here.
+//! 2. A session subscribed to the same collects messages here, and the other nodes are told: from then on what they accept
+//!    comes here as well. A node that says nothing is not waited for long: it is dead, or cannot reach this one.
 //! 3. Every other publisher's node, and this one, waits until the old node has taken what was queued for it. So what
-//!    passed here before step 2 is in the session there, and a publish is acknowledged only when all nodes took it.
+//!    passed here before step 2 is in the session there, and a publish is acknowledged only when all nodes that it goes to
+//!    took it.
 //! 4. The old node gives the session away and forgets it; what was collected here comes behind.
 //!
 //! A message that came to both nodes between steps 2 and 4 reaches the client twice with QoS 1. With QoS 2 it is found by
@@ -36,6 +38,8 @@ use std::{
 const SESSION_HANDOVER: Duration = Duration::from_millis(4000);
 /// Longest wait for one answer about the session.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
+/// Longest wait until the other nodes know that messages are collected here.
+const KNOWN_WITHIN: Duration = Duration::from_millis(1000);
 /// Longest wait for one node's messages to arrive; a node that is silent longer does not hold up the client.
 const FLUSH_WITHIN: Duration = Duration::from_millis(1000);
 /// Sessions under way beyond which nobody is told to discard one.
@@ -125,6 +129,7 @@ impl Broker {
         let session = Arc::new(ClientSession::new(number, sought.client_id.clone(), sought.username.clone()));
         let mut collecting = Collecting { broker: self.clone(), session: session.clone(), complete: false };
         self.subscriptions.add_moved(&session, subscriptions);
+        self.known_elsewhere().await;
         flush_all(links, node).await;
         let request = Request::Take { client_id: sought.client_id.as_str().to_owned(), epoch: sought.served_under };
         let Some(Reply::Taken(state)) = ask(links, node, &request, ANSWER_WITHIN).await else { return None };
@@ -139,6 +144,14 @@ impl Broker {
         }
         self.count_subscriptions();
         Some(session)
+    }
+
+    /// Waits, not for long, until the other nodes know of all subscriptions here.
+    async fn known_elsewhere(&self) {
+        let Some(known) = self.subscriptions.announce() else { return };
+        if !matches!(tokio::time::timeout(KNOWN_WITHIN, known).await, Ok(true)) {
+            tracing::warn!("a session moves before every node could be told of it");
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod announce;
 mod broker;
 mod client_session;
 mod config;
@@ -43,6 +44,7 @@ mod subscribe;
 mod system_topics;
 mod turn;
 
+pub use announce::{LaterAnswers, Subscribed};
 pub use broker::Broker;
 pub use config::BrokerConfig;
 pub use connection::{Connection, ToConnection};

@@ -1,22 +1,33 @@
 //! The subscriptions of this node's sessions.
 
 use crate::{
-    Broker, Connection,
+    Broker, Connection, Subscribed,
     client_session::ClientSession,
     handover_wire::MovedSubscription,
     shared::{Groups, Joined},
 };
 use parking_lot::RwLock;
+use rollcall_contracts::{Announced, RouteBoard};
 use rollcall_routing::{Added, SubscriptionTable, split_shared};
 use rollcall_session::{ReasonCode, RequestedSubscription, SubscribeAnswer};
 use rollcall_types::QoS;
-use std::{cmp::Ordering, num::NonZeroU32, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt,
+    num::NonZeroU32,
+    sync::{Arc, OnceLock},
+};
 
 /// Who wants what on this node.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     inner: RwLock<Inner>,
+    routes: Routes,
 }
+
+/// Who tells the other nodes, once there is somebody. Told under the lock of what changes, so that the order is one.
+#[derive(Default)]
+struct Routes(OnceLock<Arc<dyn RouteBoard>>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -49,14 +60,15 @@ pub(crate) struct Wanted {
 }
 
 impl Broker {
-    /// Subscribes. Each filter gets an answer in its place; those with a code are refused already.
+    /// Subscribes, and waits until the other nodes know. Each filter gets an answer in its place; those with a code are
+    /// refused already.
     pub fn subscribe(
-        &self,
+        self: &Arc<Self>,
         connection: &Arc<Connection>,
         subscription_id: Option<NonZeroU32>,
         filters: &[(RequestedSubscription, Option<ReasonCode>)],
-    ) -> Vec<SubscribeAnswer> {
-        let answers = filters
+    ) -> Subscribed {
+        let answers: Vec<_> = filters
             .iter()
             .map(|(requested, refused)| {
                 let refused = refused.or_else(|| self.refuse_subscription(connection, requested));
@@ -67,7 +79,7 @@ impl Broker {
             })
             .collect();
         self.count_subscriptions();
-        answers
+        self.announced(connection, filters, answers)
     }
 
     /// Unsubscribes; true where a subscription existed.
@@ -95,6 +107,15 @@ impl Broker {
 }
 
 impl Subscriptions {
+    pub(crate) fn set_routes(&self, routes: Arc<dyn RouteBoard>) {
+        let _ = self.routes.0.set(routes);
+    }
+
+    /// Waits until the other nodes know all there is; `None` when there is none.
+    pub(crate) fn announce(&self) -> Option<Announced> {
+        self.routes.0.get()?.announce()
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         let inner = self.inner.read();
@@ -129,13 +150,20 @@ impl Subscriptions {
             return SubscribeAnswer::Refused(ReasonCode::QuotaExceeded);
         }
         let is_new = inner.add(session, filter, options);
+        if is_new {
+            self.routes.added(filter);
+        }
         SubscribeAnswer::Granted { qos: requested.qos, is_new }
     }
 
-    fn remove(&self, connection: &Connection, filter: &str) -> bool {
+    pub(crate) fn remove(&self, connection: &Connection, filter: &str) -> bool {
         let mut inner = self.inner.write();
         // A connection that lost its session to a later one changes nothing of it.
-        connection.session.is_held_by(connection.number) && inner.remove(&connection.session, filter)
+        let removed = connection.session.is_held_by(connection.number) && inner.remove(&connection.session, filter);
+        if removed {
+            self.routes.removed(filter);
+        }
+        removed
     }
 
     /// The subscriptions of a session, for another node.
@@ -160,7 +188,9 @@ impl Subscriptions {
                 retain_as_published: one.retain_as_published,
                 subscription_id: one.subscription_id,
             };
-            inner.add(session, &one.filter, options);
+            if inner.add(session, &one.filter, options) {
+                self.routes.added(&one.filter);
+            }
         }
     }
 
@@ -173,9 +203,14 @@ impl Subscriptions {
         };
         if has_any {
             let mut inner = self.inner.write();
+            for filter in inner.table.filters_of(&subscriber) {
+                self.routes.removed(&filter);
+            }
             inner.table.remove_all(&subscriber);
             for filter in inner.groups.filters_of(session.number).to_vec() {
-                inner.remove(session, &filter);
+                if inner.remove(session, &filter) {
+                    self.routes.removed(&filter);
+                }
             }
         }
     }
@@ -224,6 +259,26 @@ impl Options {
     fn moved(self, filter: String) -> MovedSubscription {
         let Options { qos, no_local, retain_as_published, subscription_id } = self;
         MovedSubscription { filter, qos, no_local, retain_as_published, subscription_id }
+    }
+}
+
+impl Routes {
+    fn added(&self, filter: &str) {
+        if let Some(routes) = self.0.get() {
+            routes.route_added(filter);
+        }
+    }
+
+    fn removed(&self, filter: &str) {
+        if let Some(routes) = self.0.get() {
+            routes.route_removed(filter);
+        }
+    }
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Routes")
     }
 }
 

@@ -15,6 +15,7 @@ pub mod mutants;
 mod presence_store;
 mod publish;
 mod retained_store;
+mod routes;
 mod session_links;
 
 pub use access::{Account, Admission, AuthError, ConnectPermission, QueryRefusal, Role, SourceAddress};
@@ -26,4 +27,5 @@ pub use presence_store::{
 };
 pub use publish::{Charge, DeliveryTarget, OwnerLinks, PeerPublisher};
 pub use retained_store::{RetainError, RetainedPage, RetainedPlace, RetainedReadError, RetainedStore};
+pub use routes::{Announced, RouteBoard};
 pub use session_links::SessionLinks;

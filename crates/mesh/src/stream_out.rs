@@ -153,7 +153,11 @@ async fn run(mesh: Arc<Mesh>, opening: Arc<dyn StreamOpening>, peer: NodeId, que
             return;
         }
         match send(&mesh, peer, &queue).await {
-            Halt::StartOver => start_over(),
+            Halt::StartOver => {
+                // What the receiver lacks may be no item of ours: it asks again until it has it.
+                tokio::time::sleep(STREAM_PAUSE).await;
+                start_over();
+            }
             Halt::Again => {
                 tokio::time::sleep(STREAM_PAUSE).await;
                 queue.rewind();

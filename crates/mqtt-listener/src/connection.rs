@@ -1,6 +1,7 @@
 //! The engine of one connection: feeds the pure machine with what happens and carries out what it says.
 
 use crate::{
+    first::{Done, First, HoldingBack},
     outbound::{NotSent, Outbound},
     socket::SocketClosed,
     timer::Timer,
@@ -10,14 +11,16 @@ use ntex::{
     io::{IoBoxed, IoStatusUpdate, RecvError},
     util::Either,
 };
-use rollcall_broker::{Broker, ClosingSignal, FirstSteps, HeldClaim, OpenSocket, Peer, Published, ToConnection};
+use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, Peer, Published, Subscribed, ToConnection};
 use rollcall_session::{
-    ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, Packet, PublishVerdict, Receipt,
+    ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, Packet, PublishVerdict, ReasonCode, Receipt,
+    RequestedSubscription,
 };
 use rollcall_types::{BootTime, Message};
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
+    num::{NonZeroU16, NonZeroU32},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -44,6 +47,8 @@ pub(crate) struct Engine {
     timer: Timer,
     slowed: Option<Box<Slowed>>,
     pub(crate) first: Option<Box<First>>,
+    /// While a SUBSCRIBE is not answered.
+    holding_back: Option<HoldingBack>,
     pub(crate) verdicts: Verdicts,
     /// Packets of the session sent since anything else was looked at.
     sent_in_a_row: u8,
@@ -61,14 +66,6 @@ struct Slowed {
     until: Pin<Box<Sleep>>,
 }
 
-/// A publish that is committed or looked up elsewhere before it is handed on. Nothing is read from the client meanwhile, so
-/// that its messages keep their order.
-pub(crate) struct First {
-    message: Arc<Message>,
-    pub(crate) receipt: Option<Receipt>,
-    pub(crate) steps: FirstSteps,
-}
-
 /// What an open connection waits for.
 enum Happened {
     Event(Event),
@@ -77,7 +74,7 @@ enum Happened {
     /// A slowed client may try again.
     Retry,
     /// What had to come first is done.
-    HandedOn(Published),
+    First(Done),
     /// The write buffer has room again.
     Flushed,
 }
@@ -112,6 +109,7 @@ impl Engine {
             timer: Timer::default(),
             slowed: None,
             first: None,
+            holding_back: None,
             verdicts: Verdicts::default(),
             sent_in_a_row: 0,
             held: None,
@@ -151,10 +149,8 @@ impl Engine {
                         return event;
                     }
                 }
-                Happened::HandedOn(published) => {
-                    if let Some(first) = self.first.take()
-                        && let Some(event) = self.published(&first.message, first.receipt, published)
-                    {
+                Happened::First(done) => {
+                    if let Some(event) = self.first_is_done(done) {
                         return event;
                     }
                 }
@@ -223,8 +219,8 @@ impl Engine {
             return Poll::Ready(Happened::Event(Event::Published { receipt, verdict }));
         }
         if let Some(first) = &mut self.first {
-            if let Poll::Ready(published) = Pin::new(&mut first.steps).poll(cx) {
-                return Poll::Ready(Happened::HandedOn(published));
+            if let Poll::Ready(done) = first.poll(cx) {
+                return Poll::Ready(Happened::First(done));
             }
             return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
         }
@@ -270,14 +266,13 @@ impl Engine {
 
     /// One event and all that follows from it. While a subscription is made, live messages wait for what is retained.
     fn step(&mut self, event: Event) -> Step {
-        let subscribes = matches!(event, Event::Packet(Packet::Subscribe(_)));
-        let held_back = self.outbound.connection().filter(|_| subscribes).cloned();
-        if let Some(connection) = &held_back {
-            self.broker.hold_back(connection);
+        if matches!(event, Event::Packet(Packet::Subscribe(_))) {
+            self.holding_back = self.outbound.connection().map(|connection| HoldingBack::new(&self.broker, connection));
         }
         let step = self.carry_out(event);
-        if let Some(connection) = &held_back {
-            self.broker.let_go(connection);
+        // One that the other nodes are told of goes on: what is retained is asked for with the SUBACK.
+        if !matches!(self.first.as_deref(), Some(First::Subscribe { .. })) {
+            self.holding_back = None;
         }
         step
     }
@@ -293,12 +288,7 @@ impl Engine {
                 Effect::Send(outgoing) => self.send(&outgoing),
                 Effect::Publish { message, receipt } => self.publish(&Arc::new(message), receipt),
                 Effect::Subscribe { packet_id, subscription_id, filters } => {
-                    self.outbound.connection().map(|connection| Event::Subscribed {
-                        packet_id,
-                        subscription_id,
-                        answers: self.broker.subscribe(connection, subscription_id, &filters),
-                        filters: filters.into_iter().map(|(requested, _)| requested).collect(),
-                    })
+                    self.subscribe(packet_id, subscription_id, filters)
                 }
                 Effect::SendRetained { subscription_id, filters } => {
                     if let Some(connection) = self.outbound.connection() {
@@ -394,7 +384,7 @@ impl Engine {
     fn published(&mut self, message: &Arc<Message>, receipt: Option<Receipt>, published: Published) -> Option<Event> {
         let published = match published {
             Published::First(steps) => {
-                self.first = Some(Box::new(First { message: message.clone(), receipt, steps }));
+                self.first = Some(Box::new(First::Publish { message: message.clone(), receipt, steps }));
                 return None;
             }
             published => published,
@@ -418,6 +408,36 @@ impl Engine {
         let receipt = receipt?;
         let verdict = self.verdicts.now_or_later(receipt, published)?;
         Some(Event::Published { receipt, verdict })
+    }
+
+    fn subscribe(
+        &mut self,
+        packet_id: NonZeroU16,
+        subscription_id: Option<NonZeroU32>,
+        filters: Vec<(RequestedSubscription, Option<ReasonCode>)>,
+    ) -> Option<Event> {
+        let subscribed = self.broker.subscribe(self.outbound.connection()?, subscription_id, &filters);
+        let filters = filters.into_iter().map(|(requested, _)| requested).collect();
+        match subscribed {
+            Subscribed::Now(answers) => Some(Event::Subscribed { packet_id, subscription_id, filters, answers }),
+            Subscribed::Later(answers) => {
+                self.first = Some(Box::new(First::Subscribe { packet_id, subscription_id, filters, answers }));
+                None
+            }
+        }
+    }
+
+    fn first_is_done(&mut self, done: Done) -> Option<Event> {
+        match (*self.first.take()?, done) {
+            (First::Publish { message, receipt, .. }, Done::HandedOn(published)) => {
+                self.published(&message, receipt, published)
+            }
+            (First::Subscribe { packet_id, subscription_id, filters, .. }, Done::Answered(answers)) => {
+                Some(Event::Subscribed { packet_id, subscription_id, filters, answers })
+            }
+            // Each comes to its own.
+            (First::Publish { .. }, Done::Answered(_)) | (First::Subscribe { .. }, Done::HandedOn(_)) => None,
+        }
     }
 
     fn retry(&mut self) -> Option<Event> {

@@ -2,6 +2,7 @@
 
 use crate::{
     connection::Engine,
+    first::First,
     metrics::{Unanswered, unanswered},
     verdicts::Verdicts,
 };
@@ -41,10 +42,8 @@ impl Engine {
                 // The socket is counted out before anything is waited for.
                 drop(self);
                 settle(&broker, &connection, verdicts).await;
-                if let Some(first) = first
-                    && let Some(receipt) = first.receipt
-                {
-                    broker.settle_late(&connection, receipt, Published::First(first.steps).verdict().await);
+                if let Some(First::Publish { receipt: Some(receipt), steps, .. }) = first.map(|first| *first) {
+                    broker.settle_late(&connection, receipt, Published::First(steps).verdict().await);
                 }
             }
             None => unanswered(cause(&ending, was_open)),

@@ -19,6 +19,7 @@ mod accept;
 mod config;
 mod connection;
 mod finish;
+mod first;
 mod layers;
 mod listeners;
 mod metrics;

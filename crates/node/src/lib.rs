@@ -21,6 +21,7 @@ mod management;
 mod members;
 mod metrics_text;
 mod node;
+mod own_routes;
 mod owner_links;
 mod peer_calls;
 mod peer_publisher;
@@ -31,6 +32,7 @@ mod session_links;
 mod settings;
 #[cfg(test)]
 mod stored_test;
+mod told_routes;
 
 pub use errors::StartError;
 pub use node::Node;

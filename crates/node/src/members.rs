@@ -1,16 +1,13 @@
 //! What this node does when the members change: links and streams to those there are, its share of the instance's
 //! limits, what it tells newcomers, and its own departure.
 
-use crate::{config::Config, formation::Greeting, peer_publisher::Publisher, settings::share};
+use crate::{config::Config, formation::Greeting, peer_publisher::Publisher, settings::share, told_routes::Standing};
 use rollcall_admission::Admission;
 use rollcall_cluster::{ClusterState, Hello};
 use rollcall_mesh::Mesh;
 use rollcall_raft::Replication;
-use rollcall_types::NodeId;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use rollcall_types::{NodeId, Owner};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// Who is told.
@@ -32,7 +29,7 @@ impl Members {
         let mut watch = groups.cluster().replica().watch();
         watch.mark_changed();
         let mut known: BTreeMap<NodeId, String> = BTreeMap::new();
-        let mut live: Option<BTreeSet<NodeId>> = None;
+        let mut standings = None;
         let mut told = None;
         let mut shared_by = 0;
         loop {
@@ -41,14 +38,12 @@ impl Members {
                 () = stop.cancelled() => return,
                 changed = watch.changed() => if changed.is_err() { return },
             }
-            let (mut peers, formed, members, serving) = {
+            let (mut peers, formed, members, now) = {
                 let applied = groups.cluster().replica().read();
                 let members = u32::try_from(applied.state.members().len()).unwrap_or(u32::MAX);
                 let peers = applied.state.members().iter().map(|(id, member)| (*id, member.addresses.mesh.clone()));
-                let serving =
-                    applied.state.alive_incarnations().map(|(node, _)| node).filter(|node| *node != groups.me());
-                let serving: BTreeSet<NodeId> = serving.collect();
-                (peers.collect::<BTreeMap<NodeId, String>>(), applied.state.formed(), members, serving)
+                let now = (applied.state.member(groups.me()).and_then(|me| me.alive()), standings_of(&applied.state));
+                (peers.collect::<BTreeMap<NodeId, String>>(), applied.state.formed(), members, now)
             };
             if formed.is_none() {
                 continue;
@@ -76,12 +71,23 @@ impl Members {
                 self.mesh.set_peers(peers.clone());
                 known = peers;
             }
-            if live.as_ref() != Some(&serving) {
-                self.publisher.set_live(&serving);
-                live = Some(serving);
+            if standings.as_ref() != Some(&now) {
+                let (me, mut others) = now.clone();
+                others.remove(&groups.me());
+                self.publisher.set_members(me, &others);
+                standings = Some(now);
             }
         }
     }
+}
+
+/// All members as they stand.
+fn standings_of(state: &ClusterState) -> BTreeMap<NodeId, Standing> {
+    let standing = |id: &NodeId| {
+        let last = state.last_incarnation(*id);
+        Standing { last, alive: state.is_alive(Owner { node: *id, incarnation: last }) }
+    };
+    state.members().keys().map(|id| (*id, standing(id))).collect()
 }
 
 /// Waits until this node is to leave, or is a member no more.

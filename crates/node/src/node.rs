@@ -93,6 +93,7 @@ impl Node {
             admission.clone(),
             publisher.clone(),
         );
+        broker.set_routes(publisher.clone());
         let certificates = settings::certificates(&config)?;
         let gateway = Gateway::start(
             settings::gateway(&config, certificates.clone()),
@@ -187,6 +188,7 @@ impl Shell {
             replication: Arc::clone(&replication),
             duties: Arc::clone(&duties),
             broker: Arc::clone(&self.broker),
+            routes: self.publisher.routes(),
         });
         self.presence.set(Arc::clone(&replication));
         self.accounts.set(Arc::clone(&replication));
@@ -222,6 +224,8 @@ impl Shell {
             hello: self.hello(),
         };
         tasks.spawn(members.follow(background.clone()));
+        let (publisher, ended) = (Arc::clone(&self.publisher), background.clone());
+        tasks.spawn(async move { publisher.compare_now_and_then(ended).await });
         let sys_interval = Duration::from_secs(u64::from(self.config.telemetry.sys_interval_s));
         tasks.spawn(serve_subscribers(Arc::clone(&self.broker), sys_interval, background.clone()));
         let duty = Arc::clone(&duties);
@@ -254,6 +258,7 @@ impl Shell {
             duties,
             gate: Arc::clone(&self.gate),
             broker: Arc::clone(&self.broker),
+            publisher: Arc::clone(&self.publisher),
             readiness: Arc::clone(&self.readiness),
             listeners: settings::listeners(&self.config, self.certificates.clone()),
             directory: DirectoryId(self.directory.id().0),

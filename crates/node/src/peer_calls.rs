@@ -1,6 +1,10 @@
 //! What peers ask of this node, and which part answers.
 
-use crate::{late_presence::ending_of, owner_links, peer_publisher::FromPeers};
+use crate::{
+    late_presence::ending_of,
+    owner_links,
+    peer_publisher::{FromPeers, Routes},
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
@@ -18,6 +22,7 @@ pub(crate) struct Parts {
     pub(crate) replication: Arc<Replication>,
     pub(crate) duties: Arc<LeaderDuties>,
     pub(crate) broker: Arc<Broker>,
+    pub(crate) routes: Arc<Routes>,
 }
 
 /// Answers peers; refuses until the parts are set.
@@ -30,7 +35,7 @@ pub(crate) struct PeerCalls {
 impl PeerCalls {
     /// The parts run from now on.
     pub(crate) fn set(&self, parts: Parts) {
-        let target = Arc::new(FromPeers(Arc::clone(&parts.broker)));
+        let target = Arc::new(FromPeers { broker: Arc::clone(&parts.broker), routes: Arc::clone(&parts.routes) });
         let _ = self.streams.set(IncomingStreams::new(target));
         let _ = self.parts.set(parts);
     }

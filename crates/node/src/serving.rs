@@ -3,7 +3,7 @@
 //! A term begins with a registration at the cluster group, opens the MQTT listeners when the first heartbeat is
 //! acknowledged, and ends with the lease: then every socket is closed at once, and the node registers anew.
 
-use crate::{errors::StartError, members, readiness::NodeReadiness, reconcile};
+use crate::{errors::StartError, members, peer_publisher::Publisher, readiness::NodeReadiness, reconcile};
 use rollcall_broker::Broker;
 use rollcall_cluster::{ClusterChange, ClusterOutcome, ClusterRefusal, DirectoryId, LeaseTerms, NodeAddresses};
 use rollcall_controller::{LeaderDuties, LeaseEnd, NodeLeaseGate, keep_lease};
@@ -31,6 +31,7 @@ pub(crate) struct Serving {
     pub(crate) duties: Arc<LeaderDuties>,
     pub(crate) gate: Arc<NodeLeaseGate>,
     pub(crate) broker: Arc<Broker>,
+    pub(crate) publisher: Arc<Publisher>,
     pub(crate) readiness: Arc<NodeReadiness>,
     pub(crate) listeners: ListenerConfig,
     pub(crate) directory: DirectoryId,
@@ -157,11 +158,15 @@ impl Serving {
         let lease =
             keep_lease(self.replication.groups(), &self.duties, &self.gate, owner, self.terms, &held, &end_lease);
         tokio::pin!(lease);
+        let ready = async {
+            let _ = first.wait_for(|held| *held).await;
+            self.publisher.begun(owner.incarnation).await;
+        };
         let end = tokio::select! {
             biased;
             end = &mut lease => Some(end),
             () = stop.cancelled() => Some(LeaseEnd::Stopped),
-            _ = first.wait_for(|held| *held) => None,
+            () = ready => None,
         };
         if let Some(end) = end {
             self.gate.end(owner.incarnation);

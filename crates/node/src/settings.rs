@@ -100,6 +100,9 @@ pub(crate) fn mesh(config: &Config) -> Result<MeshConfig, StartError> {
     Ok(mesh)
 }
 
+/// Leases that a SUBSCRIBE waits at most for the other nodes: one that is silent is counted out before.
+const LEASES_PER_SUBSCRIBE: u64 = 3;
+
 pub(crate) fn broker(config: &Config) -> BrokerConfig {
     BrokerConfig {
         client_queue_messages: config.limits.client_queue_messages as usize,
@@ -107,6 +110,7 @@ pub(crate) fn broker(config: &Config) -> BrokerConfig {
         refused_filter: (config.node.profile == Profile::Conformance).then_some(CONFORMANCE_REFUSED_FILTER),
         client_connects_per_minute: config.limits.client_connects_per_minute,
         client_takeovers_per_minute: config.limits.client_takeovers_per_minute,
+        subscribe_deadline_ms: config.cluster.lease_ms.saturating_mul(LEASES_PER_SUBSCRIBE),
         ..BrokerConfig::default()
     }
 }

@@ -93,6 +93,11 @@ impl PeerRoutes {
         }
     }
 
+    /// What is known of a peer counts no more: it wants everything until it tells all its routes again.
+    pub fn unlearn(&mut self, node: NodeId) {
+        self.forget(node);
+    }
+
     /// A peer tells one change.
     pub fn apply(&mut self, from: NodeId, change: &RouteChange) -> Told {
         let Some(peer) = self.peers.get_mut(&from) else { return Told::Over };
@@ -175,6 +180,11 @@ impl PeerRoutes {
             }
         });
         interested
+    }
+
+    /// The nodes with members of a shared group.
+    pub fn nodes_of_group(&self, group: &str) -> impl Iterator<Item = NodeId> {
+        self.groups.get(group).into_iter().flat_map(|group| group.lags().map(|(node, _)| *node))
     }
 
     /// The members of a shared group by node, to choose from together with this node's own.

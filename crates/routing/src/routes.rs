@@ -66,6 +66,12 @@ impl OwnRoutes {
         *self = OwnRoutes { incarnation, ..OwnRoutes::default() };
     }
 
+    /// A new incarnation begins with the routes there are, as of sessions that outlive connections. To be told whole.
+    pub fn go_on(&mut self, incarnation: Incarnation) {
+        self.incarnation = incarnation;
+        self.sequence = 0;
+    }
+
     /// One subscription more with this filter; what to tell the others, if anything.
     pub fn add(&mut self, filter: &str) -> Option<RouteChange> {
         let count = self.routes.get(filter).copied().unwrap_or(0).saturating_add(1);

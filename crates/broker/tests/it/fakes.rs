@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use rollcall_contracts::{
-    Account, Admission, AuthError, CallError, Charge, ClaimError, ClaimGranted, ConnectPermission, LeaseGate,
-    OwnerLinks, PeerPublisher, PresenceStore, QueryRefusal, RetainError, RetainedPage, RetainedPlace,
-    RetainedReadError, RetainedStore, Role, SourceAddress, StatusAnswer, StatusError,
+    Account, Admission, Announced, AuthError, CallError, Charge, ClaimError, ClaimGranted, ConnectPermission,
+    LeaseGate, OwnerLinks, PeerPublisher, PresenceStore, QueryRefusal, RetainError, RetainedPage, RetainedPlace,
+    RetainedReadError, RetainedStore, Role, RouteBoard, SourceAddress, StatusAnswer, StatusError,
 };
 use rollcall_presence::{ClaimDetails, Displaced};
 use rollcall_types::{
@@ -272,6 +272,43 @@ impl PeerPublisher for FakePeers {
             Some(answer) => Charge { nodes: 1, taken: Box::pin(async { drop(answer.await) }) },
             None => Charge::none(),
         }
+    }
+}
+
+/// Remembers what the other nodes are told.
+#[derive(Default)]
+pub(crate) struct FakeBoard {
+    /// Routes in the order told, with a sign.
+    pub(crate) told: Mutex<Vec<String>>,
+    /// Whether the others know yet; `None`: there are no others.
+    pub(crate) known: Mutex<Option<watch::Receiver<Option<bool>>>>,
+}
+
+impl FakeBoard {
+    /// There are others from now on; what is sent is what becomes of every announcement.
+    pub(crate) fn others(&self) -> watch::Sender<Option<bool>> {
+        let (known, receiver) = watch::channel(None);
+        *self.known.lock().unwrap() = Some(receiver);
+        known
+    }
+
+    pub(crate) fn told(&self) -> Vec<String> {
+        std::mem::take(&mut self.told.lock().unwrap())
+    }
+}
+
+impl RouteBoard for FakeBoard {
+    fn route_added(&self, filter: &str) {
+        self.told.lock().unwrap().push(format!("+{filter}"));
+    }
+
+    fn route_removed(&self, filter: &str) {
+        self.told.lock().unwrap().push(format!("-{filter}"));
+    }
+
+    fn announce(&self) -> Option<Announced> {
+        let mut known = self.known.lock().unwrap().clone()?;
+        Some(Box::pin(async move { known.wait_for(Option::is_some).await.unwrap().unwrap() }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The broker against fake mechanisms: claims, takeovers, endings, messages.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod announcing;
 mod connecting;
 mod counting;
 mod draining;

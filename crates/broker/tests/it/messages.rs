@@ -1,6 +1,6 @@
 //! Messages: who gets them, how often, and who pays.
 
-use crate::world::{World, deliveries, id, message, requested, topics};
+use crate::world::{World, deliveries, id, message, now, requested, topics};
 use rollcall_broker::BrokerConfig;
 use rollcall_contracts::{ConnectionEnding, DeliveryTarget, EndingKind};
 use rollcall_session::{PublishVerdict, ReasonCode, RequestedSubscription, SubscribeAnswer};
@@ -140,7 +140,7 @@ async fn subscriptions_are_answered_one_by_one() {
     let refused = SubscribeAnswer::Refused;
     let granted = |is_new| SubscribeAnswer::Granted { qos: QoS::AtMostOnce, is_new };
     assert_eq!(
-        world.broker.subscribe(a.connection(), None, &filters),
+        now(world.broker.subscribe(a.connection(), None, &filters)),
         vec![
             granted(true),
             refused(ReasonCode::NotAuthorized),
@@ -180,7 +180,7 @@ async fn one_filter_can_be_refused_for_outside_test_suites() {
     let world = World::new(BrokerConfig { refused_filter, ..BrokerConfig::default() });
     let a = world.connect("a").await;
     let filters = ["test/nosubscribe", "test/nosubscribe/x"].map(|filter| (requested(filter), None));
-    let answers = world.broker.subscribe(a.connection(), None, &filters);
+    let answers = now(world.broker.subscribe(a.connection(), None, &filters));
     let granted = SubscribeAnswer::Granted { qos: QoS::AtMostOnce, is_new: true };
     assert_eq!(answers, [SubscribeAnswer::Refused(ReasonCode::UnspecifiedError), granted]);
 }

@@ -1,5 +1,6 @@
 //! A session moves to the node its client connects to.
 
+use crate::fakes::FakeBoard;
 use crate::world::{World, deliveries, id, message_at, next, poll, topics};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+use tokio::task::JoinSet;
 
 const OLD: NodeId = NodeId(1);
 
@@ -48,6 +50,7 @@ impl SessionLinks for Direct {
 struct Pair {
     old: World,
     new: World,
+    links: Arc<Direct>,
 }
 
 impl Pair {
@@ -58,9 +61,9 @@ impl Pair {
         new.store.skip_epochs(100);
         let broker = |on_old| if on_old { old.broker.clone() } else { new.broker.clone() };
         let arrives = arrives.iter().map(|(on_old, topic, qos)| (broker(*on_old), *topic, *qos)).collect();
-        let links = Direct { old: old.broker.clone(), arrives: Mutex::new(arrives), silent };
-        new.broker.set_session_links(Arc::new(links));
-        (Pair { old, new }, held)
+        let links = Arc::new(Direct { old: old.broker.clone(), arrives: Mutex::new(arrives), silent });
+        new.broker.set_session_links(links.clone());
+        (Pair { old, new, links }, held)
     }
 
     async fn of_two() -> (Pair, HeldClaim) {
@@ -70,7 +73,7 @@ impl Pair {
 
 fn subscribe_shared(world: &World, held: &HeldClaim) {
     let requested = RequestedSubscription { qos: QoS::AtLeastOnce, ..crate::world::requested("$share/g/s") };
-    let answers = world.broker.subscribe(held.connection(), None, &[(requested, None)]);
+    let answers = crate::world::now(world.broker.subscribe(held.connection(), None, &[(requested, None)]));
     assert!(matches!(answers[..], [SubscribeAnswer::Granted { .. }]), "{answers:?}");
 }
 
@@ -126,6 +129,36 @@ async fn what_arrives_on_the_way_is_neither_lost_nor_doubled() {
     pair.old.broker.deliver_local(message_at("before", QoS::AtLeastOnce));
     let moved = pair.new.connect_for("c", false, 60).await;
     assert_eq!(topics(moved.connection()), ["before", "only/old", "both", "only/new"]);
+}
+
+#[tokio::test]
+async fn nothing_is_flushed_before_the_others_know_of_the_new_place() {
+    let (pair, held) = Pair::with(&[(true, "a", QoS::AtLeastOnce)], false).await;
+    let board = Arc::new(FakeBoard::default());
+    let known = board.others();
+    pair.new.broker.set_routes(board.clone());
+    pair.old.subscribe_at(&held, "a", QoS::AtLeastOnce);
+    subscribe_shared(&pair.old, &held);
+    held.release(DisconnectReason::ConnectionLost);
+    let request = ConnectRequest { clean_start: false, session_expiry_s: 60, ..crate::world::request("c") };
+    let broker = pair.new.broker.clone();
+    let mut moving = JoinSet::new();
+    moving.spawn(async move { broker.connect(request, crate::world::peer()).await });
+    let told = tokio::time::timeout(Duration::from_secs(10), async {
+        while board.told.lock().unwrap().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    });
+    told.await.unwrap();
+    assert_eq!(board.told(), ["+a", "+$share/g/s"]);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(pair.links.arrives.lock().unwrap().len(), 1, "no flush yet");
+    known.send_replace(Some(true));
+    let moved = moving.join_next().await.unwrap().unwrap().unwrap();
+    assert!(moved.session_present());
+    assert_eq!(topics(moved.connection()), ["a"]);
 }
 
 #[tokio::test]

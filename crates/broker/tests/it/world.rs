@@ -1,7 +1,7 @@
 //! A broker among fakes, and short words for what tests do with it.
 
 use crate::fakes::{FakeAdmission, FakeLease, FakePeers, FakeStore};
-use rollcall_broker::{Broker, BrokerConfig, Connection, HeldClaim, Published, ToConnection};
+use rollcall_broker::{Broker, BrokerConfig, Connection, HeldClaim, Published, Subscribed, ToConnection};
 use rollcall_session::{
     ConnectRefusal, ConnectRequest, Delivery, Outgoing, OutgoingPublish, PublishVerdict, RequestedSubscription,
     RetainHandling, SubscribeAnswer,
@@ -53,13 +53,13 @@ impl World {
 
     pub(crate) fn subscribe(&self, held: &HeldClaim, filter: &str) {
         let requested = requested(filter);
-        let answers = self.broker.subscribe(held.connection(), None, &[(requested, None)]);
+        let answers = now(self.broker.subscribe(held.connection(), None, &[(requested, None)]));
         assert!(matches!(answers[..], [SubscribeAnswer::Granted { .. }]), "{answers:?}");
     }
 
     pub(crate) fn subscribe_at(&self, held: &HeldClaim, filter: &str, qos: QoS) {
         let requested = RequestedSubscription { qos, ..requested(filter) };
-        let answers = self.broker.subscribe(held.connection(), None, &[(requested, None)]);
+        let answers = now(self.broker.subscribe(held.connection(), None, &[(requested, None)]));
         assert!(matches!(answers[..], [SubscribeAnswer::Granted { .. }]), "{answers:?}");
     }
 
@@ -79,7 +79,7 @@ impl World {
 
     /// Subscribes and asks for what is retained, as the machine of a connection does.
     pub(crate) fn subscribe_for_retained(&self, held: &HeldClaim, id: Option<NonZeroU32>, filter: &str) {
-        let answers = self.broker.subscribe(held.connection(), id, &[(requested(filter), None)]);
+        let answers = now(self.broker.subscribe(held.connection(), id, &[(requested(filter), None)]));
         assert!(matches!(answers[..], [SubscribeAnswer::Granted { .. }]), "{answers:?}");
         self.broker.send_retained(held.connection(), id, vec![requested(filter)]);
     }
@@ -133,6 +133,14 @@ pub(crate) fn message(topic: &str) -> Arc<Message> {
         retain: false,
         properties: MessageProperties::default(),
     })
+}
+
+/// The answers to a SUBSCRIBE that no other node has to know of.
+pub(crate) fn now(subscribed: Subscribed) -> Vec<SubscribeAnswer> {
+    match subscribed {
+        Subscribed::Now(answers) => answers,
+        Subscribed::Later(_) => panic!("nobody is waited for"),
+    }
 }
 
 /// One poll without waiting.

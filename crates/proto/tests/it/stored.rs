@@ -6,9 +6,10 @@ use rollcall_proto::{
     Claim, ClaimEnded, ConfirmTermReply, ConfirmTermRequest, DeliverRequest, Frame, FrameBatch, HeartbeatReply,
     HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, KnownStatus, ProposeReply,
     ProposeRequest, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk, ReadPointReply,
-    ReadPointRequest, Reply, Request, SlowItem, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply,
-    StatusRequest, StreamAck, StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply, hello_reply,
-    join_reply, propose_reply, read_point_answer, reply, snapshot_chunk, snapshot_reply,
+    ReadPointRequest, Reply, Request, Route, RouteChange, RoutesDigest, RoutesPart, SlowItem, SnapshotChunk,
+    SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest, StreamAck, StreamBatch, StreamItem, TermOf,
+    Welcome, frame, heartbeat_reply, hello_reply, join_reply, propose_reply, read_point_answer, reply, snapshot_chunk,
+    snapshot_reply, stream_item,
 };
 use std::fmt::Debug;
 
@@ -233,6 +234,25 @@ fn streams_of_version_1_are_as_ever() {
     hold("stream-ack-slow", &[("taken for slow consumers", StreamAck { slow, ..ack(302, false) })]);
     let message = StreamItem { item: Some(rollcall_proto::stream_item::Item::Message(blob("one"))) };
     hold("stream-item", &[("a message", message)]);
+}
+
+#[test]
+fn routes_of_version_1_are_as_ever() {
+    let item = |item| StreamItem { item: Some(item) };
+    let route = |filter: &str, count| Route { filter: filter.to_owned(), count };
+    let change = RouteChange { incarnation: 300, sequence: 70_000, route: Some(route("$share/g/a/+", 3)) };
+    let part = RoutesPart {
+        incarnation: 300,
+        sequence: 70_000,
+        receiver: 301,
+        part: 2,
+        last: true,
+        routes: vec![route("#", 1), route("ü", 0)],
+    };
+    let digest = RoutesDigest { incarnation: 300, sequence: 70_000, digest: u64::MAX };
+    hold("stream-item-route-change", &[("a change", item(stream_item::Item::RouteChange(change)))]);
+    hold("stream-item-routes", &[("the last part", item(stream_item::Item::Routes(part)))]);
+    hold("stream-item-routes-digest", &[("in short", item(stream_item::Item::RoutesDigest(digest)))]);
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod power_loss;
 mod quota;
 mod retained;
 mod rolling;
+mod sharing;
 mod shipped_elsewhere;
 mod slow_consumers;
 mod status;

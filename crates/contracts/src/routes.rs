@@ -1,0 +1,20 @@
+//! What a node's broker tells the other nodes of its subscriptions.
+
+use std::pin::Pin;
+
+/// Comes when every other live node knows what was told before. False when one cannot be told now.
+pub type Announced = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+/// Downward call: the filters of this node's subscribers, for the other nodes. Implemented over the mesh.
+pub trait RouteBoard: Send + Sync + 'static {
+    /// One subscription more with this filter, `$share/group/` included. Never blocks; what is told of one filter is told
+    /// in the order of the calls.
+    fn route_added(&self, filter: &str);
+
+    /// One subscription less with this filter.
+    fn route_removed(&self, filter: &str);
+
+    /// Waits for the other nodes: from then on whatever they accept reaches the subscriptions told before this call.
+    /// `None` when there is no other. A node that does not answer is counted out with its lease.
+    fn announce(&self) -> Option<Announced>;
+}
