@@ -46,6 +46,15 @@ struct Inner {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Over;
 
+/// What is to be counted.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Noticed {
+    /// Messages that expired.
+    pub(crate) expired: usize,
+    /// Times that messages began to wait for the client's acknowledgements.
+    pub(crate) stalls: usize,
+}
+
 /// What becomes of a session whose connection is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AfterConnection {
@@ -169,15 +178,14 @@ impl ClientSession {
         dropped
     }
 
-    /// The next packet for the client, when the caller has room for it. The count of messages that expired meanwhile is
-    /// added to `expired`.
+    /// The next packet for the client, when the caller has room for it. What happened meanwhile is added to `noticed`.
     pub(crate) fn poll_outgoing(
         &self,
         connection: u64,
         cx: &mut Context<'_>,
         has_room: bool,
         now: BootTime,
-        expired: &mut usize,
+        noticed: &mut Noticed,
     ) -> Poll<Outgoing> {
         let mut inner = self.inner.lock();
         if inner.over || inner.holder != Some(connection) {
@@ -185,7 +193,8 @@ impl ClientSession {
         }
         if has_room {
             let next = inner.session.next_outgoing(now);
-            *expired += inner.session.take_expired();
+            noticed.expired += inner.session.take_expired();
+            noticed.stalls += inner.session.take_stalls();
             if let Some(outgoing) = next {
                 return Poll::Ready(outgoing);
             }

@@ -25,6 +25,8 @@ const SENT: &str = "rollcall_messages_sent_total";
 const DROPPED: &str = "rollcall_messages_dropped_total";
 /// Subscriptions on this node.
 const SUBSCRIPTIONS: &str = "rollcall_subscriptions";
+/// Limits of clients that were reached, by the key of the limit; those of the instance are counted by admission.
+const LIMITED: &str = "rollcall_quota_limited_total";
 /// Sockets against records.
 const MISMATCH: &str = "rollcall_presence_mismatch";
 
@@ -38,6 +40,7 @@ pub fn describe_metrics() {
     describe_counter!(RECEIVED, Unit::Count, "messages received from clients, by QoS");
     describe_counter!(SENT, Unit::Count, "messages queued to be sent to clients, by QoS");
     describe_counter!(DROPPED, Unit::Count, "messages dropped, by reason");
+    describe_counter!(LIMITED, Unit::Count, "refused or cut because a limit was reached, by kind of limit");
     describe_gauge!(SUBSCRIPTIONS, Unit::Count, "subscriptions of this node's sessions");
     describe_gauge!(MISMATCH, Unit::Count, "sockets without a record plus records without a socket on this node");
 }
@@ -75,6 +78,7 @@ pub(crate) struct Metrics {
     pub(crate) connected: Counter,
     sent: [Counter; 3],
     received: [Counter; 3],
+    inflight: Counter,
     queue_full: Counter,
     client_away: Counter,
     expired: Counter,
@@ -107,6 +111,7 @@ impl Metrics {
             connected: counter!(CONNECTS, "result" => "accepted"),
             sent: ["0", "1", "2"].map(|qos| counter!(SENT, "qos" => qos)),
             received: ["0", "1", "2"].map(|qos| counter!(RECEIVED, "qos" => qos)),
+            inflight: counter!(LIMITED, "kind" => "client_inflight"),
             client_away: counter!(DROPPED, "reason" => "client_away"),
             expired: counter!(DROPPED, "reason" => "expired"),
             queue_full: counter!(DROPPED, "reason" => "queue_full"),
@@ -126,6 +131,17 @@ impl Metrics {
 
     pub(crate) fn disconnected(reason: DisconnectReason) {
         counter!(DISCONNECTS, "reason" => reason.name()).increment(1);
+    }
+
+    /// A limit of a client was reached.
+    #[allow(clippy::unused_self)] // handles of what is rare are not kept, and need not be known elsewhere
+    pub(crate) fn limited(&self, kind: &'static str) {
+        counter!(LIMITED, "kind" => kind).increment(1);
+    }
+
+    /// Messages began to wait for a client's acknowledgements.
+    pub(crate) fn inflight_limited(&self, times: usize) {
+        self.inflight.increment(u64::try_from(times).unwrap_or(0));
     }
 
     pub(crate) fn received(&self, qos: QoS) {

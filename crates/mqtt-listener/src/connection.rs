@@ -288,8 +288,12 @@ impl Engine {
         while let Some(effect) = effects.pop_front() {
             let next = match effect {
                 Effect::End(ending) => return Step::End(ending),
-                // The machine asks for nothing beside it.
+                // The machine asks for nothing after it.
                 Effect::Admit(request) => return Step::Admit(request),
+                Effect::LimitReached(limit) => {
+                    self.broker.limit_reached(limit);
+                    None
+                }
                 Effect::Send(outgoing) => self.send(&outgoing),
                 Effect::Publish { message, receipt } => self.publish(&Arc::new(message), receipt),
                 Effect::Subscribe { packet_id, subscription_id, filters } => {

@@ -25,6 +25,9 @@ pub struct Session {
     pub(crate) inbound: Inbound,
     link: Option<Box<Link>>,
     expired: usize,
+    /// The window was full when a message waited, and none was sent since.
+    is_stalled: bool,
+    stalls: usize,
 }
 
 /// What belongs to the present connection alone.
@@ -115,8 +118,11 @@ impl Session {
         }
         while let Some(next) = self.queue.front() {
             if next.qos != QoS::AtMostOnce && !self.window.has_room(link.receive_maximum) && !next.has_expired(now) {
+                self.stalls += usize::from(!self.is_stalled);
+                self.is_stalled = true;
                 return None;
             }
+            self.is_stalled = false;
             let delivery = self.queue.pop()?;
             if delivery.has_expired(now) {
                 self.expired += 1; // MQTT-3.3.2-5
@@ -144,6 +150,11 @@ impl Session {
     /// Messages that expired unsent since this was asked last.
     pub fn take_expired(&mut self) -> usize {
         std::mem::take(&mut self.expired)
+    }
+
+    /// How often messages began to wait for acknowledgements, since this was asked last.
+    pub fn take_stalls(&mut self) -> usize {
+        std::mem::take(&mut self.stalls)
     }
 
     /// The verdict of a QoS 2 publish came after its connection had ended. True when a packet is to be sent now.
