@@ -206,6 +206,19 @@ impl ClientSession {
         Poll::Pending
     }
 
+    /// Messages wait for the client of this connection.
+    pub(crate) fn owes_messages(&self, connection: u64) -> bool {
+        let inner = self.inner.lock();
+        let holds = !inner.over && inner.holder == Some(connection);
+        holds && (inner.session.has_waiting() || inner.holds_back())
+    }
+
+    /// They wait behind what is retained.
+    pub(crate) fn holds_back(&self, connection: u64) -> bool {
+        let inner = self.inner.lock();
+        !inner.over && inner.holder == Some(connection) && inner.holds_back()
+    }
+
     /// The verdict of a QoS 2 publish came after its connection had ended.
     pub(crate) fn settle_late(&self, packet_id: std::num::NonZeroU16, accepted: bool) {
         let waker = {
@@ -313,6 +326,12 @@ impl ClientSession {
         inner.waker = None;
         self.held.store(false, Ordering::Relaxed);
         inner.session.end()
+    }
+}
+
+impl Inner {
+    fn holds_back(&self) -> bool {
+        self.held_back.as_ref().is_some_and(|held_back| !held_back.is_empty())
     }
 }
 

@@ -123,6 +123,18 @@ impl Connection {
         self.session.lend(self.number, step)
     }
 
+    /// Messages wait for the client, among them perhaps what it published itself.
+    #[must_use]
+    pub fn owes_messages(&self) -> bool {
+        self.session.owes_messages(self.number)
+    }
+
+    /// Messages for the client wait behind what is retained.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        self.session.holds_back(self.number)
+    }
+
     /// The order to end, if one was given.
     #[must_use]
     pub fn ordered(&self) -> Option<Order> {

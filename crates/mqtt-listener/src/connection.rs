@@ -1,7 +1,9 @@
 //! The engine of one connection: feeds the pure machine with what happens and carries out what it says.
 
 use crate::{
+    acknowledgements::Acknowledgements,
     outbound::{NotSent, Outbound},
+    publishing::{First, Slowed},
     socket::SocketClosed,
     timer::Timer,
     verdicts::Verdicts,
@@ -10,28 +12,21 @@ use ntex::{
     io::{IoBoxed, IoStatusUpdate, RecvError},
     util::Either,
 };
-use rollcall_broker::{Broker, ClosingSignal, FirstSteps, HeldClaim, OpenSocket, Peer, Published, ToConnection};
-use rollcall_session::{
-    ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, Packet, PublishVerdict, Receipt,
-};
-use rollcall_types::{BootTime, Message};
+use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, Peer, Published, ToConnection};
+use rollcall_session::{ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, Packet};
+use rollcall_types::BootTime;
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
-use tokio::time::{Sleep, sleep};
 
 /// Bytes that may wait to be written while packets of the client are still answered. Beyond the high mark of ntex's
 /// buffer no message is taken for the client, and beyond this nothing is read from it: a client that sends without
 /// reading cannot make its answers pile up, and one that reads slowly still gets its pings through.
 const ANSWERS_WAITING_BYTES: usize = 64 * 1024;
-
-/// Seconds until an MQTT 3 client's message is tried again that could not be committed: it cannot be told so.
-const UNAVAILABLE_RETRY_S: u32 = 1;
 
 /// Packets of the session sent before the client's own packets, and other connections of the thread, have their turn.
 const SENT_IN_A_ROW: u8 = 64;
@@ -40,11 +35,12 @@ const SENT_IN_A_ROW: u8 = 64;
 pub(crate) struct Engine {
     pub(crate) outbound: Outbound,
     pub(crate) closed: SocketClosed,
-    session: Connection,
+    pub(crate) session: Connection,
     timer: Timer,
-    slowed: Option<Box<Slowed>>,
+    pub(crate) slowed: Option<Box<Slowed>>,
     pub(crate) first: Option<Box<First>>,
     pub(crate) verdicts: Verdicts,
+    acknowledgements: Acknowledgements,
     /// Packets of the session sent since anything else was looked at.
     sent_in_a_row: u8,
     pub(crate) held: Option<HeldClaim>,
@@ -54,26 +50,13 @@ pub(crate) struct Engine {
     pub(crate) broker: Arc<Broker>,
 }
 
-/// An MQTT 3 client over quota: its message waits, and nothing is read from it meanwhile.
-struct Slowed {
-    message: Arc<Message>,
-    receipt: Receipt,
-    until: Pin<Box<Sleep>>,
-}
-
-/// A publish that is committed or looked up elsewhere before it is handed on. Nothing is read from the client meanwhile, so
-/// that its messages keep their order.
-pub(crate) struct First {
-    message: Arc<Message>,
-    pub(crate) receipt: Option<Receipt>,
-    pub(crate) steps: FirstSteps,
-}
-
 /// What an open connection waits for.
 enum Happened {
     Event(Event),
     /// The session has a packet for the client.
     Send(Outgoing),
+    /// An acknowledgement that waited for the client's own messages may go.
+    Acknowledge(Outgoing),
     /// A slowed client may try again.
     Retry,
     /// What had to come first is done.
@@ -113,6 +96,7 @@ impl Engine {
             slowed: None,
             first: None,
             verdicts: Verdicts::default(),
+            acknowledgements: Acknowledgements::default(),
             sent_in_a_row: 0,
             held: None,
             socket: parts.socket,
@@ -143,6 +127,11 @@ impl Engine {
                 Happened::Event(event) => return event,
                 Happened::Send(outgoing) => {
                     if let Some(event) = self.send(&outgoing) {
+                        return event;
+                    }
+                }
+                Happened::Acknowledge(outgoing) => {
+                    if let Some(event) = self.send_now(&outgoing) {
                         return event;
                     }
                 }
@@ -218,6 +207,12 @@ impl Engine {
 
     /// What concerns the client's own packets, and the clock.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
+        if !self.acknowledgements.is_empty()
+            && !self.outbound.connection().is_some_and(|connection| connection.holds_back())
+            && let Some(outgoing) = self.acknowledgements.pop()
+        {
+            return Poll::Ready(Happened::Acknowledge(outgoing));
+        }
         let io = &self.outbound.io;
         if let Poll::Ready((receipt, verdict)) = self.verdicts.poll_next(cx) {
             return Poll::Ready(Happened::Event(Event::Published { receipt, verdict }));
@@ -234,7 +229,7 @@ impl Engine {
             }
             return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
         }
-        if self.verdicts.are_too_many() {
+        if self.verdicts.are_too_many() || self.acknowledgements.are_too_many() {
             return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
         }
         if let Poll::Ready(happened) = self.poll_read(cx) {
@@ -245,7 +240,7 @@ impl Engine {
 
     fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Happened> {
         let io = &self.outbound.io;
-        if io.is_wr_backpressure() && waiting_bytes(io) > ANSWERS_WAITING_BYTES {
+        if io.is_wr_backpressure() && self.outbound.waiting_bytes() > ANSWERS_WAITING_BYTES {
             return self.poll_flush(cx);
         }
         loop {
@@ -366,7 +361,14 @@ impl Engine {
         Event::Order(ordered.unwrap_or(Order::NodeLost))
     }
 
+    /// Sends a packet, or keeps it until the client has its own messages.
     fn send(&mut self, outgoing: &Outgoing) -> Option<Event> {
+        let connection = self.outbound.connection();
+        let owes_messages = || connection.is_some_and(|connection| connection.owes_messages());
+        if self.acknowledgements.postpone(outgoing, owes_messages) { None } else { self.send_now(outgoing) }
+    }
+
+    fn send_now(&mut self, outgoing: &Outgoing) -> Option<Event> {
         let is_connack = matches!(outgoing, Outgoing::ConnAck(_));
         match self.outbound.send(outgoing) {
             Ok(()) => {
@@ -388,52 +390,6 @@ impl Engine {
             }
         }
     }
-
-    fn publish(&mut self, message: &Arc<Message>, receipt: Option<Receipt>) -> Option<Event> {
-        let published = self.broker.publish(self.outbound.connection()?, message);
-        self.published(message, receipt, published)
-    }
-
-    /// What follows from a publish, unless something has to come first, or it is to be tried again.
-    fn published(&mut self, message: &Arc<Message>, receipt: Option<Receipt>, published: Published) -> Option<Event> {
-        let published = match published {
-            Published::First(steps) => {
-                self.first = Some(Box::new(First { message: message.clone(), receipt, steps }));
-                return None;
-            }
-            published => published,
-        };
-        let retry_after_s = match published {
-            Published::Now(PublishVerdict::OverQuota { retry_after_s }) => Some(retry_after_s),
-            Published::Now(PublishVerdict::Unavailable) => Some(UNAVAILABLE_RETRY_S),
-            _ => None,
-        };
-        if let Some(retry_after_s) = retry_after_s
-            && let Some(receipt) = receipt
-            && self.session.is_slowed_by_not_reading()
-        {
-            let until = Box::pin(sleep(Duration::from_secs(u64::from(retry_after_s))));
-            self.slowed = Some(Box::new(Slowed { message: message.clone(), receipt, until }));
-            return None;
-        }
-        if matches!(published, Published::Now(PublishVerdict::OverQuota { .. })) {
-            self.broker.dropped_over_quota();
-        }
-        let receipt = receipt?;
-        let verdict = self.verdicts.now_or_later(receipt, published)?;
-        Some(Event::Published { receipt, verdict })
-    }
-
-    fn retry(&mut self) -> Option<Event> {
-        let slowed = self.slowed.take()?;
-        self.publish(&slowed.message, Some(slowed.receipt))
-    }
-}
-
-/// Bytes in front of the filters and behind them; the same bytes twice where there is no filter.
-fn waiting_bytes(io: &IoBoxed) -> usize {
-    let behind = io.with_write_dst_buf(|pages| pages.len());
-    behind + io.with_write_buf(|pages| pages.len()).unwrap_or(0)
 }
 
 fn poll_gone(io: &IoBoxed, cx: &mut Context<'_>) -> Poll<()> {

@@ -94,6 +94,12 @@ impl Session {
         self.queue.len() + self.window.len()
     }
 
+    /// Messages wait that were not sent yet.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.queue.front().is_some()
+    }
+
     /// Takes a message for the client.
     pub fn offer(&mut self, delivery: Delivery, limits: QueueLimits, now: BootTime) -> Offered {
         if self.link.is_none() && delivery.qos == QoS::AtMostOnce {
