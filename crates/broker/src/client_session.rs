@@ -67,6 +67,15 @@ fn ease(spell: Option<Arc<Spell>>) {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Over;
 
+/// What is to be counted.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Noticed {
+    /// Messages that expired.
+    pub(crate) expired: usize,
+    /// Times that messages began to wait for the client's acknowledgements.
+    pub(crate) stalls: usize,
+}
+
 /// What becomes of a session whose connection is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AfterConnection {
@@ -214,15 +223,14 @@ impl ClientSession {
         dropped
     }
 
-    /// The next packet for the client, when the caller has room for it. The count of messages that expired meanwhile is
-    /// added to `expired`.
+    /// The next packet for the client, when the caller has room for it. What happened meanwhile is added to `noticed`.
     pub(crate) fn poll_outgoing(
         &self,
         connection: u64,
         cx: &mut Context<'_>,
         has_room: bool,
         now: BootTime,
-        expired: &mut usize,
+        noticed: &mut Noticed,
     ) -> Poll<Outgoing> {
         let mut inner = self.inner.lock();
         if inner.over || inner.holder != Some(connection) {
@@ -230,7 +238,8 @@ impl ClientSession {
         }
         if has_room {
             let next = inner.session.next_outgoing(now);
-            *expired += inner.session.take_expired();
+            noticed.expired += inner.session.take_expired();
+            noticed.stalls += inner.session.take_stalls();
             if let Some(outgoing) = next {
                 let spell = if matches!(outgoing, Outgoing::Publish(_)) { inner.took(now) } else { None };
                 drop(inner);
@@ -243,6 +252,19 @@ impl ClientSession {
             none => *none = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// Messages wait for the client of this connection.
+    pub(crate) fn owes_messages(&self, connection: u64) -> bool {
+        let inner = self.inner.lock();
+        let holds = !inner.over && inner.holder == Some(connection);
+        holds && (inner.session.has_waiting() || inner.holds_back())
+    }
+
+    /// They wait behind what is retained.
+    pub(crate) fn holds_back(&self, connection: u64) -> bool {
+        let inner = self.inner.lock();
+        !inner.over && inner.holder == Some(connection) && inner.holds_back()
     }
 
     /// The verdict of a QoS 2 publish came after its connection had ended.
@@ -362,6 +384,12 @@ impl ClientSession {
         inner.waker = None;
         self.held.store(false, Ordering::Relaxed);
         inner.session.end()
+    }
+}
+
+impl Inner {
+    fn holds_back(&self) -> bool {
+        self.held_back.as_ref().is_some_and(|held_back| !held_back.is_empty())
     }
 }
 

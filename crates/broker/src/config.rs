@@ -7,6 +7,8 @@ pub struct BrokerConfig {
     pub client_queue_messages: usize,
     /// Bytes of the messages waiting for one client; the same happens beyond it.
     pub client_queue_bytes: usize,
+    /// Messages one client publishes in a second; 0 = off.
+    pub client_messages_per_second: u32,
     /// Subscriptions of one client; 0 = off.
     pub client_filters: usize,
     /// A filter that is refused with 0x80, as outside test suites expect.
@@ -36,6 +38,7 @@ impl Default for BrokerConfig {
         BrokerConfig {
             client_queue_messages: 1000,
             client_queue_bytes: 64 * 1024 * 1024,
+            client_messages_per_second: 0,
             client_filters: 0,
             refused_filter: None,
             client_connects_per_minute: 0,

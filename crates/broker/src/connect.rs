@@ -52,6 +52,7 @@ impl Broker {
         // Rate before credentials: a storm must not cost a hash each (B-127).
         self.admission.admit_connect().map_err(|_| ConnectRefusal::RateExceeded)?;
         if !self.damping.admit(&request.client_id, self.config.client_connects_per_minute, self.lease.now()) {
+            self.metrics.limited("client_connects_per_minute");
             return Err(ConnectRefusal::Flapping);
         }
         let _under_way = UnderWay::enter(self)?;
@@ -62,6 +63,7 @@ impl Broker {
         // With the turn, so that no two of them see the same count. Who holds the id elsewhere only the claim tells.
         let takeovers_max = self.config.client_takeovers_per_minute;
         if self.takeovers.is_used_up(&client_id, takeovers_max, self.lease.now()) {
+            self.metrics.limited("client_takeovers_per_minute");
             return Err(ConnectRefusal::Flapping);
         }
         let wish = Wish::of(&request, &account.username);

@@ -1,6 +1,13 @@
 //! One connection that holds a claim, as everybody but its own task sees it; and the gate.
 
-use crate::{Broker, client_session::ClientSession, metrics::Metrics, standing_order::StandingOrder};
+use crate::{
+    Broker,
+    client_session::{ClientSession, Noticed},
+    message_rate::MessageRate,
+    metrics::Metrics,
+    standing_order::StandingOrder,
+};
+use parking_lot::Mutex;
 use rollcall_contracts::{Account, LeaseGate};
 use rollcall_session::{Order, Outgoing, Session};
 use rollcall_types::{ClientId, Epoch, Incarnation};
@@ -24,6 +31,7 @@ pub struct Connection {
     pub(crate) source: IpAddr,
     pub(crate) session: Arc<ClientSession>,
     pub(crate) standing_order: StandingOrder,
+    pub(crate) rate: Mutex<MessageRate>,
     /// The store knows that the claim is over: no release is owed.
     claim_over: AtomicBool,
     lease: Arc<dyn LeaseGate>,
@@ -61,6 +69,7 @@ impl Connection {
             source: identity.source,
             session: identity.session,
             standing_order: StandingOrder::default(),
+            rate: Mutex::default(),
             claim_over: AtomicBool::new(false),
             lease: broker.lease.clone(),
             metrics: broker.metrics.clone(),
@@ -100,15 +109,30 @@ impl Connection {
         if let Poll::Ready(order) = self.standing_order.poll(cx) {
             return Poll::Ready(ToConnection::End(order));
         }
-        let mut expired = 0;
-        let next = self.session.poll_outgoing(self.number, cx, has_room, self.lease.now(), &mut expired);
-        Broker::count_expired(&self.metrics, expired);
+        let mut noticed = Noticed::default();
+        let next = self.session.poll_outgoing(self.number, cx, has_room, self.lease.now(), &mut noticed);
+        Broker::count_expired(&self.metrics, noticed.expired);
+        if noticed.stalls > 0 {
+            self.metrics.inflight_limited(noticed.stalls);
+        }
         next.map(ToConnection::Send)
     }
 
     /// Lends the session for one step of the connection's machine: `None` once a later connection has it, or it is over.
     pub fn with_session<R>(&self, step: impl FnOnce(Option<&mut Session>) -> R) -> R {
         self.session.lend(self.number, step)
+    }
+
+    /// Messages wait for the client, among them perhaps what it published itself.
+    #[must_use]
+    pub fn owes_messages(&self) -> bool {
+        self.session.owes_messages(self.number)
+    }
+
+    /// Messages for the client wait behind what is retained.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        self.session.holds_back(self.number)
     }
 
     /// The order to end, if one was given.

@@ -25,6 +25,11 @@ impl HeldBack {
         Ok(())
     }
 
+    /// Nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// All that waits, whoever else is waited for.
     pub(crate) fn into_waiting(self) -> Vec<Delivery> {
         self.waiting

@@ -28,6 +28,7 @@ mod handover_answers;
 mod handover_wire;
 mod held_back;
 mod held_claim;
+mod message_rate;
 mod metrics;
 mod peer;
 mod point_to_point;

@@ -29,6 +29,8 @@ const ACKNOWLEDGEMENTS_DELAYED: &str = "rollcall_acknowledgements_delayed_total"
 const SESSIONS_STUCK: &str = "rollcall_sessions_stuck_total";
 /// Subscriptions on this node.
 const SUBSCRIPTIONS: &str = "rollcall_subscriptions";
+/// Limits of clients that were reached, by the key of the limit; those of the instance are counted by admission.
+const LIMITED: &str = "rollcall_quota_limited_total";
 /// Sockets against records.
 const MISMATCH: &str = "rollcall_presence_mismatch";
 
@@ -48,6 +50,7 @@ pub fn describe_metrics() {
         "publishes whose acknowledgement waited for a slow consumer of this node"
     );
     describe_counter!(SESSIONS_STUCK, Unit::Count, "times a slow consumer took nothing and was waited for no more");
+    describe_counter!(LIMITED, Unit::Count, "refused or cut because a limit was reached, by kind of limit");
     describe_gauge!(SUBSCRIPTIONS, Unit::Count, "subscriptions of this node's sessions");
     describe_gauge!(MISMATCH, Unit::Count, "sockets without a record plus records without a socket on this node");
 }
@@ -87,6 +90,7 @@ pub(crate) struct Metrics {
     pub(crate) sessions_stuck: Counter,
     sent: [Counter; 3],
     received: [Counter; 3],
+    inflight: Counter,
     queue_full: Counter,
     client_away: Counter,
     expired: Counter,
@@ -121,6 +125,7 @@ impl Metrics {
             sessions_stuck: counter!(SESSIONS_STUCK),
             sent: ["0", "1", "2"].map(|qos| counter!(SENT, "qos" => qos)),
             received: ["0", "1", "2"].map(|qos| counter!(RECEIVED, "qos" => qos)),
+            inflight: counter!(LIMITED, "kind" => "client_inflight"),
             client_away: counter!(DROPPED, "reason" => "client_away"),
             expired: counter!(DROPPED, "reason" => "expired"),
             queue_full: counter!(DROPPED, "reason" => "queue_full"),
@@ -140,6 +145,17 @@ impl Metrics {
 
     pub(crate) fn disconnected(reason: DisconnectReason) {
         counter!(DISCONNECTS, "reason" => reason.name()).increment(1);
+    }
+
+    /// A limit of a client was reached.
+    #[allow(clippy::unused_self)] // handles of what is rare are not kept, and need not be known elsewhere
+    pub(crate) fn limited(&self, kind: &'static str) {
+        counter!(LIMITED, "kind" => kind).increment(1);
+    }
+
+    /// Messages began to wait for a client's acknowledgements.
+    pub(crate) fn inflight_limited(&self, times: usize) {
+        self.inflight.increment(u64::try_from(times).unwrap_or(0));
     }
 
     pub(crate) fn received(&self, qos: QoS) {

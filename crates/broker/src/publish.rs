@@ -9,7 +9,7 @@ use crate::{
     subscribe::Wanted,
 };
 use rollcall_contracts::{Account, Charge, LeaseGate, QueryRefusal};
-use rollcall_session::{Delivery, Offered, PublishVerdict, QueueLimits, Receipt};
+use rollcall_session::{ClientLimit, Delivery, Offered, PublishVerdict, QueueLimits, Receipt};
 use rollcall_types::{BootTime, Incarnation, Message, QoS};
 use std::{
     fmt,
@@ -164,6 +164,12 @@ impl Broker {
             self.metrics.dropped(DropReason::NotAuthorized);
             return Err(PublishVerdict::NotAuthorized);
         }
+        // Before the instance's quota, so that one client beyond its own takes nothing from it.
+        let most = self.config.client_messages_per_second;
+        if let Err(retry_after_s) = from.rate.lock().take(most, self.lease.now()) {
+            self.metrics.limited("client_messages_per_second");
+            return Err(PublishVerdict::OverQuota { retry_after_s });
+        }
         if let Err(refusal) = self.admission.charge(1) {
             let retry_after_s = match refusal {
                 QueryRefusal::OverQuota { retry_after_s } => retry_after_s.max(1),
@@ -217,6 +223,11 @@ impl Broker {
     /// A publish over quota was given up: MQTT 3 clients that wait are not counted, dropped ones are.
     pub fn dropped_over_quota(&self) {
         self.metrics.dropped(DropReason::OverQuota);
+    }
+
+    /// The machine of a connection found a limit reached.
+    pub fn limit_reached(&self, limit: ClientLimit) {
+        self.metrics.limited(limit.name());
     }
 
     /// A delivery did not fit what its client can take.

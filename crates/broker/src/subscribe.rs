@@ -74,7 +74,14 @@ impl Broker {
                 let refused = refused.or_else(|| self.refuse_subscription(connection, requested));
                 match refused {
                     Some(code) => SubscribeAnswer::Refused(code),
-                    None => self.subscriptions.add(connection, requested, subscription_id, self.config.client_filters),
+                    None => {
+                        let most = self.config.client_filters;
+                        let answer = self.subscriptions.add(connection, requested, subscription_id, most);
+                        if answer == SubscribeAnswer::Refused(ReasonCode::QuotaExceeded) {
+                            self.metrics.limited("client_filters");
+                        }
+                        answer
+                    }
                 }
             })
             .collect();

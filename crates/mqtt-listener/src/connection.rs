@@ -1,8 +1,10 @@
 //! The engine of one connection: feeds the pure machine with what happens and carries out what it says.
 
 use crate::{
+    acknowledgements::Acknowledgements,
     first::{Done, First, HoldingBack},
     outbound::{NotSent, Outbound},
+    publishing::Slowed,
     socket::SocketClosed,
     timer::Timer,
     verdicts::Verdicts,
@@ -11,30 +13,20 @@ use ntex::{
     io::{IoBoxed, IoStatusUpdate, RecvError},
     util::Either,
 };
-use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, Peer, Published, Subscribed, ToConnection};
-use rollcall_session::{
-    ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, Packet, PublishVerdict, ReasonCode, Receipt,
-    RequestedSubscription,
-};
-use rollcall_types::{BootTime, Message};
+use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, Peer, ToConnection};
+use rollcall_session::{ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, Packet};
+use rollcall_types::BootTime;
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
-    num::{NonZeroU16, NonZeroU32},
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
-use tokio::time::{Sleep, sleep};
 
 /// Bytes that may wait to be written while packets of the client are still answered. Beyond the high mark of ntex's
 /// buffer no message is taken for the client, and beyond this nothing is read from it: a client that sends without
 /// reading cannot make its answers pile up, and one that reads slowly still gets its pings through.
 const ANSWERS_WAITING_BYTES: usize = 64 * 1024;
-
-/// Seconds until an MQTT 3 client's message is tried again that could not be committed: it cannot be told so.
-const UNAVAILABLE_RETRY_S: u32 = 1;
 
 /// Packets of the session sent before the client's own packets, and other connections of the thread, have their turn.
 const SENT_IN_A_ROW: u8 = 64;
@@ -43,13 +35,14 @@ const SENT_IN_A_ROW: u8 = 64;
 pub(crate) struct Engine {
     pub(crate) outbound: Outbound,
     pub(crate) closed: SocketClosed,
-    session: Connection,
+    pub(crate) session: Connection,
     timer: Timer,
-    slowed: Option<Box<Slowed>>,
+    pub(crate) slowed: Option<Box<Slowed>>,
     pub(crate) first: Option<Box<First>>,
     /// While a SUBSCRIBE is not answered.
     holding_back: Option<HoldingBack>,
     pub(crate) verdicts: Verdicts,
+    acknowledgements: Acknowledgements,
     /// Packets of the session sent since anything else was looked at.
     sent_in_a_row: u8,
     pub(crate) held: Option<HeldClaim>,
@@ -59,18 +52,13 @@ pub(crate) struct Engine {
     pub(crate) broker: Arc<Broker>,
 }
 
-/// An MQTT 3 client over quota: its message waits, and nothing is read from it meanwhile.
-struct Slowed {
-    message: Arc<Message>,
-    receipt: Receipt,
-    until: Pin<Box<Sleep>>,
-}
-
 /// What an open connection waits for.
 enum Happened {
     Event(Event),
     /// The session has a packet for the client.
     Send(Outgoing),
+    /// An acknowledgement that waited for the client's own messages may go.
+    Acknowledge(Outgoing),
     /// A slowed client may try again.
     Retry,
     /// What had to come first is done.
@@ -111,6 +99,7 @@ impl Engine {
             first: None,
             holding_back: None,
             verdicts: Verdicts::default(),
+            acknowledgements: Acknowledgements::default(),
             sent_in_a_row: 0,
             held: None,
             socket: parts.socket,
@@ -141,6 +130,11 @@ impl Engine {
                 Happened::Event(event) => return event,
                 Happened::Send(outgoing) => {
                     if let Some(event) = self.send(&outgoing) {
+                        return event;
+                    }
+                }
+                Happened::Acknowledge(outgoing) => {
+                    if let Some(event) = self.send_now(&outgoing) {
                         return event;
                     }
                 }
@@ -214,6 +208,12 @@ impl Engine {
 
     /// What concerns the client's own packets, and the clock.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
+        if !self.acknowledgements.is_empty()
+            && !self.outbound.connection().is_some_and(|connection| connection.holds_back())
+            && let Some(outgoing) = self.acknowledgements.pop()
+        {
+            return Poll::Ready(Happened::Acknowledge(outgoing));
+        }
         let io = &self.outbound.io;
         if let Poll::Ready((receipt, verdict)) = self.verdicts.poll_next(cx) {
             return Poll::Ready(Happened::Event(Event::Published { receipt, verdict }));
@@ -230,7 +230,7 @@ impl Engine {
             }
             return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
         }
-        if self.verdicts.are_too_many() {
+        if self.verdicts.are_too_many() || self.acknowledgements.are_too_many() {
             return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
         }
         if let Poll::Ready(happened) = self.poll_read(cx) {
@@ -241,7 +241,7 @@ impl Engine {
 
     fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Happened> {
         let io = &self.outbound.io;
-        if io.is_wr_backpressure() && waiting_bytes(io) > ANSWERS_WAITING_BYTES {
+        if io.is_wr_backpressure() && self.outbound.waiting_bytes() > ANSWERS_WAITING_BYTES {
             return self.poll_flush(cx);
         }
         loop {
@@ -283,8 +283,12 @@ impl Engine {
         while let Some(effect) = effects.pop_front() {
             let next = match effect {
                 Effect::End(ending) => return Step::End(ending),
-                // The machine asks for nothing beside it.
+                // The machine asks for nothing after it.
                 Effect::Admit(request) => return Step::Admit(request),
+                Effect::LimitReached(limit) => {
+                    self.broker.limit_reached(limit);
+                    None
+                }
                 Effect::Send(outgoing) => self.send(&outgoing),
                 Effect::Publish { message, receipt } => self.publish(&Arc::new(message), receipt),
                 Effect::Subscribe { packet_id, subscription_id, filters } => {
@@ -352,7 +356,14 @@ impl Engine {
         Event::Order(ordered.unwrap_or(Order::NodeLost))
     }
 
+    /// Sends a packet, or keeps it until the client has its own messages.
     fn send(&mut self, outgoing: &Outgoing) -> Option<Event> {
+        let connection = self.outbound.connection();
+        let owes_messages = || connection.is_some_and(|connection| connection.owes_messages());
+        if self.acknowledgements.postpone(outgoing, owes_messages) { None } else { self.send_now(outgoing) }
+    }
+
+    fn send_now(&mut self, outgoing: &Outgoing) -> Option<Event> {
         let is_connack = matches!(outgoing, Outgoing::ConnAck(_));
         match self.outbound.send(outgoing) {
             Ok(()) => {
@@ -374,82 +385,6 @@ impl Engine {
             }
         }
     }
-
-    fn publish(&mut self, message: &Arc<Message>, receipt: Option<Receipt>) -> Option<Event> {
-        let published = self.broker.publish(self.outbound.connection()?, message);
-        self.published(message, receipt, published)
-    }
-
-    /// What follows from a publish, unless something has to come first, or it is to be tried again.
-    fn published(&mut self, message: &Arc<Message>, receipt: Option<Receipt>, published: Published) -> Option<Event> {
-        let published = match published {
-            Published::First(steps) => {
-                self.first = Some(Box::new(First::Publish { message: message.clone(), receipt, steps }));
-                return None;
-            }
-            published => published,
-        };
-        let retry_after_s = match published {
-            Published::Now(PublishVerdict::OverQuota { retry_after_s }) => Some(retry_after_s),
-            Published::Now(PublishVerdict::Unavailable) => Some(UNAVAILABLE_RETRY_S),
-            _ => None,
-        };
-        if let Some(retry_after_s) = retry_after_s
-            && let Some(receipt) = receipt
-            && self.session.is_slowed_by_not_reading()
-        {
-            let until = Box::pin(sleep(Duration::from_secs(u64::from(retry_after_s))));
-            self.slowed = Some(Box::new(Slowed { message: message.clone(), receipt, until }));
-            return None;
-        }
-        if matches!(published, Published::Now(PublishVerdict::OverQuota { .. })) {
-            self.broker.dropped_over_quota();
-        }
-        let receipt = receipt?;
-        let verdict = self.verdicts.now_or_later(receipt, published)?;
-        Some(Event::Published { receipt, verdict })
-    }
-
-    fn subscribe(
-        &mut self,
-        packet_id: NonZeroU16,
-        subscription_id: Option<NonZeroU32>,
-        filters: Vec<(RequestedSubscription, Option<ReasonCode>)>,
-    ) -> Option<Event> {
-        let subscribed = self.broker.subscribe(self.outbound.connection()?, subscription_id, &filters);
-        let filters = filters.into_iter().map(|(requested, _)| requested).collect();
-        match subscribed {
-            Subscribed::Now(answers) => Some(Event::Subscribed { packet_id, subscription_id, filters, answers }),
-            Subscribed::Later(answers) => {
-                self.first = Some(Box::new(First::Subscribe { packet_id, subscription_id, filters, answers }));
-                None
-            }
-        }
-    }
-
-    fn first_is_done(&mut self, done: Done) -> Option<Event> {
-        match (*self.first.take()?, done) {
-            (First::Publish { message, receipt, .. }, Done::HandedOn(published)) => {
-                self.published(&message, receipt, published)
-            }
-            (First::Subscribe { packet_id, subscription_id, filters, .. }, Done::Answered(answers)) => {
-                Some(Event::Subscribed { packet_id, subscription_id, filters, answers })
-            }
-            // Each comes to its own.
-            (First::Publish { .. }, Done::Answered(_)) | (First::Subscribe { .. }, Done::HandedOn(_)) => None,
-        }
-    }
-
-    fn retry(&mut self) -> Option<Event> {
-        let slowed = self.slowed.take()?;
-        self.publish(&slowed.message, Some(slowed.receipt))
-    }
-}
-
-/// Bytes in front of the filters and behind them; the same bytes twice where there is no filter.
-fn waiting_bytes(io: &IoBoxed) -> usize {
-    let behind = io.with_write_dst_buf(|pages| pages.len());
-    behind + io.with_write_buf(|pages| pages.len()).unwrap_or(0)
 }
 
 fn poll_gone(io: &IoBoxed, cx: &mut Context<'_>) -> Poll<()> {

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod acknowledgements;
 mod config;
 mod connection;
 mod finish;
@@ -25,6 +26,7 @@ mod listeners;
 mod metrics;
 mod outbound;
 mod proxy_header;
+mod publishing;
 mod serve;
 mod socket;
 mod timer;

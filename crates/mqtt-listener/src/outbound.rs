@@ -34,6 +34,13 @@ impl Outbound {
         self.gate.connection()
     }
 
+    /// Bytes that wait to be written, in front of the filters and behind them; the same bytes twice where there is no
+    /// filter.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        let behind = self.io.with_write_dst_buf(|pages| pages.len());
+        behind + self.io.with_write_buf(|pages| pages.len()).unwrap_or(0)
+    }
+
     /// Sends one packet. Socket open, lease valid, no end of the claim seen: looked at here, for each packet, CONNACK
     /// included.
     pub(crate) fn send(&self, outgoing: &Outgoing) -> Result<(), NotSent> {

@@ -15,7 +15,7 @@ use rollcall_session::Limits;
 use rollcall_storage::StoreConfig;
 use rollcall_tls::{CertificateFiles, Certificates};
 use rollcall_types::NodeName;
-use std::{fs, net::SocketAddr, path::Path, sync::Arc};
+use std::{fs, net::SocketAddr, num::NonZeroU16, path::Path, sync::Arc};
 
 /// The keep-alive that outside suites expect the server to ask for.
 const CONFORMANCE_KEEP_ALIVE_S: u16 = 60;
@@ -105,14 +105,21 @@ const LEASES_PER_SUBSCRIBE: u64 = 3;
 
 pub(crate) fn broker(config: &Config) -> BrokerConfig {
     BrokerConfig {
-        client_queue_messages: config.limits.client_queue_messages as usize,
-        client_filters: config.limits.client_filters as usize,
+        client_queue_messages: bound(config.limits.client_queue_messages),
+        client_queue_bytes: bound(config.limits.client_queue_bytes),
+        client_messages_per_second: config.limits.client_messages_per_second,
+        client_filters: config.limits.effective().client_filters as usize,
         refused_filter: (config.node.profile == Profile::Conformance).then_some(CONFORMANCE_REFUSED_FILTER),
         client_connects_per_minute: config.limits.client_connects_per_minute,
         client_takeovers_per_minute: config.limits.client_takeovers_per_minute,
         subscribe_deadline_ms: config.cluster.lease_ms.saturating_mul(LEASES_PER_SUBSCRIBE),
         ..BrokerConfig::default()
     }
+}
+
+/// A bound, or none for 0.
+fn bound(most: u32) -> usize {
+    if most == 0 { usize::MAX } else { most as usize }
 }
 
 /// Each partition's part of the bounds of retained messages. All nodes of a cluster should be given the same; what
@@ -144,11 +151,12 @@ fn client_limits(config: &Config) -> Limits {
         topic_levels_max: limits.topic_levels_max as usize,
         client_id_bytes_max: limits.client_id_bytes_max as usize,
         receive_maximum: if conformance { CONFORMANCE_RECEIVE_MAXIMUM } else { defaults.receive_maximum },
-        topic_alias_maximum: if conformance { CONFORMANCE_TOPIC_ALIAS_MAXIMUM } else { defaults.topic_alias_maximum },
-        client_inflight: match u16::try_from(limits.client_inflight).unwrap_or(u16::MAX) {
-            0 => u16::MAX,
-            most => most,
+        topic_alias_maximum: if conformance {
+            CONFORMANCE_TOPIC_ALIAS_MAXIMUM
+        } else {
+            u16::try_from(limits.topic_alias_max).unwrap_or(u16::MAX)
         },
+        client_inflight: NonZeroU16::new(u16::try_from(limits.client_inflight).unwrap_or(u16::MAX)),
     }
 }
 
@@ -306,21 +314,39 @@ mod tests {
     }
 
     #[test]
-    fn messages_under_way_to_a_client_of_mqtt_3_are_as_many_as_configured() {
+    fn limits_of_one_client_are_those_configured() {
         let mut config = Config::default();
-        assert_eq!(client_limits(&config).client_inflight, 16);
+        assert_eq!(client_limits(&config), Limits::default());
+        assert_eq!(broker(&config), BrokerConfig::default());
         config.limits.client_inflight = 3;
-        assert_eq!(client_limits(&config).client_inflight, 3);
-        config.limits.client_inflight = 0;
-        assert_eq!(client_limits(&config).client_inflight, u16::MAX, "off");
+        config.limits.topic_alias_max = 4;
+        let limits = client_limits(&config);
+        assert_eq!((limits.client_inflight, limits.topic_alias_maximum), (NonZeroU16::new(3), 4));
+        config.limits.client_queue_messages = 0;
+        config.limits.client_queue_bytes = 5;
+        config.limits.client_messages_per_second = 6;
+        config.limits.client_takeovers_per_minute = 7;
+        let limits = broker(&config);
+        assert_eq!((limits.client_queue_messages, limits.client_queue_bytes), (usize::MAX, 5), "0 = off");
+        assert_eq!((limits.client_messages_per_second, limits.client_takeovers_per_minute), (6, 7));
     }
 
     #[test]
-    fn takeovers_are_limited_as_configured() {
+    fn limits_that_are_counted_have_the_names_they_are_set_by() {
+        for limit in rollcall_session::ClientLimit::ALL {
+            let metric = format!("rollcall_quota_limited_total{{kind=\"{}\"}}", limit.name());
+            let is_documented = rollcall_quota::LIMIT_KEYS.iter().any(|key| key.metric == metric);
+            // What a client may have under way towards the broker is not set.
+            assert_eq!(is_documented, limit != rollcall_session::ClientLimit::ReceiveMaximum, "{metric}");
+        }
+    }
+
+    #[test]
+    fn the_preset_limits_the_filters_of_a_client() {
         let mut config = Config::default();
-        assert_eq!(broker(&config).client_takeovers_per_minute, 0);
-        config.limits.client_takeovers_per_minute = 7;
-        assert_eq!(broker(&config).client_takeovers_per_minute, 7);
+        config.limits.preset = rollcall_quota::Preset::Tdmq;
+        config.limits.connections = 1000;
+        assert_eq!(broker(&config).client_filters, 30);
     }
 
     #[test]

@@ -56,7 +56,10 @@ pub struct Limits {
     pub client_filters: u32,
     /// One client: messages that wait for it.
     pub client_queue_messages: u32,
-    /// One client of MQTT 3: unacknowledged messages to it. In MQTT 5 its Receive Maximum counts.
+    /// One client: bytes of the messages that wait for it.
+    pub client_queue_bytes: u32,
+    /// One client: unacknowledged messages to it, at most its Receive Maximum. 0: 16 in MQTT 3, and in MQTT 5 as many as
+    /// the client takes.
     pub client_inflight: u32,
     /// One client id: connects per minute, against flapping.
     pub client_connects_per_minute: u32,
@@ -76,6 +79,8 @@ pub struct Limits {
     pub topic_levels_max: u32,
     /// Longest client id, in bytes.
     pub client_id_bytes_max: u32,
+    /// Topic aliases of one client.
+    pub topic_alias_max: u32,
     /// From the opening of the TCP connection to CONNECT, in milliseconds.
     pub connect_timeout_ms: u32,
     /// One source address: failed authentications per minute, HTTP and MQTT.
@@ -101,7 +106,8 @@ impl Default for Limits {
             client_messages_per_second: 0,
             client_filters: 0,
             client_queue_messages: 1_000,
-            client_inflight: 16,
+            client_queue_bytes: 67_108_864,
+            client_inflight: 0,
             client_connects_per_minute: 0,
             client_takeovers_per_minute: 0,
             session_expiry_max_s: 604_800,
@@ -111,6 +117,7 @@ impl Default for Limits {
             topic_bytes_max: 1_024,
             topic_levels_max: 128,
             client_id_bytes_max: STRING_BYTES_MAX,
+            topic_alias_max: 32,
             connect_timeout_ms: 10_000,
             auth_failures_per_minute: 60,
             retained_messages: 1_000_000,
@@ -143,6 +150,9 @@ pub enum LimitsError {
         /// What was set for packets.
         packet: u32,
     },
+    /// Nothing would bound what waits for a client.
+    #[error("client_queue_messages and client_queue_bytes must not both be off: a queue needs an end")]
+    EndlessQueue,
     /// Some node would have no share at all.
     #[error("{key} is {limit}, which leaves nothing to some of {nodes} nodes: set at least {nodes}, or 0 for no limit")]
     BelowNodes {
@@ -171,6 +181,10 @@ impl Limits {
             at_most(key, value, LIMIT_PER_SECOND_MAX)?;
         }
         at_most("burst_percent", self.burst_percent, BURST_PERCENT_MAX)?;
+        if self.client_queue_messages == 0 && self.client_queue_bytes == 0 {
+            return Err(LimitsError::EndlessQueue);
+        }
+        at_most("topic_alias_max", self.topic_alias_max, u32::from(u16::MAX))?;
         at_most("client_inflight", self.client_inflight, STRING_BYTES_MAX)?;
         at_most("keep_alive_max_s", self.keep_alive_max_s, u32::from(u16::MAX))?;
         at_most("packet_bytes_max", self.packet_bytes_max, PACKET_BYTES_PROTOCOL_MAX)?;

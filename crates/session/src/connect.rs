@@ -1,7 +1,8 @@
 //! What a CONNECT must be beyond its format, and what is asked of the broker when it is.
 
-use crate::{Connect, Fault, Limits, LinkTerms, Password};
+use crate::{ClientLimit, Connect, Fault, INFLIGHT_V3, Limits, LinkTerms, Password};
 use rollcall_types::{ClientId, ClientIdError, MessageProperties, Protocol, TopicNameError, Will, check_topic_name};
+use std::num::NonZeroU16;
 
 /// A valid CONNECT, with the values in force.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,13 +71,24 @@ pub(crate) fn check(connect: Connect, limits: &Limits, seed: u128) -> Result<Con
             Protocol::V31 | Protocol::V311 if connect.clean_start => 0,
             Protocol::V31 | Protocol::V311 => limits.session_expiry_max_s,
         },
-        receive_maximum: match connect.protocol {
-            Protocol::V5 => connect.receive_maximum,
-            Protocol::V31 | Protocol::V311 => limits.client_inflight,
+        receive_maximum: match (connect.protocol, limits.client_inflight) {
+            (Protocol::V5, most) => most.map_or(u16::MAX, NonZeroU16::get).min(connect.receive_maximum),
+            (Protocol::V31 | Protocol::V311, most) => most.map_or(INFLIGHT_V3, NonZeroU16::get),
         },
         topic_alias_maximum: connect.topic_alias_maximum,
         will: connect.will,
     })
+}
+
+/// The limit that a CONNECT is refused for, where it is one.
+pub(crate) fn passed(connect: &Connect, limits: &Limits) -> Option<ClientLimit> {
+    if connect.client_id.len() > limits.client_id_bytes_max {
+        return Some(ClientLimit::ClientIdBytes);
+    }
+    let message = &connect.will.as_ref()?.message;
+    limits
+        .passed_by_topic(&message.topic)
+        .or_else(|| (!limits.payload_fits(&message.payload)).then_some(ClientLimit::PayloadBytes))
 }
 
 /// MQTT 5 lets the server choose (MQTT-3.1.2-21); MQTT 3 clients would not learn of it and be cut off.

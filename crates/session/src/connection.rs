@@ -1,8 +1,8 @@
 //! The machine of one connection.
 
 use crate::{
-    Cause, ConnAck, Connect, ConnectRefusal, DecodeFault, Effect, Event, Fault, KeepAlive, Limits, Order, Outgoing,
-    Packet, Phase, ReasonCode, RequestedSubscription, RetainHandling, Session, Subscribe, SubscribeAnswer,
+    Cause, ClientLimit, ConnAck, Connect, ConnectRefusal, DecodeFault, Effect, Event, Fault, KeepAlive, Limits, Order,
+    Outgoing, Packet, Phase, ReasonCode, RequestedSubscription, RetainHandling, Session, Subscribe, SubscribeAnswer,
     alias::IncomingAliases, connect, connect::ConnectRequest, ending::ending, window::Acknowledged,
 };
 use rollcall_types::{BootTime, Protocol, TopicFilterError, check_topic_filter};
@@ -125,8 +125,14 @@ impl Connection {
         self.end(Cause::Fault(fault))
     }
 
+    /// A fault, which may be that a limit was passed.
+    pub(crate) fn fault_at(&mut self, passed: Option<ClientLimit>, fault: Fault) -> Vec<Effect> {
+        passed.map(Effect::LimitReached).into_iter().chain(self.fault(fault)).collect()
+    }
+
     fn undecodable(&mut self, fault: DecodeFault) -> Vec<Effect> {
-        self.end(Cause::Undecodable(fault))
+        let passed = matches!(fault, DecodeFault::TooLarge(_)).then_some(ClientLimit::PacketBytes);
+        passed.map(Effect::LimitReached).into_iter().chain(self.end(Cause::Undecodable(fault))).collect()
     }
 
     fn tick(&mut self, now: BootTime) -> Vec<Effect> {
@@ -153,14 +159,22 @@ impl Connection {
         self.protocol = Some(connect.protocol);
         let asked_keep_alive_s = connect.keep_alive_s;
         let asked_expiry_s = connect.session_expiry_s;
+        let passed = connect::passed(&connect, &self.limits);
         let request = match connect::check(connect, &self.limits, self.seed) {
             Ok(request) => request,
-            Err(fault) => return self.fault(fault),
+            Err(fault) => return self.fault_at(passed, fault),
         };
+        let mut effects = Vec::with_capacity(1);
+        if self.protocol == Some(Protocol::V5) {
+            let expiry = (request.session_expiry_s != asked_expiry_s).then_some(ClientLimit::SessionExpiry);
+            let keep_alive = (request.keep_alive_s != asked_keep_alive_s).then_some(ClientLimit::KeepAlive);
+            effects.extend(expiry.into_iter().chain(keep_alive).map(Effect::LimitReached));
+        }
         self.session_expiry_s = request.session_expiry_s;
         self.keep_alive = KeepAlive::new(request.keep_alive_s, BootTime::default());
         self.state = State::Claiming(Box::new(self.connack(&request, asked_keep_alive_s, asked_expiry_s)));
-        vec![Effect::Admit(Box::new(request))]
+        effects.push(Effect::Admit(Box::new(request)));
+        effects
     }
 
     fn connack(&self, request: &ConnectRequest, asked_keep_alive_s: u16, asked_expiry_s: u32) -> ConnAck {
@@ -244,6 +258,7 @@ impl Connection {
             return self.fault(Fault::ProtocolError); // MQTT-3.8.3-2
         }
         let mut filters = Vec::with_capacity(subscribe.filters.len());
+        let mut effects = Vec::with_capacity(1);
         for requested in subscribe.filters {
             if let Err(fault) = check_filter(&requested.filter) {
                 return self.fault(fault);
@@ -251,10 +266,14 @@ impl Connection {
             if requested.no_local && rollcall_types::split_shared(&requested.filter).is_some() {
                 return self.fault(Fault::ProtocolError); // MQTT-3.8.3-4
             }
-            let refused = (!self.limits.topic_fits(&requested.filter)).then_some(ReasonCode::TopicFilterInvalid);
+            let passed = self.limits.passed_by_topic(&requested.filter);
+            effects.extend(passed.map(Effect::LimitReached));
+            let refused = passed.map(|_| ReasonCode::TopicFilterInvalid);
             filters.push((requested, refused));
         }
-        vec![Effect::Subscribe { packet_id: subscribe.packet_id, subscription_id: subscribe.subscription_id, filters }]
+        let Subscribe { packet_id, subscription_id, .. } = subscribe;
+        effects.push(Effect::Subscribe { packet_id, subscription_id, filters });
+        effects
     }
 
     fn unsubscribe(&mut self, packet_id: NonZeroU16, filters: Vec<String>) -> Vec<Effect> {

@@ -1,6 +1,9 @@
 //! What can happen to a connection, and what its shell must do.
 
-use crate::{ConnectRefusal, ConnectRequest, DecodeFault, Ending, Outgoing, Packet, ReasonCode, RequestedSubscription};
+use crate::{
+    ClientLimit, ConnectRefusal, ConnectRequest, DecodeFault, Ending, Outgoing, Packet, ReasonCode,
+    RequestedSubscription,
+};
 use rollcall_types::{Message, QoS};
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -89,6 +92,8 @@ pub enum Effect {
         /// Filters for which retained messages are due.
         filters: Vec<RequestedSubscription>,
     },
+    /// Count that a limit was reached. What follows from that is among the other effects.
+    LimitReached(ClientLimit),
     /// Say farewell, close the socket, then release. Nothing follows it.
     End(Ending),
 }

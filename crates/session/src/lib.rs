@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod alias;
+mod client_limit;
 mod connect;
 mod connection;
 mod delivery;
@@ -34,13 +35,14 @@ mod session;
 mod stored;
 mod window;
 
+pub use client_limit::ClientLimit;
 pub use connect::ConnectRequest;
 pub use connection::Connection;
 pub use delivery::{Delivery, OutgoingAlias, OutgoingPublish};
 pub use ending::{Cause, Ending, Farewell, Fault, Phase, ending};
 pub use event::{Effect, Event, Order, PublishVerdict, Receipt, SubscribeAnswer};
 pub use keep_alive::KeepAlive;
-pub use limits::Limits;
+pub use limits::{INFLIGHT_V3, Limits};
 pub use outgoing::{ConnAck, Outgoing};
 pub use packet::{Connect, DecodeFault, Packet, Password, Publish, RequestedSubscription, RetainHandling, Subscribe};
 pub use queue::{Offered, QueueLimits};

@@ -1,5 +1,11 @@
 //! The limits a connection is held to, and their defaults.
 
+use crate::ClientLimit;
+use std::num::NonZeroU16;
+
+/// QoS 1 and 2 messages under way to an MQTT 3 client where nothing else is set.
+pub const INFLIGHT_V3: u16 = 16;
+
 /// Limits of one listener's connections. 0 switches a limit off where the field says so.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -24,8 +30,9 @@ pub struct Limits {
     pub receive_maximum: u16,
     /// Topic aliases an MQTT 5 client may use (Topic Alias Maximum); 0 = off.
     pub topic_alias_maximum: u16,
-    /// QoS 1 and 2 messages under way to an MQTT 3 client, which has no Receive Maximum. At least 1.
-    pub client_inflight: u16,
+    /// QoS 1 and 2 messages under way to a client, beside its Receive Maximum. `None`: [`INFLIGHT_V3`] for MQTT 3, which
+    /// has no Receive Maximum, and for MQTT 5 as many as the client takes.
+    pub client_inflight: Option<NonZeroU16>,
 }
 
 impl Default for Limits {
@@ -41,7 +48,7 @@ impl Default for Limits {
             client_id_bytes_max: 65_535,
             receive_maximum: 1024,
             topic_alias_maximum: 32,
-            client_inflight: 16,
+            client_inflight: None,
         }
     }
 }
@@ -52,6 +59,15 @@ impl Limits {
     pub fn topic_fits(&self, topic: &str) -> bool {
         (self.topic_bytes_max == 0 || topic.len() <= self.topic_bytes_max)
             && (self.topic_levels_max == 0 || rollcall_types::topic_levels(topic) <= self.topic_levels_max)
+    }
+
+    /// The limit that a topic name or filter passes, if any.
+    #[must_use]
+    pub fn passed_by_topic(&self, topic: &str) -> Option<ClientLimit> {
+        if self.topic_bytes_max > 0 && topic.len() > self.topic_bytes_max {
+            return Some(ClientLimit::TopicBytes);
+        }
+        (!self.topic_fits(topic)).then_some(ClientLimit::TopicLevels)
     }
 
     /// Whether a payload is within its limit.

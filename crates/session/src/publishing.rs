@@ -1,7 +1,8 @@
 //! PUBLISH of a client: what it must be, whether it is new, and how it is acknowledged.
 
 use crate::{
-    Cause, Connection, Effect, Fault, Order, Outgoing, Publish, PublishVerdict, ReasonCode, Receipt, Session, connect,
+    Cause, ClientLimit, Connection, Effect, Fault, Order, Outgoing, Publish, PublishVerdict, ReasonCode, Receipt,
+    Session, connect,
     connection::send,
     inbound::{Arrival, Arriving},
 };
@@ -13,7 +14,7 @@ const INBOUND_MAX_V3: usize = 65_535;
 impl Connection {
     pub(crate) fn publish(&mut self, mut publish: Publish, session: Option<&mut Session>) -> Vec<Effect> {
         if let Err(fault) = self.check_publish(&mut publish) {
-            return self.fault(fault);
+            return self.fault_at(self.passed(fault, &publish), fault);
         }
         let Publish { message, packet_id, dup, .. } = publish;
         let Some(packet_id) = packet_id else {
@@ -35,7 +36,17 @@ impl Connection {
             Arrival::RepeatedTooOften => self.fault(Fault::ProtocolError),
             Arrival::Repeated if exactly_once => send(Outgoing::PubRec(packet_id, ReasonCode::Success)),
             Arrival::Repeated => send(Outgoing::PubAck(packet_id, ReasonCode::PacketIdentifierInUse)),
-            Arrival::TooMany => self.fault(Fault::ReceiveMaximumExceeded),
+            Arrival::TooMany => self.fault_at(Some(ClientLimit::ReceiveMaximum), Fault::ReceiveMaximumExceeded),
+        }
+    }
+
+    /// The limit that a publish is refused for, where it is one.
+    fn passed(&self, fault: Fault, publish: &Publish) -> Option<ClientLimit> {
+        match fault {
+            Fault::TopicNameInvalid => self.limits.passed_by_topic(&publish.message.topic),
+            Fault::PacketTooLarge => Some(ClientLimit::PayloadBytes),
+            Fault::TopicAliasInvalid if publish.topic_alias != Some(0) => Some(ClientLimit::TopicAliases),
+            _ => None,
         }
     }
 

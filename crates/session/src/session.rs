@@ -25,6 +25,9 @@ pub struct Session {
     pub(crate) inbound: Inbound,
     link: Option<Box<Link>>,
     expired: usize,
+    /// The window was full when a message waited, and none was sent since.
+    is_stalled: bool,
+    stalls: usize,
 }
 
 /// What belongs to the present connection alone.
@@ -98,6 +101,12 @@ impl Session {
         if self.is_attached() { self.queue.pressure(limits) } else { 0 }
     }
 
+    /// Messages wait that were not sent yet.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.queue.front().is_some()
+    }
+
     /// Takes a message for the client.
     pub fn offer(&mut self, delivery: Delivery, limits: QueueLimits, now: BootTime) -> Offered {
         if self.link.is_none() && delivery.qos == QoS::AtMostOnce {
@@ -122,8 +131,11 @@ impl Session {
         }
         while let Some(next) = self.queue.front() {
             if next.qos != QoS::AtMostOnce && !self.window.has_room(link.receive_maximum) && !next.has_expired(now) {
+                self.stalls += usize::from(!self.is_stalled);
+                self.is_stalled = true;
                 return None;
             }
+            self.is_stalled = false;
             let delivery = self.queue.pop()?;
             if delivery.has_expired(now) {
                 self.expired += 1; // MQTT-3.3.2-5
@@ -151,6 +163,11 @@ impl Session {
     /// Messages that expired unsent since this was asked last.
     pub fn take_expired(&mut self) -> usize {
         std::mem::take(&mut self.expired)
+    }
+
+    /// How often messages began to wait for acknowledgements, since this was asked last.
+    pub fn take_stalls(&mut self) -> usize {
+        std::mem::take(&mut self.stalls)
     }
 
     /// The verdict of a QoS 2 publish came after its connection had ended. True when a packet is to be sent now.

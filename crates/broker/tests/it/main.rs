@@ -7,6 +7,7 @@ mod counting;
 mod draining;
 mod fakes;
 mod keeping;
+mod limits;
 mod messages;
 mod moving;
 mod point_to_point;

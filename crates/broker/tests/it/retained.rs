@@ -38,6 +38,23 @@ fn retained(topic: &str, qos: QoS) -> Arc<Message> {
 }
 
 #[tokio::test]
+async fn a_connection_knows_whether_messages_wait_and_whether_behind_what_is_retained() {
+    let world = World::default();
+    let (a, b) = (world.connect("a").await, world.connect("b").await);
+    let known = || (a.connection().owes_messages(), a.connection().holds_back());
+    world.subscribe(&a, "t");
+    assert_eq!(known(), (false, false));
+    world.broker.hold_back(a.connection());
+    assert_eq!(known(), (false, false), "nothing waits yet");
+    world.publish(b.connection(), &message("t"));
+    assert_eq!(known(), (true, true));
+    world.broker.let_go(a.connection());
+    assert_eq!(known(), (true, false));
+    assert_eq!(topics(a.connection()), ["t"]);
+    assert_eq!(known(), (false, false));
+}
+
+#[tokio::test]
 async fn a_new_subscription_gets_what_is_retained_with_the_flag_and_its_identifier() {
     let Serving { world, store, .. } = &Serving::new(BrokerConfig::default());
     for topic in ["a/1", "b", "a/2", "a/3", "$x"] {

@@ -114,6 +114,38 @@ async fn members_of_a_shared_subscription_take_turns() {
 }
 
 #[tokio::test]
+async fn what_a_client_publishes_to_itself_comes_before_its_handshake_ends() {
+    let world = World::new().await;
+    let mut raw = world.connect(&v5_with("a", 60, b"\x21\x00\x02")).await;
+    raw.send(&subscribe_v5("t")).await;
+    raw.packet().await;
+    for number in 1..=20 {
+        let (own, theirs) = (2 * number, 2 * number - 1);
+        raw.send(&publish(0x32, own, b"\x00", b"once")).await;
+        assert_eq!(raw.packet().await, publish(0x32, theirs, b"\x00", b"once"));
+        assert_eq!(raw.packet().await, [0x40, 2, 0, own]);
+        raw.send(&publish(0x34, own, b"\x00", b"exactly")).await;
+        assert_eq!(raw.packet().await, [0x50, 2, 0, own]);
+        assert_eq!(raw.packet().await, publish(0x34, theirs + 1, b"\x00", b"exactly"));
+        raw.send(&[0x62, 2, 0, own]).await;
+        assert_eq!(raw.packet().await, [0x70, 2, 0, own]);
+        raw.send(&[0x40, 2, 0, theirs]).await;
+        raw.send(&[0x50, 2, 0, theirs + 1]).await;
+        assert_eq!(raw.packet().await, [0x62, 2, 0, theirs + 1]);
+        raw.send(&[0x70, 2, 0, theirs + 1]).await;
+    }
+    // One that does not acknowledge, and so gets no more, is answered all the same.
+    for number in 1..=70 {
+        raw.send(&publish(0x32, number, b"\x00", b"")).await;
+    }
+    let mut answered = 0;
+    while answered < 70 {
+        let got = raw.packet().await;
+        answered += u8::from(got[0] == 0x40);
+    }
+}
+
+#[tokio::test]
 async fn acknowledgements_wait_for_the_other_nodes_and_keep_their_order() {
     // MQTT-4.6.0-2
     let world = World::new().await;

@@ -16,10 +16,10 @@ fn the_defaults_are_valid_and_are_the_documented_ones() {
     let documented = concat!(
         r#"{"preset":"none","messages_per_second":0,"burst_percent":10,"connections":0,"subscriptions":0,"#,
         r#""connects_per_second":0,"subscribes_per_second":0,"unsubscribes_per_second":0,"will_connects_per_second":0,"#,
-        r#""client_messages_per_second":0,"client_filters":0,"client_queue_messages":1000,"client_inflight":16,"#,
-        r#""client_connects_per_minute":0,"client_takeovers_per_minute":0,"session_expiry_max_s":604800,"#,
+        r#""client_messages_per_second":0,"client_filters":0,"client_queue_messages":1000,"client_queue_bytes":67108864,"#,
+        r#""client_inflight":0,"client_connects_per_minute":0,"client_takeovers_per_minute":0,"session_expiry_max_s":604800,"#,
         r#""keep_alive_max_s":0,"packet_bytes_max":1048576,"payload_bytes_max":1048576,"topic_bytes_max":1024,"#,
-        r#""topic_levels_max":128,"client_id_bytes_max":65535,"connect_timeout_ms":10000,"auth_failures_per_minute":60,"#,
+        r#""topic_levels_max":128,"client_id_bytes_max":65535,"topic_alias_max":32,"connect_timeout_ms":10000,"auth_failures_per_minute":60,"#,
         r#""retained_messages":1000000,"retained_bytes":268435456}"#,
     );
     assert_eq!(shown, documented);

@@ -2,10 +2,11 @@
 
 use crate::steps::{EVERY_PROTOCOL, at, connect, ended, fresh, open_with, will};
 use rollcall_session::{
-    Connect, ConnectRefusal, ConnectRequest, DecodeFault, Effect, Event, Farewell, Limits, Outgoing, Packet, Password,
-    ReasonCode,
+    ClientLimit, Connect, ConnectRefusal, ConnectRequest, DecodeFault, Effect, Event, Farewell, Limits, Outgoing,
+    Packet, Password, ReasonCode,
 };
 use rollcall_types::Protocol;
+use std::num::NonZeroU16;
 
 fn ask(connect: Connect) -> Result<ConnectRequest, Farewell> {
     ask_with(Limits::default(), connect)
@@ -14,7 +15,7 @@ fn ask(connect: Connect) -> Result<ConnectRequest, Farewell> {
 fn ask_with(limits: Limits, connect: Connect) -> Result<ConnectRequest, Farewell> {
     let effects = fresh(limits).handle(Event::Packet(Packet::Connect(Box::new(connect))), at(0));
     match &effects[..] {
-        [Effect::Admit(request)] => Ok((**request).clone()),
+        [.., Effect::Admit(request)] => Ok((**request).clone()),
         other => Err(ended(other).farewell),
     }
 }
@@ -61,7 +62,11 @@ fn mqtt_5_learns_its_assigned_id_and_the_values_in_force() {
     let asked = Connect { client_id: String::new(), keep_alive_s: 120, session_expiry_s: 101, ..connect(Protocol::V5) };
     let mut connection = fresh(limits);
     let request = match &connection.handle(Event::Packet(Packet::Connect(Box::new(asked))), at(0))[..] {
-        [Effect::Admit(request)] => (**request).clone(),
+        [
+            Effect::LimitReached(ClientLimit::SessionExpiry),
+            Effect::LimitReached(ClientLimit::KeepAlive),
+            Effect::Admit(request),
+        ] => (**request).clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!((request.keep_alive_s, request.session_expiry_s), (60, 100));
@@ -85,6 +90,45 @@ fn the_keep_alive_of_mqtt_3_is_left_alone_since_it_cannot_learn_of_another() {
     ] {
         let request = ask_with(limits(), Connect { keep_alive_s: asked_s, ..connect(protocol) }).unwrap();
         assert_eq!(request.keep_alive_s, in_force_s, "{protocol:?} {asked_s}");
+    }
+}
+
+#[test]
+fn messages_under_way_to_a_client_are_bounded_by_what_it_takes_and_by_what_is_set() {
+    let in_force = |client_inflight, protocol, receive_maximum| {
+        let limits = Limits { client_inflight: NonZeroU16::new(client_inflight), ..Limits::default() };
+        ask_with(limits, Connect { receive_maximum, ..connect(protocol) }).unwrap().link_terms().receive_maximum
+    };
+    for protocol in [Protocol::V31, Protocol::V311] {
+        assert_eq!(in_force(0, protocol, u16::MAX), 16);
+        assert_eq!(in_force(3, protocol, u16::MAX), 3);
+        assert_eq!(in_force(300, protocol, u16::MAX), 300);
+    }
+    assert_eq!(in_force(0, Protocol::V5, 700), 700);
+    assert_eq!(in_force(3, Protocol::V5, 700), 3);
+    assert_eq!(in_force(300, Protocol::V5, 7), 7);
+}
+
+#[test]
+fn a_connect_refused_for_a_limit_names_it() {
+    let limits = || Limits {
+        client_id_bytes_max: 30,
+        topic_bytes_max: 4,
+        topic_levels_max: 2,
+        payload_bytes_max: 3,
+        ..Limits::default()
+    };
+    let mut heavy = will("t");
+    heavy.message.payload = vec![0; 4];
+    let with_will = |will| Connect { will: Some(will), ..connect(Protocol::V5) };
+    for (asked, limit) in [
+        (Connect { client_id: "x".repeat(31), ..connect(Protocol::V5) }, ClientLimit::ClientIdBytes),
+        (with_will(will("t".repeat(5).as_str())), ClientLimit::TopicBytes),
+        (with_will(will("t/t/")), ClientLimit::TopicLevels),
+        (with_will(heavy), ClientLimit::PayloadBytes),
+    ] {
+        let effects = fresh(limits()).handle(Event::Packet(Packet::Connect(Box::new(asked))), at(0));
+        assert!(matches!(effects[..], [Effect::LimitReached(got), Effect::End(_)] if got == limit), "{effects:?}");
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::steps::{EVERY_PROTOCOL, Machine, at, connect, ended, id, open, open_with, packet, publish};
 use rollcall_session::{
-    Effect, Event, Farewell, Limits, Outgoing, Packet, Publish, PublishVerdict, ReasonCode, Receipt,
+    ClientLimit, DecodeFault, Effect, Event, Farewell, Limits, Outgoing, Packet, Publish, PublishVerdict, ReasonCode,
+    Receipt,
 };
 use rollcall_types::{DisconnectReason, Protocol, QoS};
 
@@ -151,13 +152,41 @@ fn more_under_way_than_receive_maximum_ends_with_0x93() {
     }
     let pubrec = vec![Effect::Send(Outgoing::PubRec(id(2), ReasonCode::Success))];
     assert_eq!(hand_on(&mut connection, QoS::ExactlyOnce, 2), pubrec, "a repeat is not one more");
-    let ending = ended(&hand_on(&mut connection, QoS::AtLeastOnce, 3));
-    assert_eq!(ending.farewell, Farewell::Disconnect(ReasonCode::ReceiveMaximumExceeded));
+    let effects = hand_on(&mut connection, QoS::AtLeastOnce, 3);
+    assert_eq!(effects[0], Effect::LimitReached(ClientLimit::ReceiveMaximum));
+    assert_eq!(ended(&effects).farewell, Farewell::Disconnect(ReasonCode::ReceiveMaximumExceeded));
 
     let mut v3 = open_with(limits(), connect(Protocol::V311));
     for number in 1..=50 {
         assert!(matches!(hand_on(&mut v3, QoS::ExactlyOnce, number)[..], [Effect::Publish { .. }]), "v3 has none");
     }
+}
+
+#[test]
+fn a_publish_refused_for_a_limit_names_it() {
+    let limits = || Limits { payload_bytes_max: 3, topic_levels_max: 2, ..Limits::default() };
+    let on = |topic: &str| publish(topic, QoS::AtMostOnce, None);
+    let mut heavy = on("t");
+    heavy.message.payload = vec![0; 4];
+    for (bad, limit) in [
+        (on(&"t".repeat(1025)), Some(ClientLimit::TopicBytes)),
+        (on("a/b/c"), Some(ClientLimit::TopicLevels)),
+        (heavy, Some(ClientLimit::PayloadBytes)),
+        (Publish { topic_alias: Some(33), ..on("a") }, Some(ClientLimit::TopicAliases)),
+        (Publish { topic_alias: Some(0), ..on("a") }, None),
+        (on("+"), None),
+    ] {
+        let effects = packet(&mut open_with(limits(), connect(Protocol::V5)), Packet::Publish(bad));
+        let got = match effects[..] {
+            [Effect::LimitReached(limit), Effect::End(_)] => Some(limit),
+            [Effect::End(_)] => None,
+            _ => panic!("{effects:?}"),
+        };
+        assert_eq!(got, limit);
+    }
+    let too_large = Event::Undecodable(DecodeFault::TooLarge(Some(Protocol::V5)));
+    let effects = open(Protocol::V5).handle(too_large, at(1));
+    assert!(matches!(effects[..], [Effect::LimitReached(ClientLimit::PacketBytes), Effect::End(_)]), "{effects:?}");
 }
 
 #[test]

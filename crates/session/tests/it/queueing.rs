@@ -1,7 +1,7 @@
 //! What waits for a client: bounds, expiry, windows, aliases.
 
 use crate::steps::{ROOM, at, delivery, id, message, terms};
-use rollcall_session::{Delivery, LinkTerms, Offered, Outgoing, OutgoingPublish, QueueLimits, Session};
+use rollcall_session::{Delivery, Event, LinkTerms, Offered, Outgoing, OutgoingPublish, Packet, QueueLimits, Session};
 use rollcall_types::QoS;
 use std::sync::Arc;
 
@@ -93,6 +93,22 @@ fn no_more_is_under_way_than_the_clients_receive_maximum() {
     assert!(sent.iter().all(|publish| !publish.dup));
     session.not_sent(&sent[0]);
     assert_eq!(topics(&mut session, 0), ["3"], "one that cannot be sent gives its place back");
+}
+
+#[test]
+fn messages_that_begin_to_wait_for_acknowledgements_are_noticed_once() {
+    let mut session = attached(1);
+    for topic in ["1", "2", "3"] {
+        session.offer(delivery(topic, QoS::AtLeastOnce), ROOM, at(0));
+    }
+    assert_eq!(topics(&mut session, 0), ["1"]);
+    assert_eq!(topics(&mut session, 0), [""; 0]);
+    assert_eq!((session.take_stalls(), session.take_stalls()), (1, 0));
+    let mut connection = crate::steps::open(rollcall_types::Protocol::V5).connection;
+    let puback = Event::Packet(Packet::PubAck(id(1)));
+    connection.handle(puback, Some(&mut session), at(0));
+    assert_eq!(topics(&mut session, 0), ["2"]);
+    assert_eq!(session.take_stalls(), 1, "they wait again");
 }
 
 #[test]

@@ -123,7 +123,7 @@ pub(crate) fn packet(connection: &mut Machine, packet: Packet) -> Vec<Effect> {
 /// The one ending among the effects.
 pub(crate) fn ended(effects: &[Effect]) -> Ending {
     match effects {
-        [Effect::End(ending)] => *ending,
+        [Effect::End(ending)] | [Effect::LimitReached(_), Effect::End(ending)] => *ending,
         other => panic!("expected the end, got {other:?}"),
     }
 }

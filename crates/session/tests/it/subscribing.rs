@@ -1,14 +1,17 @@
 //! SUBSCRIBE and UNSUBSCRIBE: grammar, limits, answers.
 
 use crate::steps::{at, ended, id, open, packet, subscribe};
-use rollcall_session::{Effect, Event, Farewell, Outgoing, Packet, ReasonCode, SubscribeAnswer};
+use rollcall_session::{ClientLimit, Effect, Event, Farewell, Outgoing, Packet, ReasonCode, SubscribeAnswer};
 use rollcall_types::{Protocol, QoS};
 
 #[test]
 fn filters_are_passed_on_in_order_and_those_over_the_limits_are_marked() {
     let long = "t".repeat(1025);
     let effects = packet(&mut open(Protocol::V5), Packet::Subscribe(subscribe(&["a/#", &long, "$share/g/b/+"])));
-    let [Effect::Subscribe { packet_id, filters, .. }] = &effects[..] else { panic!("{effects:?}") };
+    let [Effect::LimitReached(ClientLimit::TopicBytes), Effect::Subscribe { packet_id, filters, .. }] = &effects[..]
+    else {
+        panic!("{effects:?}")
+    };
     assert_eq!(*packet_id, id(1));
     let refused: Vec<_> = filters.iter().map(|(_, refused)| *refused).collect();
     assert_eq!(refused, vec![None, Some(ReasonCode::TopicFilterInvalid), None]);

@@ -160,6 +160,10 @@ fn render_page() -> String {
         };
         writeln!(text, "| `{}` | {default} | {}{values} |", key.path, key.meaning.replace('|', "\\|")).unwrap();
     }
+    text.push_str("\n### When a limit is reached\n\n| limit | metric that grows |\n|---|---|\n");
+    for limit in rollcall_quota::LIMIT_KEYS.iter().filter(|limit| !limit.metric.is_empty()) {
+        writeln!(text, "| `limits.{}` | `{}` |", limit.key, limit.metric).unwrap();
+    }
     text.push('\n');
     text
 }

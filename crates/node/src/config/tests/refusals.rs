@@ -178,6 +178,8 @@ fn numbers_keep_to_their_ranges_and_relations() {
         ("[limits]\nclient_id_bytes_max = 65536", "limits: client_id_bytes_max must be at most 65535"),
         ("[limits]\nconnect_timeout_ms = 99", "limits.connect_timeout_ms must be at least 100"),
         ("[limits]\nkeep_alive_max_s = 65536", "limits: keep_alive_max_s must be at most 65535"),
+        ("[limits]\ntopic_alias_max = 65536", "limits: topic_alias_max must be at most 65535"),
+        ("[limits]\nclient_queue_messages = 0\nclient_queue_bytes = 0", "a queue needs an end"),
         ("[limits]\npreset = \"tdmq\"", "derives its numbers from connections: set it"),
         (
             "[cluster]\nexpect_nodes = 2\nseeds = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\n[limits]\nmessages_per_second = 1",
