@@ -5,6 +5,7 @@ use crate::{
     damping::Damping,
     metrics::Metrics,
     reconcile::Suspects,
+    redispatch::Orphans,
     registry::{Ended, Registry},
     retained::Retained,
     sessions::KeptSessions,
@@ -14,7 +15,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use rollcall_contracts::{
-    Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, OwnerLinks, PeerPublisher, PresenceStore,
+    Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, OwnerLinks, Part, PeerPublisher, PresenceStore,
     RouteBoard, SessionLinks,
 };
 use rollcall_session::Order;
@@ -53,6 +54,7 @@ pub struct Broker {
     /// Sessions on their way here, at most one for each CONNECT under way, and those being discarded.
     pub(crate) handovers: TaskTracker,
     pub(crate) system_topics: SystemTopics,
+    pub(crate) orphans: Orphans,
 }
 
 impl Broker {
@@ -88,6 +90,7 @@ impl Broker {
             session_links: OnceLock::new(),
             handovers: TaskTracker::new(),
             system_topics: SystemTopics::default(),
+            orphans: Orphans::default(),
         })
     }
 
@@ -204,7 +207,13 @@ impl ConnectionEnding for Broker {
 
 impl DeliveryTarget for Broker {
     fn deliver_local(&self, message: Arc<Message>) {
-        self.deliver(&message, None);
+        self.deliver(&message, None, &Part::whole());
+    }
+
+    fn deliver_part(&self, message: Arc<Message>, part: &Part) -> Vec<Arc<str>> {
+        let mut unserved = self.deliver(&message, None, part).unserved;
+        unserved.retain(|group| part.groups.contains(group));
+        unserved
     }
 }
 

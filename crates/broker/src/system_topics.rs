@@ -5,6 +5,7 @@
 
 use crate::Broker;
 use crate::Connection;
+use rollcall_contracts::Part;
 use rollcall_routing::filter_matches;
 use rollcall_session::Delivery;
 use rollcall_types::{Message, MessageProperties, QoS};
@@ -32,7 +33,7 @@ impl Broker {
     /// The present values, to the subscribers on this node. To be called every now and then.
     pub fn publish_system_topics(&self) {
         for (name, value) in self.system_values() {
-            self.deliver(&Arc::new(message(name, value)), None);
+            self.deliver(&Arc::new(message(name, value)), None, &Part::whole());
         }
     }
 

@@ -3,8 +3,11 @@
 use crate::limits::{STREAM_BATCH_BYTES, STREAM_BATCH_ITEMS_MAX, STREAM_QUEUE_KIB_MAX};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rollcall_proto::StreamBatch;
-use std::{collections::VecDeque, sync::Arc};
+use rollcall_proto::{StreamAnswer, StreamBatch};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Why an item was not queued.
@@ -20,18 +23,23 @@ pub enum NotQueued {
 
 /// An item on its way.
 #[derive(Debug)]
-pub struct Sent(oneshot::Receiver<()>);
+pub struct Sent(oneshot::Receiver<Bytes>);
 
 impl Sent {
     /// Waits until the peer has taken it. False when the stream ended first: the peer is counted no more.
     pub async fn taken(self) -> bool {
-        self.0.await.is_ok()
+        self.answer().await.is_some()
+    }
+
+    /// Waits until the peer has taken it, and gives what it says to it: mostly nothing. `None` when the stream ended first.
+    pub async fn answer(self) -> Option<Bytes> {
+        self.0.await.ok()
     }
 }
 
 struct Item {
     bytes: Bytes,
-    taken: Option<oneshot::Sender<()>>,
+    taken: Option<oneshot::Sender<Bytes>>,
     /// `None` for the opening, which is as large as it must be.
     room: Option<OwnedSemaphorePermit>,
 }
@@ -124,19 +132,22 @@ impl StreamQueue {
         let first = waiting.first + waiting.under_way as u64;
         waiting.under_way += items.len();
         let behind = first + items.len() as u64;
-        Some((StreamBatch { stream: waiting.stream, first, items }, behind))
+        let batch = StreamBatch { stream: waiting.stream, first, items, settled: waiting.first };
+        Some((batch, behind))
     }
 
-    /// The peer has taken all before this number.
-    pub(crate) fn taken_before(&self, next: u64) {
+    /// The peer has taken all before this number, and says this to some of them.
+    pub(crate) fn taken_before(&self, next: u64, answers: Vec<StreamAnswer>) {
+        let mut answers: BTreeMap<u64, Bytes> = answers.into_iter().map(|one| (one.number, one.answer)).collect();
         let mut waiting = self.waiting.lock();
         while waiting.first < next
             && let Some(item) = waiting.items.pop_front()
         {
+            let answer = answers.remove(&waiting.first).unwrap_or_default();
             waiting.first += 1;
             waiting.under_way = waiting.under_way.saturating_sub(1);
             if let Some(taken) = item.taken {
-                let _ = taken.send(());
+                let _ = taken.send(answer);
             }
         }
     }
@@ -160,7 +171,7 @@ impl StreamQueue {
     fn put(
         &self,
         bytes: Bytes,
-        taken: Option<oneshot::Sender<()>>,
+        taken: Option<oneshot::Sender<Bytes>>,
         room: OwnedSemaphorePermit,
     ) -> Result<(), NotQueued> {
         {

@@ -12,6 +12,7 @@ mod moving;
 mod point_to_point;
 mod reconciling;
 mod retained;
+mod sharing;
 mod system_topics;
 mod taking_over;
 mod world;
