@@ -6,6 +6,7 @@ use crate::{
     metrics::Metrics,
     pressure::Slow,
     reconcile::Suspects,
+    redispatch::Orphans,
     registry::{Ended, Registry},
     retained::Retained,
     sessions::KeptSessions,
@@ -15,8 +16,8 @@ use crate::{
 };
 use parking_lot::Mutex;
 use rollcall_contracts::{
-    Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, OwnerLinks, PeerPublisher, PresenceStore,
-    RouteBoard, SessionLinks,
+    Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, OwnerLinks, Part, PartTaken, PeerPublisher,
+    PresenceStore, RouteBoard, SessionLinks,
 };
 use rollcall_session::Order;
 use rollcall_types::{ClientId, DisconnectReason, Epoch, Message};
@@ -55,6 +56,7 @@ pub struct Broker {
     /// Sessions on their way here, at most one for each CONNECT under way, and those being discarded.
     pub(crate) handovers: TaskTracker,
     pub(crate) system_topics: SystemTopics,
+    pub(crate) orphans: Orphans,
 }
 
 impl Broker {
@@ -91,6 +93,7 @@ impl Broker {
             session_links: OnceLock::new(),
             handovers: TaskTracker::new(),
             system_topics: SystemTopics::default(),
+            orphans: Orphans::default(),
         })
     }
 
@@ -207,13 +210,18 @@ impl ConnectionEnding for Broker {
 
 impl DeliveryTarget for Broker {
     fn deliver_local(&self, message: Arc<Message>) -> Option<Duration> {
+        self.deliver_part(message, &Part::whole()).wait
+    }
+
+    fn deliver_part(&self, message: Arc<Message>, part: &Part) -> PartTaken {
         let mut slow = Slow::default();
-        self.deliver(&message, None, &mut slow);
+        let mut unserved = self.deliver(&message, None, part, &mut slow).unserved;
+        unserved.retain(|group| part.groups.contains(group));
         let wait = slow.wait_elsewhere();
         if wait.is_some() {
             self.metrics.acknowledgements_delayed.increment(1);
         }
-        wait
+        PartTaken { unserved, wait }
     }
 }
 

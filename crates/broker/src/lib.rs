@@ -8,7 +8,8 @@
 //! What does not belong here: bytes, codecs, sockets, Raft, the mesh, accounts.
 //!
 //! Sessions outlive their connections on this node until their expiry, and a CONNECT on this node resumes them; one on
-//! another node brings them there (`handover.rs`). The members of a shared subscription on this node share what comes to it.
+//! another node brings them there (`handover.rs`). A message of a
+//! shared subscription goes to one member in the cluster: the publisher's node chooses a node, that node a member.
 //!
 //! Start reading at `connect.rs`, the way of a CONNECT; `registry.rs` has the one slot per client id,
 //! `client_session.rs` what outlives a connection.
@@ -35,6 +36,7 @@ mod point_to_point;
 mod pressure;
 mod publish;
 mod reconcile;
+mod redispatch;
 mod registry;
 mod retained;
 mod sessions;

@@ -76,6 +76,8 @@ pub(crate) enum DropReason {
     RetainedUnavailable,
     /// A message that was not retained since a limit is reached.
     RetainedLimit,
+    /// A message of a shared subscription that no member could take.
+    NoMember,
 }
 
 /// Handles of everything that is counted often.
@@ -100,6 +102,7 @@ pub(crate) struct Metrics {
     no_receiver: Counter,
     retained_unavailable: Counter,
     retained_limit: Counter,
+    no_member: Counter,
     /// What `$SYS` tells; handles of metrics cannot be read.
     pub(crate) totals: Totals,
 }
@@ -135,6 +138,7 @@ impl Metrics {
             no_receiver: counter!(DROPPED, "reason" => "no_receiver"),
             retained_unavailable: counter!(DROPPED, "reason" => "retained_unavailable"),
             retained_limit: counter!(DROPPED, "reason" => "retained_limit"),
+            no_member: counter!(DROPPED, "reason" => "no_member"),
             totals: Totals::default(),
         }
     }
@@ -180,6 +184,7 @@ impl Metrics {
             DropReason::NoReceiver => self.no_receiver.increment(1),
             DropReason::RetainedUnavailable => self.retained_unavailable.increment(1),
             DropReason::RetainedLimit => self.retained_limit.increment(1),
+            DropReason::NoMember => self.no_member.increment(1),
         }
     }
 }

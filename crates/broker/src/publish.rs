@@ -8,10 +8,11 @@ use crate::{
     pressure::Slow,
     subscribe::Wanted,
 };
-use rollcall_contracts::{Account, Charge, LeaseGate, QueryRefusal};
+use rollcall_contracts::{Account, Charge, Part, QueryRefusal, Unserved};
 use rollcall_session::{ClientLimit, Delivery, Offered, PublishVerdict, QueueLimits, Receipt};
-use rollcall_types::{BootTime, Incarnation, Message, QoS};
+use rollcall_types::{BootTime, Home, Incarnation, Message, QoS};
 use std::{
+    collections::BTreeSet,
     fmt,
     future::Future,
     net::IpAddr,
@@ -26,8 +27,13 @@ const RESERVED: [&str; 3] = ["$events", "$SYS", "$share"];
 /// Seconds a client waits while the node holds no grant at all.
 const NO_GRANT_RETRY_S: u32 = 1;
 
-/// Members of a shared subscription that are tried for one message before it counts as dropped.
-const MEMBERS_TRIED: usize = 4;
+/// What became of a message on this node.
+pub(crate) struct Delivered {
+    /// Somebody here wanted it.
+    pub(crate) matched: bool,
+    /// Shared groups that nobody here could take it for.
+    pub(crate) unserved: Vec<Arc<str>>,
+}
 
 /// What became of a publish.
 #[derive(Debug)]
@@ -60,29 +66,6 @@ impl fmt::Debug for FirstSteps {
 }
 
 impl Published {
-    /// The other nodes have the message in their queues. What they take counts only while this node holds its lease:
-    /// without it, they may have counted it out.
-    fn after(
-        charge: Charge,
-        matched: bool,
-        eased: Option<Eased>,
-        lease: Arc<dyn LeaseGate>,
-        here: Incarnation,
-    ) -> Self {
-        if charge.nodes == 0 && eased.is_none() {
-            return Published::Now(PublishVerdict::Accepted { matched });
-        }
-        let all = Box::pin(async move {
-            charge.taken.await;
-            if let Some(eased) = eased {
-                eased.await;
-            }
-            lease.may_serve(here)
-        });
-        // Whether sessions of other nodes matched, they do not say.
-        Published::Later(LaterVerdict { matched: matched || charge.nodes > 0, all })
-    }
-
     /// The verdict, however long it takes.
     pub async fn verdict(self) -> PublishVerdict {
         let mut published = self;
@@ -98,6 +81,13 @@ impl Published {
 
 /// Resolves when no slow consumer of this node is waited for any more.
 type Eased = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What the sessions of this node made of a publish.
+struct TakenHere {
+    matched: bool,
+    unserved: Vec<Arc<str>>,
+    eased: Option<Eased>,
+}
 
 /// The verdict of a publish, once the other nodes have answered and slow consumers are eased. Resolves in any case: a
 /// silent node is fenced, and a wait is bounded.
@@ -117,7 +107,7 @@ impl Future for LaterVerdict {
 
 impl fmt::Debug for LaterVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LaterVerdict")
+        f.debug_struct("LaterVerdict").field("matched", &self.matched).finish_non_exhaustive()
     }
 }
 
@@ -140,13 +130,18 @@ impl Broker {
     }
 
     /// A retained message is committed before anybody gets it, so that one that is refused leaves no trace.
-    async fn publish_first(&self, from: &Connection, message: &Arc<Message>) -> Published {
+    async fn publish_first(self: &Arc<Self>, from: &Connection, message: &Arc<Message>) -> Published {
         if let Some(client) = point_to_point::target(&message.topic) {
             let mut slow = Slow::default();
             let verdict = self.send_to_client(client, message, &mut slow).await;
             return match (self.eased(slow), verdict) {
                 (Some(eased), PublishVerdict::Accepted { matched }) => {
-                    Published::after(Charge::none(), matched, Some(eased), self.lease.clone(), from.incarnation)
+                    let (broker, here) = (self.clone(), from.incarnation);
+                    let all = Box::pin(async move {
+                        eased.await;
+                        broker.lease.may_serve(here)
+                    });
+                    Published::Later(LaterVerdict { matched, all })
                 }
                 (_, verdict) => Published::Now(verdict),
             };
@@ -182,24 +177,55 @@ impl Broker {
 
     /// To the subscribers here and to the other nodes. Where a peer's queue is full, that comes first: it is how the
     /// publisher is slowed down.
-    fn spread(&self, from: &Connection, message: &Arc<Message>) -> Published {
+    fn spread(self: &Arc<Self>, from: &Connection, message: &Arc<Message>) -> Published {
+        let spread = self.peers.spread(&message.topic);
         let mut slow = Slow::default();
-        let matched = self.deliver(message, Some(&from.session), &mut slow);
+        let Delivered { matched, unserved } = self.deliver(message, Some(&from.session), &spread.here, &mut slow);
+        let matched = matched || !spread.peers.is_empty();
         if message.qos == QoS::AtMostOnce {
-            self.peers.publish_to_peers(message.clone());
+            self.peers.publish_to_peers(message.clone(), spread.peers);
             return Published::Now(PublishVerdict::Accepted { matched });
         }
-        let (peers, lease, incarnation) = (self.peers.clone(), self.lease.clone(), from.incarnation);
-        let eased = self.eased(slow);
-        let message = message.clone();
+        let (peers, handed_on) = (self.peers.clone(), message.clone());
         let mut queued: Pin<Box<dyn Future<Output = Charge> + Send>> =
-            Box::pin(async move { peers.publish(message).await });
-        let follow = move |charge: Charge| Published::after(charge, matched, eased, lease, incarnation);
+            Box::pin(async move { peers.publish(handed_on, spread).await });
+        let (broker, message, incarnation) = (self.clone(), message.clone(), from.incarnation);
+        let here = TakenHere { matched, unserved, eased: self.eased(slow) };
+        let follow = move |charge: Charge| broker.after(charge, here, message, incarnation);
         // Most of the time there is room, and nothing to wait for.
         match queued.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(charge) => follow(charge),
             Poll::Pending => Published::First(FirstSteps(Box::pin(async move { follow(queued.await) }))),
         }
+    }
+
+    /// The other nodes have the message in their queues, and shared groups that nobody served yet go on to other nodes. What
+    /// others take counts only while this node holds its lease: without it, they may have counted it out.
+    fn after(
+        self: Arc<Self>,
+        charge: Charge,
+        here: TakenHere,
+        message: Arc<Message>,
+        incarnation: Incarnation,
+    ) -> Published {
+        let TakenHere { matched, unserved, eased } = here;
+        // Also one that came to want it since it was decided who does.
+        let matched = matched || charge.nodes > 0;
+        if charge.nodes == 0 && unserved.is_empty() && eased.is_none() {
+            return Published::Now(PublishVerdict::Accepted { matched });
+        }
+        let all = Box::pin(async move {
+            let elsewhere = charge.taken.await;
+            let here = unserved.into_iter().map(|group| Unserved { group, tried: BTreeSet::from([Home::Here]) });
+            for one in here.chain(elsewhere) {
+                self.dispatch_again(&message, one).await;
+            }
+            if let Some(eased) = eased {
+                eased.await;
+            }
+            self.lease.may_serve(incarnation)
+        });
+        Published::Later(LaterVerdict { matched, all })
     }
 
     /// The wait for the slow consumers of this node that a publish met.
@@ -239,93 +265,76 @@ impl Broker {
         !is_reserved(topic) && self.admission.may_publish(account, client_id, topic, source)
     }
 
-    /// Queues the message for every matching session of this node, once each. True when there was one. Those that are
+    /// Queues a part of a message for every matching session of this node, once each. A shared subscription whose member
+    /// cannot take it goes to another one; where none can, its group is given back, or the message dropped for it at QoS 0. Sessions that are
     /// pressed by it are noted.
-    pub(crate) fn deliver(&self, message: &Arc<Message>, from: Option<&ClientSession>, slow: &mut Slow) -> bool {
-        let (wanted, matched) = self.subscriptions.wanted(&message.topic, from);
+    pub(crate) fn deliver(
+        &self,
+        message: &Arc<Message>,
+        from: Option<&ClientSession>,
+        part: &Part,
+        slow: &mut Slow,
+    ) -> Delivered {
+        let (wanted, matched) = self.subscriptions.wanted(&message.topic, from, part);
         let now = self.lease.now();
+        // A member may have left since its node was chosen.
+        let missing = |named: &&Arc<str>| !wanted.iter().any(|one| one.group.as_ref() == Some(*named));
+        let mut unserved: Vec<Arc<str>> = part.groups.iter().filter(missing).cloned().collect();
         for Wanted { session, qos, retain_as_published, subscription_ids, group } in wanted {
             let delivery = Delivery {
                 retain: message.retain && retain_as_published,
                 subscription_ids,
-                group,
+                group: group.clone(),
                 ..Delivery::new(message.clone(), qos.min(message.qos), now)
             };
-            self.queue(&session, delivery, now, slow);
+            match group {
+                None => drop(self.queue(&session, delivery, now, slow)),
+                Some(group) if self.queue_shared(&session, delivery, now, slow) => drop(group),
+                Some(group) => unserved.push(group),
+            }
         }
-        matched
+        if message.qos == QoS::AtMostOnce {
+            unserved.drain(..).for_each(|_| self.metrics.dropped(DropReason::NoMember));
+        }
+        Delivered { matched, unserved }
     }
 
-    /// Charges and queues one delivery; one of a shared subscription goes to another member if this one cannot take it.
-    /// True when it is in a queue; what is not is counted.
+    /// Charges and queues one delivery. True when it is in a queue; what is not is counted.
     pub(crate) fn queue(&self, session: &ClientSession, delivery: Delivery, now: BootTime, slow: &mut Slow) -> bool {
         if self.admission.charge(1).is_err() {
             self.metrics.dropped(DropReason::OverQuota);
             return false;
         }
-        let (qos, group) = (delivery.qos, delivery.group);
-        let again = group.map(|_| delivery.clone());
-        match self.offer(session, delivery, now, slow) {
-            Ok(Offered::Queued) => {
-                self.metrics.sent(qos);
-                true
-            }
-            Ok(Offered::QueuedInsteadOf(dropped)) => {
-                self.metrics.sent(qos);
-                (0..dropped).for_each(|_| self.metrics.dropped(DropReason::QueueFull));
-                true
-            }
-            Ok(Offered::Full | Offered::NotKept) | Err(Over) => match again {
-                Some(delivery) => self.queue_elsewhere(delivery, now, slow),
-                None => {
-                    let away = !session.is_held();
-                    self.metrics.dropped(if away { DropReason::ClientAway } else { DropReason::QueueFull });
-                    false
-                }
-            },
+        let taken = self.put(session, delivery, now, slow);
+        if !taken {
+            let away = !session.is_held();
+            self.metrics.dropped(if away { DropReason::ClientAway } else { DropReason::QueueFull });
         }
+        taken
     }
 
-    fn queue_elsewhere(&self, delivery: Delivery, now: BootTime, slow: &mut Slow) -> bool {
+    /// Queues one delivery that was charged already. True when it is in the queue.
+    pub(crate) fn put(&self, session: &ClientSession, delivery: Delivery, now: BootTime, slow: &mut Slow) -> bool {
         let qos = delivery.qos;
-        for _ in 0..MEMBERS_TRIED {
-            let Some(member) = delivery.group.and_then(|group| self.subscriptions.member(group)) else { break };
-            let offered = self.offer(&member, delivery.clone(), now, slow);
-            if let Ok(Offered::Queued | Offered::QueuedInsteadOf(_)) = offered {
-                self.metrics.sent(qos);
-                return true;
+        let offered = session.deliver(delivery, self.queue_limits(), now).map(|(offered, pressed)| {
+            if let Some(pressed) = pressed {
+                slow.note(pressed, now, &self.metrics);
             }
+            offered
+        });
+        match offered {
+            Ok(Offered::Queued) => {}
+            Ok(Offered::QueuedInsteadOf(dropped)) => {
+                (0..dropped).for_each(|_| self.metrics.dropped(DropReason::QueueFull));
+            }
+            Ok(Offered::Full | Offered::NotKept) | Err(Over) => return false,
         }
-        self.metrics.dropped(DropReason::QueueFull);
-        false
-    }
-
-    fn offer(
-        &self,
-        session: &ClientSession,
-        delivery: Delivery,
-        now: BootTime,
-        slow: &mut Slow,
-    ) -> Result<Offered, Over> {
-        let (offered, pressed) = session.deliver(delivery, self.queue_limits(), now)?;
-        if let Some(pressed) = pressed {
-            slow.note(pressed, now, &self.metrics);
-        }
-        Ok(offered)
+        self.metrics.sent(qos);
+        true
     }
 
     pub(crate) fn queue_limits(&self) -> QueueLimits {
         QueueLimits { messages: self.config.client_queue_messages, bytes: self.config.client_queue_bytes }
-    }
-}
-
-/// What an ended session owed to shared subscriptions goes to other members. It was charged before.
-pub(crate) fn deliver_again(broker: &Broker, orphans: Vec<Delivery>) {
-    let now = broker.lease.now();
-    for orphan in orphans {
-        if orphan.qos != QoS::AtMostOnce {
-            broker.queue_elsewhere(orphan, now, &mut Slow::default());
-        }
     }
 }
 

@@ -6,10 +6,11 @@
 
 use crate::{Broker, Connection, client_session::Over, metrics::DropReason, pressure::Slow};
 use parking_lot::Mutex;
-use rollcall_contracts::{RetainError, RetainedPlace, RetainedStore};
+use rollcall_contracts::{Part, RetainError, RetainedPlace, RetainedStore, Unserved};
 use rollcall_session::{Delivery, Offered, PublishVerdict, RequestedSubscription};
-use rollcall_types::{Message, QoS};
+use rollcall_types::{Home, Message, QoS};
 use std::{
+    collections::BTreeSet,
     num::NonZeroU32,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -109,13 +110,24 @@ impl Broker {
         }
     }
 
-    /// A will is due: it is kept if it is to be retained, and goes to the subscribers of this node. `retains`: this node is
-    /// the one that keeps it for all.
-    pub fn will_due(&self, message: &Arc<Message>, retains: bool) {
-        if message.retain && retains {
+    /// A will is due: it goes to the plain subscribers of this node. `for_all`: this node is the one that keeps it, if it
+    /// is to be retained, and that finds members of shared subscriptions for it.
+    pub fn will_due(&self, message: &Arc<Message>, for_all: bool) {
+        if !for_all {
+            self.deliver(message, None, &Part::plain(), &mut Slow::default());
+            return;
+        }
+        if message.retain {
             self.retain_soon(message);
         }
-        self.deliver(message, None, &mut Slow::default());
+        let spread = self.peers.spread(&message.topic);
+        let unserved = self.deliver(message, None, &spread.here, &mut Slow::default()).unserved;
+        for group in unserved {
+            self.adopt(message, Unserved { group, tried: BTreeSet::from([Home::Here]) });
+        }
+        for group in spread.peers.into_iter().flat_map(|(_, part)| part.groups) {
+            self.adopt(message, Unserved { group, tried: BTreeSet::from([Home::Here]) });
+        }
     }
 
     /// Serves subscriptions with what is retained, for as long as it is polled. One caller at a time.

@@ -4,7 +4,6 @@ use crate::{
     Broker, Connection,
     client_session::{AfterConnection, ClientSession},
     metrics::{DropReason, Metrics},
-    publish::deliver_again,
 };
 use parking_lot::Mutex;
 use rollcall_session::{ConnectRequest, LinkTerms};
@@ -141,7 +140,7 @@ impl Broker {
         self.subscriptions.remove_all(session);
         self.registry.remove_session(session);
         self.count_subscriptions();
-        deliver_again(self, orphans);
+        self.deliver_again(orphans);
     }
 
     /// Ends sessions whose time without a connection is over. To be called every second or so; one call does a bounded
@@ -153,7 +152,7 @@ impl Broker {
             if let Some(orphans) = session.end_if_due(now) {
                 self.subscriptions.remove_all(&session);
                 self.registry.remove_session(&session);
-                deliver_again(self, orphans);
+                self.deliver_again(orphans);
             }
         }
         self.count_subscriptions();

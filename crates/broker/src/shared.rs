@@ -1,9 +1,8 @@
 //! The members of shared subscriptions on this node, and whose turn it is.
 
 use crate::{client_session::ClientSession, subscribe::Options};
-use rollcall_routing::split_shared;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,15 +13,17 @@ use std::{
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     by_number: HashMap<u64, Group>,
-    by_name: BTreeMap<(Box<str>, Box<str>), u64>,
+    /// By whole filter, `$share/group/filter`.
+    by_name: HashMap<Arc<str>, u64>,
     /// The whole filters of each session, by its number.
-    of_session: HashMap<u64, Vec<Box<str>>>,
+    of_session: HashMap<u64, Vec<Arc<str>>>,
     next: u64,
 }
 
 /// One group and filter.
 #[derive(Debug)]
 struct Group {
+    name: Arc<str>,
     members: Vec<(Arc<ClientSession>, Options)>,
     turn: AtomicUsize,
 }
@@ -38,45 +39,37 @@ pub(crate) struct Joined {
 }
 
 impl Groups {
-    pub(crate) fn join(
-        &mut self,
-        session: &Arc<ClientSession>,
-        whole: &str,
-        (share, filter): (&str, &str),
-        options: Options,
-    ) -> Joined {
-        let name = (Box::from(share), Box::from(filter));
-        let (group, is_first) = match self.by_name.get(&name) {
-            Some(group) => (*group, false),
+    pub(crate) fn join(&mut self, session: &Arc<ClientSession>, whole: &str, options: Options) -> Joined {
+        let (number, is_first) = match self.by_name.get(whole) {
+            Some(number) => (*number, false),
             None => {
                 self.next += 1;
-                self.by_name.insert(name, self.next);
+                self.by_name.insert(Arc::from(whole), self.next);
                 (self.next, true)
             }
         };
-        let members = &mut self
-            .by_number
-            .entry(group)
-            .or_insert_with(|| Group { members: Vec::new(), turn: AtomicUsize::new(0) })
-            .members;
-        let is_new = match members.iter_mut().find(|(member, _)| member.number == session.number) {
+        let group = self.by_number.entry(number).or_insert_with(|| Group {
+            name: Arc::from(whole),
+            members: Vec::new(),
+            turn: AtomicUsize::new(0),
+        });
+        let is_new = match group.members.iter_mut().find(|(member, _)| member.number == session.number) {
             Some((_, present)) => {
                 *present = options;
                 false
             }
             None => {
-                members.push((session.clone(), options));
-                self.of_session.entry(session.number).or_default().push(whole.into());
+                group.members.push((session.clone(), options));
+                self.of_session.entry(session.number).or_default().push(group.name.clone());
                 true
             }
         };
-        Joined { group, is_first, is_new }
+        Joined { group: number, is_first, is_new }
     }
 
     /// Takes a member out. `None` when it was none; otherwise the group's number if that was the last one.
-    pub(crate) fn leave(&mut self, session: u64, whole: &str, (share, filter): (&str, &str)) -> Option<Option<u64>> {
-        let name = (Box::from(share), Box::from(filter));
-        let number = *self.by_name.get(&name)?;
+    pub(crate) fn leave(&mut self, session: u64, whole: &str) -> Option<Option<u64>> {
+        let number = *self.by_name.get(whole)?;
         let group = self.by_number.get_mut(&number)?;
         let place = group.members.iter().position(|(member, _)| member.number == session)?;
         group.members.remove(place);
@@ -90,19 +83,18 @@ impl Groups {
             return Some(None);
         }
         self.by_number.remove(&number);
-        self.by_name.remove(&name);
+        self.by_name.remove(whole);
         Some(Some(number))
     }
 
-    pub(crate) fn filters_of(&self, session: u64) -> &[Box<str>] {
+    pub(crate) fn filters_of(&self, session: u64) -> &[Arc<str>] {
         self.of_session.get(&session).map_or(&[], Vec::as_slice)
     }
 
     /// The whole filters of a session, with what each carries.
     pub(crate) fn options_of(&self, session: u64) -> impl Iterator<Item = (&str, &Options)> {
         self.filters_of(session).iter().filter_map(move |whole| {
-            let (share, filter) = split_shared(whole)?;
-            let group = self.by_number.get(self.by_name.get(&(Box::from(share), Box::from(filter)))?)?;
+            let group = self.by_number.get(self.by_name.get(whole)?)?;
             let (_, options) = group.members.iter().find(|(member, _)| member.number == session)?;
             Some((&**whole, options))
         })
@@ -110,6 +102,16 @@ impl Groups {
 
     pub(crate) fn len(&self) -> usize {
         self.of_session.values().map(Vec::len).sum()
+    }
+
+    /// The whole filter of a group.
+    pub(crate) fn name(&self, group: u64) -> Option<&Arc<str>> {
+        self.by_number.get(&group).map(|group| &group.name)
+    }
+
+    /// The number of a group, by its whole filter.
+    pub(crate) fn number(&self, whole: &str) -> Option<u64> {
+        self.by_name.get(whole).copied()
     }
 
     /// The next member in turn that has a connection; any other in turn when none has.

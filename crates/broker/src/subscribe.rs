@@ -7,7 +7,7 @@ use crate::{
     shared::{Groups, Joined},
 };
 use parking_lot::RwLock;
-use rollcall_contracts::{Announced, RouteBoard};
+use rollcall_contracts::{Announced, Part, RouteBoard};
 use rollcall_routing::{Added, SubscriptionTable, split_shared};
 use rollcall_session::{ReasonCode, RequestedSubscription, SubscribeAnswer};
 use rollcall_types::QoS;
@@ -56,7 +56,8 @@ pub(crate) struct Wanted {
     pub(crate) qos: QoS,
     pub(crate) retain_as_published: bool,
     pub(crate) subscription_ids: Vec<NonZeroU32>,
-    pub(crate) group: Option<u64>,
+    /// The shared one, by its whole filter.
+    pub(crate) group: Option<Arc<str>>,
 }
 
 impl Broker {
@@ -222,19 +223,21 @@ impl Subscriptions {
         }
     }
 
-    /// The sessions that want a message, each once, in order of their numbers; then one of each shared subscription. And
-    /// whether any subscription matched, that of a publisher who wants nothing of its own among them.
-    pub(crate) fn wanted(&self, topic: &str, from: Option<&ClientSession>) -> (Vec<Wanted>, bool) {
+    /// The sessions that want a part of a message, each once, in order of their numbers; then one of each shared
+    /// subscription. And whether any subscription matched, that of a publisher who wants nothing of its own among them.
+    pub(crate) fn wanted(&self, topic: &str, from: Option<&ClientSession>, part: &Part) -> (Vec<Wanted>, bool) {
         let inner = self.inner.read();
         let mut matched = false;
         let mut matches: Vec<(&Arc<ClientSession>, &Options)> = Vec::new();
-        inner.table.for_each_match(topic, |subscriber, options| {
-            matched = true;
-            let own = options.no_local && from.is_some_and(|from| from.number == subscriber.0.number);
-            if !own {
-                matches.push((&subscriber.0, options));
-            }
-        });
+        if part.plain {
+            inner.table.for_each_match(topic, |subscriber, options| {
+                matched = true;
+                let own = options.no_local && from.is_some_and(|from| from.number == subscriber.0.number);
+                if !own {
+                    matches.push((&subscriber.0, options));
+                }
+            });
+        }
         matches.sort_by_key(|(session, _)| session.number);
         let mut wanted: Vec<Wanted> = Vec::with_capacity(matches.len());
         for (session, options) in matches {
@@ -247,18 +250,25 @@ impl Subscriptions {
                 _ => wanted.push(Wanted::by(session, options, None)),
             }
         }
+        if part.groups.is_empty() && part.except.is_none() {
+            return (wanted, matched);
+        }
         inner.shared.for_each_match(topic, |group, ()| {
-            matched = true;
-            if let Some((session, options)) = inner.groups.choose(*group) {
-                wanted.push(Wanted::by(session, options, Some(*group)));
+            if let Some(name) = inner.groups.name(*group).filter(|name| part.serves(name))
+                && let Some((session, options)) = inner.groups.choose(*group)
+            {
+                matched = true;
+                wanted.push(Wanted::by(session, options, Some(name.clone())));
             }
         });
         (wanted, matched)
     }
 
     /// Another member of a shared subscription.
-    pub(crate) fn member(&self, group: u64) -> Option<Arc<ClientSession>> {
-        self.inner.read().groups.choose(group).map(|(session, _)| session.clone())
+    pub(crate) fn member(&self, group: &Arc<str>) -> Option<Wanted> {
+        let inner = self.inner.read();
+        let (session, options) = inner.groups.choose(inner.groups.number(group)?)?;
+        Some(Wanted::by(session, options, Some(group.clone())))
     }
 }
 
@@ -292,25 +302,25 @@ impl fmt::Debug for Routes {
 impl Inner {
     /// True when the subscription is new.
     fn add(&mut self, session: &Arc<ClientSession>, filter: &str, options: Options) -> bool {
-        let Some(split) = split_shared(filter) else {
+        let Some((_, bare)) = split_shared(filter) else {
             return self.table.add(Subscriber(session.clone()), filter, options) == Added::New;
         };
-        let Joined { group, is_first, is_new } = self.groups.join(session, filter, split, options);
+        let Joined { group, is_first, is_new } = self.groups.join(session, filter, options);
         if is_first {
-            self.shared.add(group, split.1, ());
+            self.shared.add(group, bare, ());
         }
         is_new
     }
 
     fn remove(&mut self, session: &Arc<ClientSession>, filter: &str) -> bool {
-        let Some(split) = split_shared(filter) else {
+        let Some((_, bare)) = split_shared(filter) else {
             return self.table.remove(&Subscriber(session.clone()), filter);
         };
-        match self.groups.leave(session.number, filter, split) {
+        match self.groups.leave(session.number, filter) {
             None => false,
             Some(None) => true,
             Some(Some(emptied)) => {
-                self.shared.remove(&emptied, split.1);
+                self.shared.remove(&emptied, bare);
                 true
             }
         }
@@ -318,7 +328,7 @@ impl Inner {
 }
 
 impl Wanted {
-    fn by(session: &Arc<ClientSession>, options: &Options, group: Option<u64>) -> Self {
+    fn by(session: &Arc<ClientSession>, options: &Options, group: Option<Arc<str>>) -> Self {
         Wanted {
             session: session.clone(),
             qos: options.qos,

@@ -4,6 +4,7 @@
 //! [`Broker::publish_system_topics`] is called, for those that subscribe to them here.
 
 use crate::{Broker, Connection, pressure::Slow};
+use rollcall_contracts::Part;
 use rollcall_routing::filter_matches;
 use rollcall_session::Delivery;
 use rollcall_types::{Message, MessageProperties, QoS};
@@ -31,7 +32,7 @@ impl Broker {
     /// The present values, to the subscribers on this node. To be called every now and then.
     pub fn publish_system_topics(&self) {
         for (name, value) in self.system_values() {
-            self.deliver(&Arc::new(message(name, value)), None, &mut Slow::default());
+            self.deliver(&Arc::new(message(name, value)), None, &Part::whole(), &mut Slow::default());
         }
     }
 

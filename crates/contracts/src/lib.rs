@@ -25,7 +25,7 @@ pub use mesh::{CallError, PeerCall, PeerHandler, PeerLinks};
 pub use presence_store::{
     ClaimError, ClaimGranted, ConnectionEnding, EndingKind, PresenceStore, StatusAnswer, StatusError, StatusInbox,
 };
-pub use publish::{Charge, DeliveryTarget, OwnerLinks, PeerPublisher};
+pub use publish::{Charge, DeliveryTarget, OwnerLinks, Part, PartTaken, PeerPublisher, Spread, Unserved};
 pub use retained_store::{RetainError, RetainedPage, RetainedPlace, RetainedReadError, RetainedStore};
 pub use routes::{Announced, RouteBoard};
 pub use session_links::SessionLinks;

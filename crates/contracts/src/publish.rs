@@ -2,37 +2,112 @@
 
 use crate::CallError;
 use async_trait::async_trait;
-use rollcall_types::{ClientId, Epoch, Message, NodeName};
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use rollcall_types::{ClientId, Epoch, Home, Message, NodeId, NodeName};
+use std::{collections::BTreeSet, fmt, pin::Pin, sync::Arc, time::Duration};
+
+/// What of a message one node delivers. A shared group is named by its whole filter, `$share/group/filter`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// Its plain subscribers get the message.
+    pub plain: bool,
+    /// Shared groups it was chosen for: one of its members gets the message.
+    pub groups: Vec<Arc<str>>,
+    /// Where set, every other group with members there is served as well, but not these.
+    pub except: Option<Vec<Arc<str>>>,
+}
+
+impl Part {
+    /// Everybody, every group.
+    #[must_use]
+    pub const fn whole() -> Self {
+        Part { plain: true, groups: Vec::new(), except: Some(Vec::new()) }
+    }
+
+    /// Plain subscribers, no group.
+    #[must_use]
+    pub const fn plain() -> Self {
+        Part { plain: true, groups: Vec::new(), except: None }
+    }
+
+    /// Nobody.
+    #[must_use]
+    pub const fn none() -> Self {
+        Part { plain: false, groups: Vec::new(), except: None }
+    }
+
+    /// Whether a group is served.
+    #[must_use]
+    pub fn serves(&self, group: &str) -> bool {
+        let is = |named: &Arc<str>| **named == *group;
+        self.groups.iter().any(is) || self.except.as_ref().is_some_and(|except| !except.iter().any(is))
+    }
+}
+
+/// Who gets a message: a node for each shared group, every node for its plain subscribers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spread {
+    /// What this node delivers.
+    pub here: Part,
+    /// The other nodes that deliver anything.
+    pub peers: Vec<(NodeId, Part)>,
+    /// What was known of the others when this was decided: those that come to want it until it is queued get it, too.
+    /// `None`: this is all.
+    pub view: Option<u64>,
+}
+
+impl Spread {
+    /// There is nobody else.
+    #[must_use]
+    pub const fn here() -> Self {
+        Spread { here: Part::whole(), peers: Vec::new(), view: None }
+    }
+}
+
+/// A shared group of which nobody has taken a message yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unserved {
+    /// The group, by its whole filter.
+    pub group: Arc<str>,
+    /// Nodes that could not.
+    pub tried: BTreeSet<Home>,
+}
 
 /// Downward call: hands a message to the other nodes. Implemented over the mesh. What one caller hands over reaches
 /// each peer in that order.
 #[async_trait]
 pub trait PeerPublisher: Send + Sync + 'static {
-    /// Sends to every other live node, in order per peer. Never blocks: what does not fit in a peer's bounded queue is
+    /// Decides who gets a message with this topic. Whatever was announced before this call is regarded.
+    fn spread(&self, topic: &str) -> Spread;
+
+    /// Chooses a node for a message of a shared group that these could not serve; `None` when there is no other.
+    fn choose_again(&self, group: &str, tried: &BTreeSet<Home>) -> Option<Home>;
+
+    /// Sends to the peers of a spread, in order per peer. Never blocks: what does not fit in a peer's bounded queue is
     /// dropped and counted (QoS 0).
-    fn publish_to_peers(&self, message: Arc<Message>);
+    fn publish_to_peers(&self, message: Arc<Message>, peers: Vec<(NodeId, Part)>);
 
     /// The same for what must not be lost (QoS 1 and 2): returns once the message has its place in the queue of every
-    /// other live node, which is the back-pressure to the publisher. Whoever hands over the next message of the same
-    /// publisher awaits this first, so that the order is kept, and acknowledges once [`Charge::taken`] has come.
-    async fn publish(&self, message: Arc<Message>) -> Charge;
+    /// peer of the spread, which is the back-pressure to the publisher; and of those that came to want it meanwhile.
+    /// Whoever hands over the next message of the same publisher awaits this first, so that the order is kept, and
+    /// acknowledges once [`Charge::taken`] has come.
+    async fn publish(&self, message: Arc<Message>, spread: Spread) -> Charge;
 }
 
 /// A message on its way to the other nodes.
 #[must_use = "the publisher is answered once the message is taken"]
 pub struct Charge {
-    /// Nodes it was queued for.
+    /// Nodes it was to be queued for.
     pub nodes: usize,
-    /// Comes when each of them has taken charge, or is live no more. It is bounded by the lease of a peer that does not
-    /// answer. Check the own lease after it: who lost it meanwhile may have been counted out.
-    pub taken: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Comes when each of them has taken charge, or is live no more: with the groups that one of them was chosen for and
+    /// did not serve. It is bounded by the lease of a peer that does not answer. Check the own lease after it: who lost it
+    /// meanwhile may have been counted out.
+    pub taken: Pin<Box<dyn Future<Output = Vec<Unserved>> + Send>>,
 }
 
 impl Charge {
     /// Nobody else is concerned.
     pub fn none() -> Self {
-        Charge { nodes: 0, taken: Box::pin(std::future::ready(())) }
+        Charge { nodes: 0, taken: Box::pin(std::future::ready(Vec::new())) }
     }
 }
 
@@ -58,9 +133,21 @@ pub trait OwnerLinks: Send + Sync + 'static {
     ) -> Result<bool, CallError>;
 }
 
+/// What became of a part of a message.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PartTaken {
+    /// The groups named in the part that nobody here could take it for, unless nobody is to try again (QoS 0).
+    pub unserved: Vec<Arc<str>>,
+    /// A QoS 1 or 2 delivery met a slow consumer: so long the publisher's acknowledgement should wait.
+    pub wait: Option<Duration>,
+}
+
 /// Upward call: a message that a peer, or a due will, hands to this node's subscribers.
 pub trait DeliveryTarget: Send + Sync + 'static {
     /// Delivers to the matching sessions of this node only. Never blocks. Where a QoS 1 or 2 delivery met a slow consumer
     /// it tells how long the publisher's acknowledgement should wait, so that its queue does not overflow.
     fn deliver_local(&self, message: Arc<Message>) -> Option<Duration>;
+
+    /// Delivers a part of a message, which other nodes have the rest of. Never blocks.
+    fn deliver_part(&self, message: Arc<Message>, part: &Part) -> PartTaken;
 }

@@ -91,6 +91,8 @@ pub(crate) const STREAM_BATCH_ITEMS_MAX: usize = 512;
 pub(crate) const STREAM_BATCH_BYTES: usize = 256 * 1024;
 /// Batches of one stream that wait for their acknowledgements.
 pub(crate) const STREAM_BATCHES_UNDER_WAY: usize = 8;
+/// Answers to items of one stream that are kept until the sender is known to have them.
+pub(crate) const STREAM_ANSWERS_MAX: usize = STREAM_BATCHES_UNDER_WAY * STREAM_BATCH_ITEMS_MAX;
 /// Longest wait for an acknowledgement before the batch goes again.
 pub(crate) const STREAM_CALL_WITHIN: Duration = Duration::from_secs(5);
 /// Longest time that an item counts as not taken since a slow consumer of the peer has it.

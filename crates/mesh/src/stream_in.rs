@@ -1,9 +1,10 @@
 //! The receiving end of the ordered streams: each item is taken once, in order, whatever is sent again.
 
+use crate::limits::STREAM_ANSWERS_MAX;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message as _;
-use rollcall_proto::{SlowItem, StreamAck, StreamBatch};
+use rollcall_proto::{SlowItem, StreamAck, StreamAnswer, StreamBatch};
 use rollcall_types::NodeId;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,12 +16,14 @@ pub trait StreamTarget: Send + Sync + 'static {
 }
 
 /// What became of an item.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Taken {
     /// It is done with.
     Yes,
     /// It is done with too, and a slow consumer has it: its sender should count it as taken only so much later.
     Slowly(Duration),
+    /// It is done with, and the sender is told this of it.
+    Answered(Bytes),
     /// Something before it is missing: the sender must begin anew.
     StartOver,
 }
@@ -39,6 +42,8 @@ struct Place {
     stream: u64,
     next: u64,
     start_over: bool,
+    /// What the sender is not known to have heard, by number.
+    answers: BTreeMap<u64, Bytes>,
 }
 
 impl IncomingStreams {
@@ -59,13 +64,14 @@ impl IncomingStreams {
         let mut place = place.lock();
         if batch.stream != place.stream {
             if batch.first != 1 {
-                return Ok(encode(&StreamAck { next: 0, start_over: true, slow: Vec::new() }));
+                return Ok(encode(&StreamAck { next: 0, start_over: true, answers: Vec::new(), slow: Vec::new() }));
             }
-            *place = Place { stream: batch.stream, next: 1, start_over: false };
+            *place = Place { stream: batch.stream, next: 1, ..Place::default() };
         }
+        place.answers = place.answers.split_off(&batch.settled);
         let mut slow = Vec::new();
         for (number, item) in (batch.first..).zip(batch.items) {
-            if place.start_over || number > place.next {
+            if place.start_over || number > place.next || place.answers.len() >= STREAM_ANSWERS_MAX {
                 break;
             }
             if number < place.next {
@@ -80,10 +86,16 @@ impl IncomingStreams {
                     }
                     place.next += 1;
                 }
+                Taken::Answered(answer) => {
+                    place.answers.insert(number, answer);
+                    place.next += 1;
+                }
                 Taken::StartOver => place.start_over = true,
             }
         }
-        Ok(encode(&StreamAck { next: place.next, start_over: place.start_over, slow }))
+        let answer = |(number, answer): (&u64, &Bytes)| StreamAnswer { number: *number, answer: answer.clone() };
+        let answers = place.answers.iter().map(answer).collect();
+        Ok(encode(&StreamAck { next: place.next, start_over: place.start_over, answers, slow }))
     }
 }
 
@@ -98,7 +110,7 @@ mod tests {
 
     const PEER: NodeId = NodeId(2);
 
-    /// Takes everything but `never`, and `slow` as a slow consumer does.
+    /// Takes everything but `never`.
     #[derive(Default)]
     struct Notes(Mutex<Vec<Bytes>>);
 
@@ -107,9 +119,12 @@ mod tests {
             if item == "never" {
                 return Taken::StartOver;
             }
-            let is_slow = item == "slow";
-            self.0.lock().push(item);
-            if is_slow { Taken::Slowly(Duration::from_millis(70)) } else { Taken::Yes }
+            self.0.lock().push(item.clone());
+            match &item {
+                item if item == "slow" => Taken::Slowly(Duration::from_millis(70)),
+                item if item.starts_with(b"?") => Taken::Answered(item.clone()),
+                _ => Taken::Yes,
+            }
         }
     }
 
@@ -121,8 +136,7 @@ mod tests {
 
     fn ack(streams: &IncomingStreams, stream: u64, first: u64, items: &[&'static str]) -> StreamAck {
         let items = items.iter().map(|item| Bytes::from_static(item.as_bytes())).collect();
-        let batch = StreamBatch { stream, first, items }.encode_to_vec();
-        StreamAck::decode(streams.answer(PEER, batch.into()).unwrap()).unwrap()
+        acknowledged(streams, StreamBatch { stream, first, items, settled: first })
     }
 
     #[test]
@@ -131,9 +145,13 @@ mod tests {
         assert_eq!(send(&streams, 7, 1, &["a"]), (2, false));
         let slow = |number| SlowItem { number, wait_ms: 70 };
         let all = ack(&streams, 7, 2, &["b", "slow", "c", "slow"]);
-        assert_eq!(all, StreamAck { next: 6, start_over: false, slow: vec![slow(3), slow(5)] });
+        assert_eq!((all.next, all.start_over, all.slow), (6, false, vec![slow(3), slow(5)]));
         let again = ack(&streams, 7, 4, &["c", "slow", "slow"]);
         assert_eq!(again.slow, [slow(6)], "what was taken before is not named again");
+    }
+
+    fn acknowledged(streams: &IncomingStreams, batch: StreamBatch) -> StreamAck {
+        StreamAck::decode(streams.answer(PEER, batch.encode_to_vec().into()).unwrap()).unwrap()
     }
 
     #[test]
@@ -157,5 +175,33 @@ mod tests {
         assert_eq!(send(&streams, 9, 1, &["opening", "b"]), (3, false));
         assert_eq!(*notes.0.lock(), ["a", "opening", "b"]);
         assert!(streams.answer(PEER, Bytes::from_static(b"\xff")).is_err());
+    }
+
+    #[test]
+    fn what_is_said_to_an_item_is_said_until_the_sender_has_heard_it() {
+        let streams = IncomingStreams::new(Arc::new(Notes::default()));
+        let batch = |first: u64, settled, items: &[&'static str]| {
+            let items = items.iter().map(|item| Bytes::from_static(item.as_bytes())).collect();
+            let ack = acknowledged(&streams, StreamBatch { stream: 7, first, items, settled });
+            ack.answers.into_iter().map(|one| (one.number, one.answer)).collect::<Vec<_>>()
+        };
+        let said = |number, text: &'static str| (number, Bytes::from_static(text.as_bytes()));
+        assert_eq!(batch(1, 1, &["a", "?b"]), [said(2, "?b")]);
+        assert_eq!(batch(3, 1, &["?c"]), [said(2, "?b"), said(3, "?c")], "the first acknowledgement may be lost");
+        assert_eq!(batch(2, 2, &["?b", "?c"]), [said(2, "?b"), said(3, "?c")]);
+        assert_eq!(batch(4, 3, &["d"]), [said(3, "?c")]);
+        assert_eq!(batch(5, 5, &["e"]), []);
+    }
+
+    #[test]
+    fn what_is_said_is_bounded() {
+        let streams = IncomingStreams::new(Arc::new(Notes::default()));
+        let many = STREAM_ANSWERS_MAX as u64;
+        let items = |count: u64| (0..count).map(|_| Bytes::from_static(b"?")).collect::<Vec<_>>();
+        let ack = acknowledged(&streams, StreamBatch { stream: 7, first: 1, items: items(many + 3), settled: 1 });
+        assert_eq!(ack.next, many + 1, "the rest is not taken yet");
+        let ack =
+            acknowledged(&streams, StreamBatch { stream: 7, first: ack.next, items: items(3), settled: ack.next });
+        assert_eq!((ack.next, ack.answers.len()), (many + 4, 3));
     }
 }

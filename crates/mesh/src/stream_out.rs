@@ -188,7 +188,7 @@ async fn send(mesh: &Mesh, peer: NodeId, queue: &StreamQueue) -> Halt {
             Ok(Ok(ack)) => ack,
             Ok(Err(_)) | Err(_) => return Halt::Again,
         };
-        queue.taken_before(ack.next, &ack.slow);
+        queue.taken_before(ack.next, ack.answers, &ack.slow);
         if ack.start_over {
             return Halt::StartOver;
         }

@@ -3,7 +3,7 @@
 use crate::limits::{STREAM_BATCH_BYTES, STREAM_BATCH_ITEMS_MAX, STREAM_QUEUE_KIB_MAX, STREAM_WAIT_MAX};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rollcall_proto::{SlowItem, StreamBatch};
+use rollcall_proto::{SlowItem, StreamAnswer, StreamBatch};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -27,28 +27,37 @@ pub enum NotQueued {
 
 /// An item on its way.
 #[derive(Debug)]
-pub struct Sent(oneshot::Receiver<Option<Instant>>);
+pub struct Sent(oneshot::Receiver<Told>);
+
+/// What the sender of an item is told when the peer has taken it.
+#[derive(Debug, Default)]
+struct Told {
+    /// What the peer says to it: mostly nothing.
+    answer: Bytes,
+    /// Until when to wait all the same.
+    until: Option<Instant>,
+}
 
 impl Sent {
-    /// Waits until the peer has taken it, and as long as the peer asked for beyond that, within a bound. False when the
-    /// stream ended first: the peer is counted no more.
+    /// Waits until the peer has taken it, and as long as the peer asked for beyond that, within a bound. False when the stream ended first: the peer is counted no more.
     pub async fn taken(self) -> bool {
-        match self.0.await {
-            Ok(until) => {
-                if let Some(until) = until {
-                    sleep_until(until).await;
-                }
-                true
-            }
-            Err(_) => false,
+        self.answer().await.is_some()
+    }
+
+    /// Waits until the peer has taken it, and gives what it says to it: mostly nothing. `None` when the stream ended first.
+    pub async fn answer(self) -> Option<Bytes> {
+        let told = self.0.await.ok()?;
+        if let Some(until) = told.until {
+            sleep_until(until).await;
         }
+        Some(told.answer)
     }
 }
 
 struct Item {
     bytes: Bytes,
-    /// Told, where somebody waits, that it was taken, and until when to wait all the same.
-    taken: Option<oneshot::Sender<Option<Instant>>>,
+    /// Told, where somebody waits.
+    taken: Option<oneshot::Sender<Told>>,
     /// `None` for the opening, which is as large as it must be.
     room: Option<OwnedSemaphorePermit>,
 }
@@ -141,26 +150,30 @@ impl StreamQueue {
         let first = waiting.first + waiting.under_way as u64;
         waiting.under_way += items.len();
         let behind = first + items.len() as u64;
-        Some((StreamBatch { stream: waiting.stream, first, items }, behind))
+        let batch = StreamBatch { stream: waiting.stream, first, items, settled: waiting.first };
+        Some((batch, behind))
     }
 
-    /// The peer has taken all before this number, some of it for slow consumers: who waits for those waits on, from now.
-    /// They hold up nothing else, and their room is free.
-    pub(crate) fn taken_before(&self, next: u64, slow: &[SlowItem]) {
+    /// The peer has taken all before this number, and says this to some of them. Some it has taken for slow consumers: who
+    /// waits for those waits on, from now. They hold up nothing else, and their room is free.
+    pub(crate) fn taken_before(&self, next: u64, answers: Vec<StreamAnswer>, slow: &[SlowItem]) {
         let until = |item: &SlowItem| {
             let wait = Duration::from_millis(u64::from(item.wait_ms)).min(STREAM_WAIT_MAX);
             (item.number, Instant::now() + wait)
         };
         let waits: BTreeMap<u64, Instant> = slow.iter().map(until).collect();
+        let mut answers: BTreeMap<u64, Bytes> = answers.into_iter().map(|one| (one.number, one.answer)).collect();
         let mut waiting = self.waiting.lock();
         while waiting.first < next
             && let Some(item) = waiting.items.pop_front()
         {
-            if let Some(taken) = item.taken {
-                let _ = taken.send(waits.get(&waiting.first).copied());
-            }
+            let answer = answers.remove(&waiting.first).unwrap_or_default();
+            let until = waits.get(&waiting.first).copied();
             waiting.first += 1;
             waiting.under_way = waiting.under_way.saturating_sub(1);
+            if let Some(taken) = item.taken {
+                let _ = taken.send(Told { answer, until });
+            }
         }
     }
 
@@ -183,7 +196,7 @@ impl StreamQueue {
     fn put(
         &self,
         bytes: Bytes,
-        taken: Option<oneshot::Sender<Option<Instant>>>,
+        taken: Option<oneshot::Sender<Told>>,
         room: OwnedSemaphorePermit,
     ) -> Result<(), NotQueued> {
         {

@@ -332,7 +332,8 @@ async fn serve_subscribers(broker: Arc<Broker>, sys_interval: Duration, stop: Ca
             broker.publish_system_topics();
         }
     };
-    let serving = async { tokio::join!(Arc::clone(&broker).answer_retained(), system_topics) };
+    let (retained, shared) = (Arc::clone(&broker).answer_retained(), Arc::clone(&broker).find_members());
+    let serving = async { tokio::join!(retained, shared, system_topics) };
     tokio::select! {
         biased;
         () = stop.cancelled() => {}

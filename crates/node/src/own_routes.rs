@@ -44,6 +44,11 @@ impl Own {
         self.routes.remove(filter).map(change)
     }
 
+    /// Subscriptions with this filter.
+    pub(crate) fn count(&self, filter: &str) -> u32 {
+        self.routes.count(filter)
+    }
+
     /// All routes, for one node.
     pub(crate) fn whole(&self, to: NodeId) -> Vec<Bytes> {
         let snapshot = self.routes.snapshot();

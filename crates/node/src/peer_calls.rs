@@ -1,10 +1,6 @@
 //! What peers ask of this node, and which part answers.
 
-use crate::{
-    late_presence::ending_of,
-    owner_links,
-    peer_publisher::{FromPeers, Routes},
-};
+use crate::{from_peers::FromPeers, late_presence::ending_of, owner_links, peer_publisher::Routes};
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
@@ -35,7 +31,7 @@ pub(crate) struct PeerCalls {
 impl PeerCalls {
     /// The parts run from now on.
     pub(crate) fn set(&self, parts: Parts) {
-        let target = Arc::new(FromPeers { broker: Arc::clone(&parts.broker), routes: Arc::clone(&parts.routes) });
+        let target = Arc::new(FromPeers { broker: parts.broker.clone(), routes: Arc::clone(&parts.routes) });
         let _ = self.streams.set(IncomingStreams::new(target));
         let _ = self.parts.set(parts);
     }

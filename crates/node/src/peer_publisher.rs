@@ -1,26 +1,28 @@
-//! Messages and routes to and from the other nodes, on the ordered stream of each pair.
+//! Messages and routes to the other nodes, on the ordered stream of each pair.
 //!
-//! A message goes to the nodes that told a route for it, and to those that have not told yet.
+//! A message goes to the nodes that told a route for it, and to those that have not told yet. What comes from them is
+//! `from_peers.rs`, what the items look like `parts.rs`.
 //! There is a stream to each node that serves, or may soon: what waits for one that is fenced concerns nobody any more.
 
 use crate::{
     own_routes::Own,
+    parts::{Items, failed_groups},
     told_routes::{Standing, ToldRoutes},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use parking_lot::{Mutex, RwLock};
-use prost::Message as _;
-use rollcall_broker::Broker;
-use rollcall_contracts::{Announced, Charge, DeliveryTarget as _, PeerPublisher, RouteBoard};
-use rollcall_mesh::{Mesh, NotQueued, OutgoingStreams, StreamOpening, StreamTarget, Taken};
-use rollcall_proto::{StreamItem, stream_item};
-use rollcall_raft::payload;
-use rollcall_types::{Incarnation, Message, NodeId};
+use rollcall_contracts::{Announced, Charge, Part, PeerPublisher, RouteBoard, Spread, Unserved};
+use rollcall_mesh::{Mesh, NotQueued, OutgoingStreams, Sent, StreamOpening, Taken};
+use rollcall_proto::{RouteChange, RoutesDigest, RoutesPart};
+use rollcall_types::{Home, Incarnation, Message, NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::watch;
@@ -42,6 +44,36 @@ pub(crate) struct Publisher {
 pub(crate) struct Routes {
     own: Mutex<Own>,
     told: RwLock<ToldRoutes>,
+    /// Grows whenever a peer has told something new.
+    view: AtomicU64,
+}
+
+impl Routes {
+    fn view(&self) -> u64 {
+        self.view.load(Ordering::SeqCst)
+    }
+
+    /// A peer tells a change of its routes.
+    pub(crate) fn change(&self, from: NodeId, change: RouteChange) -> Taken {
+        self.news(|told| told.change(from, change))
+    }
+
+    /// A peer tells a part of all its routes.
+    pub(crate) fn part(&self, from: NodeId, part: RoutesPart) -> Taken {
+        self.news(|told| told.part(from, part))
+    }
+
+    /// A peer compares.
+    pub(crate) fn digest(&self, from: NodeId, digest: RoutesDigest) -> Taken {
+        self.told.write().digest(from, digest)
+    }
+
+    fn news(&self, tell: impl FnOnce(&mut ToldRoutes) -> Taken) -> Taken {
+        let mut told = self.told.write();
+        let taken = tell(&mut told);
+        self.view.fetch_add(1, Ordering::SeqCst);
+        taken
+    }
 }
 
 impl StreamOpening for Routes {
@@ -124,22 +156,9 @@ impl Publisher {
         }
     }
 
-    /// The streams and the encoded message, when there is anybody to send it to.
-    fn prepare(&self, message: &Message) -> Option<(&OutgoingStreams, BTreeSet<NodeId>, Bytes)> {
-        let streams = self.streams.get()?;
-        let peers = self.routes.told.read().wanting(&message.topic);
-        if peers.is_empty() {
-            return None;
-        }
-        let bytes = match payload::encode(message) {
-            Ok(bytes) => Bytes::from(bytes),
-            Err(error) => {
-                tracing::error!(%error, "a message cannot be encoded");
-                return None;
-            }
-        };
-        let item = StreamItem { item: Some(stream_item::Item::Message(bytes)) };
-        Some((streams, peers, Bytes::from(item.encode_to_vec())))
+    /// Queues a message for a peer, waiting for room. `None` when the peer is live no more.
+    async fn send(&self, to: NodeId, item: Bytes) -> Option<Sent> {
+        self.streams.get()?.send(to, item).await.ok()
     }
 
     fn tell(&self, change: impl FnOnce(&mut Own) -> Option<Bytes>) {
@@ -157,11 +176,19 @@ impl Publisher {
 
 impl RouteBoard for Publisher {
     fn route_added(&self, filter: &str) {
-        self.tell(|own| own.add(filter));
+        self.tell(|own| {
+            let change = own.add(filter);
+            self.routes.told.write().set_own(filter, own.count(filter));
+            change
+        });
     }
 
     fn route_removed(&self, filter: &str) {
-        self.tell(|own| own.remove(filter));
+        self.tell(|own| {
+            let change = own.remove(filter);
+            self.routes.told.write().set_own(filter, own.count(filter));
+            change
+        });
     }
 
     fn announce(&self) -> Option<Announced> {
@@ -190,63 +217,64 @@ impl RouteBoard for Publisher {
 
 #[async_trait]
 impl PeerPublisher for Publisher {
-    fn publish_to_peers(&self, message: Arc<Message>) {
-        let Some((streams, peers, item)) = self.prepare(&message) else { return };
-        for peer in peers {
-            if streams.try_send_untold(peer, item.clone()) == Err(NotQueued::Full) {
+    fn spread(&self, topic: &str) -> Spread {
+        // Looked at first: what comes between is looked at again.
+        let view = Some(self.routes.view());
+        Spread { view, ..self.routes.told.read().spread(topic) }
+    }
+
+    fn choose_again(&self, group: &str, tried: &BTreeSet<Home>) -> Option<Home> {
+        self.routes.told.read().choose_again(group, tried)
+    }
+
+    fn publish_to_peers(&self, message: Arc<Message>, peers: Vec<(NodeId, Part)>) {
+        if peers.is_empty() {
+            return;
+        }
+        let (Some(streams), Some(items)) = (self.streams.get(), Items::of(&message)) else { return };
+        for (peer, part) in peers {
+            if streams.try_send_untold(peer, items.for_part(&part)) == Err(NotQueued::Full) {
                 metrics::counter!("rollcall_messages_dropped_total", "reason" => "peer_queue_full").increment(1);
             }
         }
     }
 
-    async fn publish(&self, message: Arc<Message>) -> Charge {
-        let Some((streams, peers, item)) = self.prepare(&message) else { return Charge::none() };
-        let mut sent = Vec::with_capacity(peers.len());
-        for peer in peers {
-            // One whose stream ended meanwhile is live no more.
-            if let Ok(one) = streams.send(peer, item.clone()).await {
-                sent.push(one.taken());
+    async fn publish(&self, message: Arc<Message>, spread: Spread) -> Charge {
+        let Spread { mut peers, view, .. } = spread;
+        let news = |known: Option<u64>| known.is_some_and(|known| known != self.routes.view());
+        if peers.is_empty() && !news(view) {
+            return Charge::none();
+        }
+        let Some(items) = Items::of(&message) else { return Charge::none() };
+        // All at once, so that each has its place in every queue that has room.
+        let queued = peers.iter().map(|(peer, part)| self.send(*peer, items.for_part(part)));
+        let mut sent = join_all(queued).await;
+        let mut known = view;
+        while news(known) {
+            // Somebody was told of new subscribers meanwhile, and may have answered them already.
+            known = Some(self.routes.view());
+            let wanting = self.routes.told.read().wanting(&message.topic);
+            for node in wanting {
+                if !peers.iter().any(|(peer, part)| *peer == node && part.plain) {
+                    sent.push(self.send(node, items.for_part(&Part::plain())).await);
+                    peers.push((node, Part::plain()));
+                }
             }
         }
-        let nodes = sent.len();
-        let taken = Box::pin(async move {
-            join_all(sent).await;
-        });
-        Charge { nodes, taken }
+        Charge { nodes: peers.len(), taken: Box::pin(unserved(peers, sent)) }
     }
 }
 
-/// Hands what peers' streams bring to this node's subscribers, and to its view of their routes.
-pub(crate) struct FromPeers {
-    pub(crate) broker: Arc<Broker>,
-    pub(crate) routes: Arc<Routes>,
-}
-
-impl StreamTarget for FromPeers {
-    fn take(&self, from: NodeId, item: Bytes) -> Taken {
-        if item.is_empty() {
-            return Taken::Yes;
-        }
-        // What cannot be read never can be: to ask again would hold up everything behind it.
-        match StreamItem::decode(item).map(|item| item.item) {
-            Ok(Some(stream_item::Item::Message(bytes))) => match payload::decode::<Message>(&bytes) {
-                Ok(message) => {
-                    metrics::counter!("rollcall_peer_messages_received_total").increment(1);
-                    return self.broker.deliver_local(Arc::new(message)).map_or(Taken::Yes, Taken::Slowly);
-                }
-                Err(error) => unreadable(from, &error),
-            },
-            Ok(Some(stream_item::Item::RouteChange(change))) => return self.routes.told.write().change(from, change),
-            Ok(Some(stream_item::Item::Routes(part))) => return self.routes.told.write().part(from, part),
-            Ok(Some(stream_item::Item::RoutesDigest(digest))) => return self.routes.told.write().digest(from, digest),
-            Ok(None) => unreadable(from, &"an item of an unknown kind"),
-            Err(error) => unreadable(from, &error),
-        }
-        Taken::Yes
+/// The groups that were not served, once every peer has answered or is live no more.
+async fn unserved(peers: Vec<(NodeId, Part)>, sent: Vec<Option<Sent>>) -> Vec<Unserved> {
+    let mut unserved = Vec::new();
+    for ((peer, part), sent) in peers.into_iter().zip(sent) {
+        let answer = match sent {
+            Some(sent) => sent.answer().await,
+            None => None,
+        };
+        let failed = failed_groups(part, answer.as_ref()).into_iter();
+        unserved.extend(failed.map(|group| Unserved { group, tried: BTreeSet::from([Home::Peer(peer)]) }));
     }
-}
-
-fn unreadable(from: NodeId, why: &dyn std::fmt::Display) {
-    metrics::counter!("rollcall_messages_dropped_total", "reason" => "peer_item_unreadable").increment(1);
-    tracing::warn!(peer = %from, %why, "an item of a peer cannot be read");
+    unserved
 }

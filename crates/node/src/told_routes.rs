@@ -4,14 +4,20 @@
 //! node that begins a new incarnation forgets what it was told as the earlier one: while it was counted out, nobody
 //! waited for it.
 
+use rollcall_contracts::{Part, Spread};
 use rollcall_mesh::Taken;
 use rollcall_proto::{RouteChange, RoutesDigest, RoutesPart};
-use rollcall_routing::{PeerRoutes, RouteDigest, RouteSnapshot, Told};
-use rollcall_types::{Incarnation, NodeId};
+use rollcall_routing::{Draw, PeerRoutes, RouteDigest, RouteSnapshot, Strategy, Told};
+use rollcall_types::{Home, Incarnation, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Routes that a node is told by one other; one that has more gets every message.
 const ROUTES_OF_PEER_MAX: usize = 4_000_000;
+
+/// How a node is chosen among those with members of a shared group, each as often as it has members.
+const STRATEGY: Strategy = Strategy::RoundRobin;
+/// What this strategy has no need of.
+const NO_DRAW: Draw = Draw { random: 0, client_hash: 0 };
 
 /// A member as this node knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,14 +75,46 @@ impl ToldRoutes {
         }
     }
 
-    /// The nodes that want a message, as far as is known.
-    pub(crate) fn wanting(&self, topic: &str) -> BTreeSet<NodeId> {
+    /// The members of a shared group on this node.
+    pub(crate) fn set_own(&mut self, group: &str, count: u32) {
+        self.routes.set_own(group, count);
+    }
+
+    /// Who gets a message: nodes with plain subscribers, and one node of each shared group that has members elsewhere. Who
+    /// has not told its routes gets everything, but for the groups that others were chosen for.
+    pub(crate) fn spread(&self, topic: &str) -> Spread {
         let interested = self.routes.interested(topic);
-        let mut nodes = interested.nodes;
-        for group in &interested.groups {
-            nodes.extend(self.routes.nodes_of_group(group));
+        if interested.nodes.is_empty() && interested.groups.is_empty() {
+            return Spread::here();
         }
-        nodes
+        let mut here = Part::whole();
+        let mut peers: BTreeMap<NodeId, Part> = interested.nodes.iter().map(|node| (*node, Part::plain())).collect();
+        for group in &interested.groups {
+            match self.routes.choose(group, STRATEGY, NO_DRAW, &BTreeSet::new()) {
+                Some(Home::Here) => here.groups.push(group.clone()),
+                Some(Home::Peer(node)) => {
+                    here.except.get_or_insert_default().push(group.clone());
+                    peers.entry(node).or_insert_with(Part::none).groups.push(group.clone());
+                }
+                None => {}
+            }
+        }
+        for node in interested.untold {
+            let own = self.routes.own_groups(topic).filter(|own| !interested.groups.contains(*own));
+            let except = own.chain(&interested.groups).cloned().collect();
+            peers.entry(node).or_insert_with(Part::plain).except = Some(except);
+        }
+        Spread { here, peers: peers.into_iter().collect(), view: None }
+    }
+
+    /// The nodes whose plain subscribers want a message.
+    pub(crate) fn wanting(&self, topic: &str) -> BTreeSet<NodeId> {
+        self.routes.interested(topic).nodes
+    }
+
+    /// Another node for a message of a shared group.
+    pub(crate) fn choose_again(&self, group: &str, tried: &BTreeSet<Home>) -> Option<Home> {
+        self.routes.choose(group, STRATEGY, NO_DRAW, tried)
     }
 
     /// A peer tells a change.
@@ -167,10 +205,14 @@ impl ToldRoutes {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use rollcall_proto::Route;
 
+    const ME: NodeId = NodeId(1);
     const PEER: NodeId = NodeId(2);
+    const OTHER: NodeId = NodeId(3);
+    const THIRD: NodeId = NodeId(4);
 
     fn with(me: u64, last: u64) -> ToldRoutes {
         let mut told = ToldRoutes::default();
@@ -193,7 +235,7 @@ mod tests {
     }
 
     fn wants(told: &ToldRoutes, topic: &str) -> bool {
-        told.wanting(topic).contains(&PEER)
+        told.spread(topic).peers.iter().any(|(node, _)| *node == PEER)
     }
 
     #[test]
@@ -255,5 +297,72 @@ mod tests {
         assert_eq!(told.part(PEER, first), Taken::Yes, "the stream began anew");
         assert_eq!(told.part(PEER, RoutesPart { part: 1, ..second }), Taken::Yes);
         assert!(wants(&told, "a") && wants(&told, "b") && !wants(&told, "x"));
+    }
+
+    fn with_groups(filters: &[(NodeId, &str, u32)]) -> ToldRoutes {
+        let mut told = ToldRoutes::default();
+        let standing = Standing { last: Incarnation(1), alive: true };
+        told.set_members(Incarnation(1), &[PEER, OTHER].map(|node| (node, standing)).into());
+        for node in [PEER, OTHER] {
+            let routes = filters.iter().filter(|(at, ..)| *at == node);
+            let routes =
+                routes.map(|(_, filter, count)| Route { filter: (*filter).to_owned(), count: *count }).collect();
+            assert_eq!(told.part(node, RoutesPart { routes, ..all(1, 1, &[]) }), Taken::Yes);
+        }
+        for (_, group, count) in filters.iter().filter(|(at, ..)| *at == ME) {
+            told.set_own(group, *count);
+        }
+        told
+    }
+
+    /// How often each node serves the group in so many messages, this one included.
+    fn served(told: &ToldRoutes, group: &str, topic: &str, messages: usize) -> BTreeMap<NodeId, usize> {
+        let mut served = BTreeMap::new();
+        for _ in 0..messages {
+            let Spread { here, peers, .. } = told.spread(topic);
+            let parts = peers.iter().map(|(node, part)| (*node, part)).chain([(ME, &here)]);
+            let by: Vec<NodeId> = parts.filter(|(_, part)| part.serves(group)).map(|(node, _)| node).collect();
+            assert_eq!(by.len(), 1, "{group} is served by {by:?}");
+            *served.entry(by[0]).or_default() += 1;
+        }
+        served
+    }
+
+    #[test]
+    fn each_group_is_served_by_one_node_as_often_as_it_has_members() {
+        let told = with_groups(&[(ME, "$share/g/s", 1), (PEER, "$share/g/s", 2), (OTHER, "$share/g/s", 3)]);
+        assert_eq!(served(&told, "$share/g/s", "s", 60), BTreeMap::from([(ME, 10), (PEER, 20), (OTHER, 30)]));
+        assert_eq!(served(&told, "$share/only/s", "s", 10), BTreeMap::from([(ME, 10)]), "nobody else has members");
+        let told = with_groups(&[(PEER, "$share/g/#", 1), (OTHER, "$share/h/s", 1), (OTHER, "s", 1)]);
+        assert_eq!(served(&told, "$share/g/#", "s", 4), BTreeMap::from([(PEER, 4)]));
+        assert_eq!(served(&told, "$share/h/s", "s", 4), BTreeMap::from([(OTHER, 4)]));
+        let plain: Vec<_> = told.spread("s").peers.into_iter().map(|(node, part)| (node, part.plain)).collect();
+        assert_eq!(plain, [(PEER, false), (OTHER, true)]);
+        assert_eq!(told.spread("$share"), Spread::here());
+    }
+
+    #[test]
+    fn who_has_not_told_serves_the_groups_that_nobody_else_was_chosen_for() {
+        let mut told = with_groups(&[(ME, "$share/mine/s", 1), (ME, "$share/far/x", 1), (PEER, "$share/g/s", 1)]);
+        let third = (THIRD, Standing { last: Incarnation(1), alive: true });
+        let mut members = told.members.clone();
+        members.extend([third]);
+        told.set_members(Incarnation(1), &members);
+        for group in ["$share/mine/s", "$share/g/s"] {
+            assert_eq!(served(&told, group, "s", 3).len(), 1);
+        }
+        let peers = told.spread("s").peers;
+        let (_, part) = peers.iter().find(|(node, _)| *node == THIRD).unwrap();
+        assert!(part.plain && part.serves("$share/unknown/s") && part.serves("$share/far/x"));
+    }
+
+    #[test]
+    fn a_message_goes_on_to_nodes_that_were_not_tried() {
+        let told = with_groups(&[(ME, "$share/g/s", 1), (PEER, "$share/g/s", 1)]);
+        let mut tried = BTreeSet::from([Home::Peer(PEER)]);
+        assert_eq!(told.choose_again("$share/g/s", &tried), Some(Home::Here));
+        tried.insert(Home::Here);
+        assert_eq!(told.choose_again("$share/g/s", &tried), None);
+        assert_eq!(told.choose_again("$share/h/s", &BTreeSet::new()), None);
     }
 }

@@ -4,9 +4,10 @@
 //! accepts. Each peer's routes belong to one incarnation; a newer one starts afresh, and a fenced one's are dropped.
 
 use crate::{
-    Draw, Group, RouteChange, RouteDigest, RouteSnapshot, Strategy, SubscriptionTable, routes::hash_of, split_shared,
+    Draw, Group, RouteChange, RouteDigest, RouteSnapshot, Strategy, SubscriptionTable, filter_matches, routes::hash_of,
+    split_shared,
 };
-use rollcall_types::{Incarnation, NodeId};
+use rollcall_types::{Home, Incarnation, NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -29,7 +30,8 @@ pub enum Told {
 pub struct PeerRoutes {
     peers: BTreeMap<NodeId, Peer>,
     table: SubscriptionTable<Interest, ()>,
-    groups: BTreeMap<Arc<str>, Group<NodeId>>,
+    /// Members by node, this one's included.
+    groups: BTreeMap<Arc<str>, Group<Home>>,
 }
 
 /// Who has a route: a node, for itself or as home of some members of a shared group (named by its whole text).
@@ -57,6 +59,8 @@ struct Peer {
 pub struct Interested {
     /// Nodes with plain subscriptions, or whose routes are not known.
     pub nodes: BTreeSet<NodeId>,
+    /// Those of them whose routes are not known.
+    pub untold: BTreeSet<NodeId>,
     /// Shared groups with members there, by their whole text.
     pub groups: BTreeSet<Arc<str>>,
 }
@@ -169,8 +173,11 @@ impl PeerRoutes {
             let untold = peer.sequence.is_none() && peer.alive.is_some_and(|alive| alive > peer.fenced);
             untold.then_some(*node)
         };
-        let mut interested =
-            Interested { nodes: self.peers.iter().filter_map(unknown).collect(), groups: BTreeSet::new() };
+        let untold: BTreeSet<NodeId> = self.peers.iter().filter_map(unknown).collect();
+        let mut interested = Interested { nodes: untold.clone(), untold, groups: BTreeSet::new() };
+        if self.table.is_empty() {
+            return interested;
+        }
         self.table.for_each_match(topic, |interest, ()| match &interest.group {
             None => {
                 interested.nodes.insert(interest.node);
@@ -182,20 +189,29 @@ impl PeerRoutes {
         interested
     }
 
-    /// The nodes with members of a shared group.
-    pub fn nodes_of_group(&self, group: &str) -> impl Iterator<Item = NodeId> {
-        self.groups.get(group).into_iter().flat_map(|group| group.lags().map(|(node, _)| *node))
+    /// The members of a shared group on this node; 0: none any more. Other filters change nothing.
+    pub fn set_own(&mut self, group: &str, count: u32) {
+        if split_shared(group).is_some() {
+            self.set_members(&group.into(), Home::Here, count);
+        }
     }
 
-    /// The members of a shared group by node, to choose from together with this node's own.
+    /// The shared groups with members on this node that a message with this topic is for. Looks at every group there is.
+    pub fn own_groups(&self, topic: &str) -> impl Iterator<Item = &Arc<str>> {
+        let matches = move |group: &str| split_shared(group).is_some_and(|(_, filter)| filter_matches(filter, topic));
+        self.groups.iter().filter(move |(text, group)| matches(text) && group.has(&Home::Here)).map(|(text, _)| text)
+    }
+
+    /// The members of a shared group by node.
     #[must_use]
-    pub fn group(&self, group: &str) -> Option<&Group<NodeId>> {
+    pub fn group(&self, group: &str) -> Option<&Group<Home>> {
         self.groups.get(group)
     }
 
-    /// Chooses a node for a shared group among peers that were not tried for this message.
-    pub fn choose(&mut self, group: &str, strategy: Strategy, draw: Draw, tried: &BTreeSet<NodeId>) -> Option<NodeId> {
-        self.groups.get_mut(group)?.choose(strategy, draw, tried)
+    /// Chooses a node for a shared group among those with members that were not tried for this message.
+    #[must_use]
+    pub fn choose(&self, group: &str, strategy: Strategy, draw: Draw, tried: &BTreeSet<Home>) -> Option<Home> {
+        self.groups.get(group)?.choose(strategy, draw, tried)
     }
 
     fn set(&mut self, node: NodeId, route: &str, count: u32) {
@@ -223,10 +239,14 @@ impl PeerRoutes {
         } else {
             self.table.add(interest, filter, ());
         }
-        let group = self.groups.entry(Arc::clone(&text)).or_default();
-        group.set(node, count);
+        self.set_members(&text, Home::Peer(node), count);
+    }
+
+    fn set_members(&mut self, text: &Arc<str>, home: Home, count: u32) {
+        let group = self.groups.entry(Arc::clone(text)).or_default();
+        group.set(home, count);
         if group.is_empty() {
-            self.groups.remove(&text);
+            self.groups.remove(text);
         }
     }
 
@@ -238,12 +258,7 @@ impl PeerRoutes {
         peer.digest = 0;
         self.table.remove_all(&Interest { node, group: None });
         for text in shared.into_keys() {
-            if let Some(group) = self.groups.get_mut(&text) {
-                group.set(node, 0);
-                if group.is_empty() {
-                    self.groups.remove(&text);
-                }
-            }
+            self.set_members(&text, Home::Peer(node), 0);
             self.table.remove_all(&Interest { node, group: Some(text) });
         }
     }

@@ -85,6 +85,12 @@ impl OwnRoutes {
         self.set(filter, count)
     }
 
+    /// Subscriptions with this filter.
+    #[must_use]
+    pub fn count(&self, filter: &str) -> u32 {
+        self.routes.get(filter).copied().unwrap_or(0)
+    }
+
     /// All there is, for a peer that knows nothing or has missed something.
     #[must_use]
     pub fn snapshot(&self) -> RouteSnapshot {

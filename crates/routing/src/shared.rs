@@ -5,7 +5,10 @@
 //! choice is made again without it: [`Group::choose`] takes those that were tried. What does not belong here: queues,
 //! links, and who is told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// How a member is chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -29,11 +32,11 @@ pub struct Draw {
 }
 
 /// One group as one node sees it. `M` names a member: a node with some members, or a session.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Group<M> {
     members: BTreeMap<M, Member>,
-    /// Round robin's place.
-    turn: u64,
+    /// Round robin's place. Whoever chooses needs no other right than to read.
+    turn: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,7 +47,13 @@ struct Member {
 
 impl<M> Default for Group<M> {
     fn default() -> Self {
-        Group { members: BTreeMap::new(), turn: 0 }
+        Group { members: BTreeMap::new(), turn: AtomicU64::new(0) }
+    }
+}
+
+impl<M: Clone> Clone for Group<M> {
+    fn clone(&self) -> Self {
+        Group { members: self.members.clone(), turn: AtomicU64::new(self.turn.load(Ordering::Relaxed)) }
     }
 }
 
@@ -62,6 +71,12 @@ impl<M: Ord + Clone> Group<M> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// Whether it has this member.
+    #[must_use]
+    pub fn has(&self, member: &M) -> bool {
+        self.members.contains_key(member)
     }
 
     /// Members in all.
@@ -83,28 +98,23 @@ impl<M: Ord + Clone> Group<M> {
     }
 
     /// One member that was not tried for this message yet; `None` when there is none.
-    pub fn choose(&mut self, strategy: Strategy, draw: Draw, tried: &BTreeSet<M>) -> Option<M> {
+    pub fn choose(&self, strategy: Strategy, draw: Draw, tried: &BTreeSet<M>) -> Option<M> {
         let eligible = || self.members.iter().filter(|(member, _)| !tried.contains(*member));
         let weight: u64 = eligible().map(|(_, state)| u64::from(state.weight)).sum();
         if weight == 0 {
             return None;
         }
         let mut place = match strategy {
-            Strategy::RoundRobin => self.turn % weight,
+            Strategy::RoundRobin => self.turn.fetch_add(1, Ordering::Relaxed) % weight,
             Strategy::Random => draw.random % weight,
             Strategy::HashOfClient => draw.client_hash % weight,
         };
-        let mut chosen = None;
         for (member, state) in eligible() {
             if place < u64::from(state.weight) {
-                chosen = Some(member.clone());
-                break;
+                return Some(member.clone());
             }
             place -= u64::from(state.weight);
         }
-        if strategy == Strategy::RoundRobin {
-            self.turn = self.turn.wrapping_add(1);
-        }
-        chosen
+        None
     }
 }

@@ -22,8 +22,9 @@ pub struct Delivery {
     pub subscription_ids: Vec<NonZeroU32>,
     /// When the message expires, on the clock of this node.
     pub expires_at: Option<BootTime>,
-    /// The shared subscription this client was chosen for; another member is chosen when the session ends first.
-    pub group: Option<u64>,
+    /// The shared subscription this client was chosen for, by its whole filter; another member is chosen when the session
+    /// ends first.
+    pub group: Option<Arc<str>>,
 }
 
 impl Delivery {

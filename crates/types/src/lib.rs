@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod home;
 mod ids;
 mod message;
 mod reason;
@@ -14,6 +15,7 @@ mod time;
 mod topic;
 
 pub use client::{CLIENT_ID_BYTES_MAX, ClientId, ClientIdError, Protocol, partition_of};
+pub use home::Home;
 pub use ids::{
     Epoch, FeedPosition, GroupId, Incarnation, LogIndex, NodeId, NodeName, OperationNumber, Owner, PartitionId,
 };

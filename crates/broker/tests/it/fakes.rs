@@ -3,15 +3,15 @@
 use async_trait::async_trait;
 use rollcall_contracts::{
     Account, Admission, Announced, AuthError, CallError, Charge, ClaimError, ClaimGranted, ConnectPermission,
-    LeaseGate, OwnerLinks, PeerPublisher, PresenceStore, QueryRefusal, RetainError, RetainedPage, RetainedPlace,
-    RetainedReadError, RetainedStore, Role, RouteBoard, SourceAddress, StatusAnswer, StatusError,
+    LeaseGate, OwnerLinks, Part, PeerPublisher, PresenceStore, QueryRefusal, RetainError, RetainedPage, RetainedPlace,
+    RetainedReadError, RetainedStore, Role, RouteBoard, SourceAddress, Spread, StatusAnswer, StatusError, Unserved,
 };
 use rollcall_presence::{ClaimDetails, Displaced};
 use rollcall_types::{
-    BootTime, ClientId, DisconnectReason, Epoch, Incarnation, LogIndex, Message, NodeName, PartitionId,
+    BootTime, ClientId, DisconnectReason, Epoch, Home, Incarnation, LogIndex, Message, NodeId, NodeName, PartitionId,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -258,20 +258,52 @@ pub(crate) struct FakePeers {
     pub(crate) published: Mutex<Vec<Arc<Message>>>,
     /// When there is one, the next message waits for its answer.
     pub(crate) answer: Mutex<Option<oneshot::Receiver<bool>>>,
+    /// Who gets the next messages; otherwise everybody here, and all other nodes.
+    pub(crate) spread: Mutex<Option<Spread>>,
+    /// Homes of every shared group, in the order they are chosen in; what they do with a message.
+    pub(crate) homes: Mutex<Vec<(Home, bool)>>,
+    /// What was sent to one node for a shared group.
+    pub(crate) dispatched: Mutex<Vec<(NodeId, Arc<str>, String)>>,
 }
 
 #[async_trait]
 impl PeerPublisher for FakePeers {
-    fn publish_to_peers(&self, message: Arc<Message>) {
+    fn spread(&self, _: &str) -> Spread {
+        self.spread.lock().unwrap().clone().unwrap_or(Spread::here())
+    }
+
+    fn choose_again(&self, _: &str, tried: &BTreeSet<Home>) -> Option<Home> {
+        self.homes.lock().unwrap().iter().map(|(home, _)| *home).find(|home| !tried.contains(home))
+    }
+
+    fn publish_to_peers(&self, message: Arc<Message>, _: Vec<(NodeId, Part)>) {
         self.published.lock().unwrap().push(message);
     }
 
-    async fn publish(&self, message: Arc<Message>) -> Charge {
-        self.publish_to_peers(message);
-        match self.answer.lock().unwrap().take() {
-            Some(answer) => Charge { nodes: 1, taken: Box::pin(async { drop(answer.await) }) },
-            None => Charge::none(),
+    async fn publish(&self, message: Arc<Message>, spread: Spread) -> Charge {
+        let mut unserved = Vec::new();
+        for (node, part) in spread.peers {
+            let home = Home::Peer(node);
+            let takes = self.homes.lock().unwrap().iter().any(|(one, takes)| *one == home && *takes);
+            for group in part.groups {
+                self.dispatched.lock().unwrap().push((node, group.clone(), message.topic.clone()));
+                if !takes {
+                    unserved.push(Unserved { group, tried: BTreeSet::from([home]) });
+                }
+            }
         }
+        if spread.here.plain {
+            self.publish_to_peers(message, Vec::new());
+        }
+        let answer = self.answer.lock().unwrap().take();
+        let nodes = usize::from(answer.is_some() || !unserved.is_empty());
+        let taken = Box::pin(async {
+            if let Some(answer) = answer {
+                drop(answer.await);
+            }
+            unserved
+        });
+        Charge { nodes, taken }
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 
 const PEER: NodeId = NodeId(2);
 
-/// Notes what it takes.
+/// Notes what it takes, and says something to every tenth.
 #[derive(Default)]
 struct Notes {
     taken: Mutex<Vec<Bytes>>,
@@ -36,11 +36,22 @@ struct Notes {
 
 impl StreamTarget for Notes {
     fn take(&self, _from: NodeId, item: Bytes) -> Taken {
+        let answer = said(&item);
         let asks = self.slow.lock().unwrap().get(&item).copied();
         self.taken.lock().unwrap().push(item);
         self.count.fetch_add(1, Ordering::SeqCst);
-        asks.map_or(Taken::Yes, Taken::Slowly)
+        match asks {
+            Some(wait) => Taken::Slowly(wait),
+            None if answer.is_empty() => Taken::Yes,
+            None => Taken::Answered(answer),
+        }
     }
+}
+
+/// What is answered to an item.
+fn said(item: &Bytes) -> Bytes {
+    let number = item.get(..8).map(|bytes| u64::from_be_bytes(bytes.try_into().unwrap()));
+    if number.is_some_and(|number| number % 10 == 0) { item.slice(..8) } else { Bytes::new() }
 }
 
 impl Notes {
@@ -144,8 +155,8 @@ async fn a_link_that_is_cut_again_and_again_loses_and_doubles_nothing() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         pair.wire.set(Mode::Pass);
     }
-    for sent in within(sending.join_next()).await.unwrap().unwrap() {
-        assert!(within(sent.taken()).await);
+    for (number, sent) in (0..).zip(within(sending.join_next()).await.unwrap().unwrap()) {
+        assert_eq!(within(sent.answer()).await, Some(said(&item(number))), "{number}");
     }
     assert_eq!(pair.notes.numbers(), (0..ITEMS).collect::<Vec<_>>());
     assert_eq!(pair.notes.openings(), 1, "it was one stream all the time");

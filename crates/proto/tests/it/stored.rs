@@ -4,12 +4,12 @@ use crate::bytes::{hex, stored};
 use prost::{Message, bytes::Bytes};
 use rollcall_proto::{
     Claim, ClaimEnded, ConfirmTermReply, ConfirmTermRequest, DeliverRequest, Frame, FrameBatch, HeartbeatReply,
-    HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, KnownStatus, ProposeReply,
-    ProposeRequest, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk, ReadPointReply,
-    ReadPointRequest, Reply, Request, Route, RouteChange, RoutesDigest, RoutesPart, SlowItem, SnapshotChunk,
-    SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest, StreamAck, StreamBatch, StreamItem, TermOf,
-    Welcome, frame, heartbeat_reply, hello_reply, join_reply, propose_reply, read_point_answer, reply, snapshot_chunk,
-    snapshot_reply, stream_item,
+    HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, KnownStatus, NotServed, PartialMessage,
+    ProposeReply, ProposeRequest, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk,
+    ReadPointReply, ReadPointRequest, Reply, Request, Route, RouteChange, RoutesDigest, RoutesPart, SlowItem,
+    SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest, StreamAck, StreamAnswer,
+    StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply, propose_reply,
+    read_point_answer, reply, snapshot_chunk, snapshot_reply, stream_item,
 };
 use std::fmt::Debug;
 
@@ -226,14 +226,28 @@ fn feeds_and_deliveries_of_version_1_are_as_ever() {
 
 #[test]
 fn streams_of_version_1_are_as_ever() {
-    let batch = StreamBatch { stream: u64::MAX, first: 300, items: vec![blob("one"), blob("two")] };
+    let batch = StreamBatch { stream: u64::MAX, first: 300, items: vec![blob("one"), blob("two")], settled: 0 };
     hold("stream-batch", &[("two items", batch)]);
-    let ack = |next, start_over| StreamAck { next, start_over, slow: Vec::new() };
+    let settled = StreamBatch { stream: 1, first: 300, items: vec![blob("one")], settled: 299 };
+    hold("stream-batch-settled", &[("one item", settled)]);
+    let ack = |next, start_over| StreamAck { next, start_over, answers: Vec::new(), slow: Vec::new() };
     hold("stream-ack", &[("taken", ack(302, false)), ("not known", ack(0, true))]);
+    let answers = vec![StreamAnswer { number: 300, answer: blob("not one") }];
+    hold("stream-ack-answers", &[("one answer", StreamAck { answers, ..ack(302, false) })]);
+    let message = StreamItem { item: Some(stream_item::Item::Message(blob("one"))) };
     let slow = vec![SlowItem { number: 300, wait_ms: 1 }, SlowItem { number: 301, wait_ms: 500 }];
     hold("stream-ack-slow", &[("taken for slow consumers", StreamAck { slow, ..ack(302, false) })]);
-    let message = StreamItem { item: Some(rollcall_proto::stream_item::Item::Message(blob("one"))) };
     hold("stream-item", &[("a message", message)]);
+    let partial = PartialMessage {
+        message: blob("one"),
+        plain: true,
+        groups: vec!["$share/g/a/+".to_owned()],
+        other_groups: true,
+        except: vec!["$share/h/#".to_owned()],
+    };
+    let item = StreamItem { item: Some(stream_item::Item::Partial(partial)) };
+    hold("stream-item-partial", &[("with everything", item)]);
+    hold("not-served", &[("two groups", NotServed { groups: vec![0, 300] })]);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use proptest::{collection::vec, prelude::*};
 use rollcall_routing::{
-    OwnRoutes, PeerRoutes, RouteChange, RouteDigest, RouteSnapshot, Told, filter_matches, split_shared,
+    Draw, OwnRoutes, PeerRoutes, RouteChange, RouteDigest, RouteSnapshot, Strategy as Choice, Told, filter_matches,
+    split_shared,
 };
-use rollcall_types::{Incarnation, NodeId};
+use rollcall_types::{Home, Incarnation, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 
 const PEER: NodeId = NodeId(2);
@@ -155,4 +156,46 @@ fn only_the_coming_and_going_of_a_plain_filter_is_told_and_each_change_of_a_shar
     assert_eq!(told, [None, Some(0), None, Some(1)]);
     assert_eq!(own.snapshot().routes, [("$share/g/a".to_owned(), 1)]);
     assert_eq!(own.snapshot().sequence, 5);
+}
+
+proptest! {
+    /// With members here and on peers, each node is chosen as often as it has members, and none is left out or doubled.
+    #[test]
+    fn a_group_over_several_nodes_is_chosen_by_its_members(here in 0..4_u32, there in vec(0..4_u32, 1..5), rounds in 1..4_u32) {
+        const GROUP: &str = "$share/g/a/+";
+        let nodes: Vec<NodeId> = (2..).take(there.len()).map(NodeId).collect();
+        let mut routes = PeerRoutes::new();
+        routes.set_peers(&nodes.iter().map(|node| (*node, Some(Incarnation(1)))).collect());
+        routes.set_own(GROUP, here);
+        routes.set_own("a/+", 7);
+        let mut members = BTreeMap::from([(Home::Here, here)]);
+        for (node, count) in nodes.iter().zip(&there) {
+            let told = (*count > 0).then(|| (GROUP.to_owned(), *count));
+            let snapshot =
+                RouteSnapshot { incarnation: Incarnation(1), sequence: 0, routes: told.into_iter().collect() };
+            prop_assert_eq!(routes.install(*node, &snapshot), Told::Known);
+            members.insert(Home::Peer(*node), *count);
+        }
+        members.retain(|_, count| *count > 0);
+        let draw = Draw { random: 0, client_hash: 0 };
+        let mut chosen = BTreeMap::<Home, u32>::new();
+        for _ in 0..members.values().sum::<u32>() * rounds {
+            let home = routes.choose(GROUP, Choice::RoundRobin, draw, &BTreeSet::new());
+            *chosen.entry(home.unwrap()).or_default() += 1;
+        }
+        prop_assert_eq!(chosen, members.iter().map(|(home, count)| (*home, count * rounds)).collect::<BTreeMap<_, _>>());
+        let found = routes.interested("a/b");
+        prop_assert_eq!(!found.groups.is_empty(), there.iter().any(|count| *count > 0));
+        prop_assert!(found.nodes.is_empty() && found.untold.is_empty());
+        prop_assert_eq!(routes.own_groups("a/b").count(), usize::from(here > 0));
+        prop_assert_eq!(routes.own_groups("b/b").count(), 0);
+        // A node that is fenced is chosen no more, and its members do not come back.
+        routes.fence(nodes[0], Incarnation(1));
+        members.remove(&Home::Peer(nodes[0]));
+        let mut tried = BTreeSet::new();
+        while let Some(home) = routes.choose(GROUP, Choice::RoundRobin, draw, &tried) {
+            prop_assert!(tried.insert(home));
+        }
+        prop_assert_eq!(tried, members.keys().copied().collect::<BTreeSet<_>>());
+    }
 }

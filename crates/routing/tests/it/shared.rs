@@ -19,7 +19,7 @@ fn members() -> impl Strategy<Value = BTreeMap<u8, u32>> {
 proptest! {
     #[test]
     fn round_robin_gives_each_member_its_turn(members in members(), rounds in 1..4_u32) {
-        let mut group = group(&members);
+        let group = group(&members);
         let mut given = BTreeMap::<u8, u32>::new();
         for _ in 0..group.weight() * u64::from(rounds) {
             let draw = Draw { random: 0, client_hash: 0 };
@@ -31,14 +31,14 @@ proptest! {
 
     #[test]
     fn the_hash_decides_alone(members in members(), client_hash: u64, random: u64) {
-        let mut group = group(&members);
-        let mut choose = |random| group.choose(Choice::HashOfClient, Draw { random, client_hash }, &BTreeSet::new());
+        let group = group(&members);
+        let choose = |random| group.choose(Choice::HashOfClient, Draw { random, client_hash }, &BTreeSet::new());
         prop_assert_eq!(choose(random), choose(!random));
     }
 
     #[test]
     fn chance_reaches_every_member_and_none_else(members in members()) {
-        let mut group = group(&members);
+        let group = group(&members);
         let reached: BTreeSet<u8> = (0..group.weight())
             .filter_map(|random| group.choose(Choice::Random, Draw { random, client_hash: 0 }, &BTreeSet::new()))
             .collect();
@@ -48,7 +48,7 @@ proptest! {
     #[test]
     fn a_message_goes_to_another_member_until_all_were_tried(members in members(), random: u64, client_hash: u64) {
         for choice in [Choice::RoundRobin, Choice::Random, Choice::HashOfClient] {
-            let mut group = group(&members);
+            let group = group(&members);
             let mut tried = BTreeSet::new();
             while let Some(chosen) = group.choose(choice, Draw { random, client_hash }, &tried) {
                 prop_assert!(tried.insert(chosen), "no member twice");

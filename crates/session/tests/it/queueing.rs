@@ -171,8 +171,8 @@ fn an_alias_whose_first_packet_was_too_large_is_told_again() {
 #[test]
 fn what_a_shared_subscription_brought_is_given_back_when_the_session_ends_unacknowledged() {
     let mut session = attached(1);
-    for (topic, group) in [("under way", Some(7)), ("own", None), ("waits", Some(7))] {
-        let shared = Delivery { group, ..delivery(topic, QoS::AtLeastOnce) };
+    for (topic, group) in [("under way", Some("$share/g/#")), ("own", None), ("waits", Some("$share/g/#"))] {
+        let shared = Delivery { group: group.map(Into::into), ..delivery(topic, QoS::AtLeastOnce) };
         session.offer(shared, ROOM, at(0));
     }
     assert_eq!(topics(&mut session, 0), ["under way"]);

@@ -1,0 +1,190 @@
+//! Shared subscriptions with members on several nodes: what this node serves, and what it hands to others.
+
+use crate::world::{World, message, message_at, poll, publishes, topics};
+use rollcall_broker::{BrokerConfig, HeldClaim, Published};
+use rollcall_contracts::{DeliveryTarget, Part, Spread};
+use rollcall_session::PublishVerdict;
+use rollcall_types::{DisconnectReason, Home, NodeId, QoS};
+use std::{sync::Arc, task::Poll, time::Duration};
+
+const GROUP: &str = "$share/g/s";
+const ACCEPTED: PublishVerdict = PublishVerdict::Accepted { matched: true };
+
+fn peer(number: u64) -> Home {
+    Home::Peer(NodeId(number))
+}
+
+fn named(groups: &[&str]) -> Vec<Arc<str>> {
+    groups.iter().map(|group| Arc::from(*group)).collect()
+}
+
+/// Nodes that were handed a message for the group, in order.
+fn dispatched(world: &World) -> Vec<u64> {
+    let dispatched = std::mem::take(&mut *world.peers.dispatched.lock().unwrap());
+    dispatched.into_iter().map(|(node, group, _)| (*group == *GROUP).then_some(node.0).unwrap()).collect()
+}
+
+/// A publish at QoS 1 that has to wait for another node, to the end.
+async fn publish(world: &World, from: &HeldClaim, topic: &str) -> PublishVerdict {
+    let published = world.broker.publish(from.connection(), &message_at(topic, QoS::AtLeastOnce));
+    assert!(matches!(published, Published::Later(_)), "{published:?}");
+    tokio::time::timeout(Duration::from_secs(10), published.verdict()).await.unwrap()
+}
+
+/// A member whose queue takes no more.
+async fn full_member(world: &World) -> HeldClaim {
+    let member = world.connect_for("member", true, 60).await;
+    world.subscribe_at(&member, GROUP, QoS::AtLeastOnce);
+    world.broker.deliver_local(message_at("s", QoS::AtLeastOnce));
+    member
+}
+
+fn small() -> World {
+    World::new(BrokerConfig { client_queue_messages: 1, ..BrokerConfig::default() })
+}
+
+#[tokio::test]
+async fn a_group_that_another_node_was_chosen_for_is_not_served_here() {
+    let world = World::default();
+    let (member, plain) = (world.connect("member").await, world.connect("plain").await);
+    world.subscribe(&member, GROUP);
+    world.subscribe(&member, "$share/h/s");
+    world.subscribe(&plain, "s");
+    let here = Part { except: Some(named(&[GROUP])), ..Part::whole() };
+    let there = Part { groups: named(&[GROUP]), ..Part::none() };
+    let spread = Spread { here, peers: vec![(NodeId(2), there)], view: None };
+    *world.peers.spread.lock().unwrap() = Some(spread);
+    *world.peers.homes.lock().unwrap() = vec![(peer(2), true)];
+    let published = world.broker.publish(plain.connection(), &message_at("s", QoS::AtLeastOnce));
+    assert_eq!(published.verdict().await, ACCEPTED);
+    assert_eq!(dispatched(&world), [2]);
+    assert_eq!(topics(member.connection()), ["s"], "for the other group");
+    assert_eq!(topics(plain.connection()), ["s"]);
+}
+
+#[tokio::test]
+async fn a_peer_that_chose_this_node_hears_what_cannot_be_served() {
+    let world = World::default();
+    let (member, plain) = (world.connect("member").await, world.connect("plain").await);
+    world.subscribe(&member, GROUP);
+    world.subscribe(&plain, "s");
+    let both = Part { groups: named(&[GROUP, "$share/gone/s"]), ..Part::none() };
+    let unserved = world.broker.deliver_part(message_at("s", QoS::AtLeastOnce), &both).unserved;
+    assert_eq!(unserved, named(&["$share/gone/s"]));
+    assert_eq!((topics(member.connection()).len(), topics(plain.connection()).len()), (1, 0));
+    assert_eq!(world.broker.deliver_part(message("s"), &both).unserved, named(&[]), "nobody asks again at QoS 0");
+    assert_eq!(world.broker.deliver_part(message("s"), &Part::plain()).unserved, named(&[]));
+    assert_eq!((topics(member.connection()).len(), topics(plain.connection()).len()), (1, 1));
+    let but = Part { except: Some(named(&[GROUP])), ..Part::plain() };
+    assert_eq!(world.broker.deliver_part(message("s"), &but).unserved, named(&[]));
+    assert_eq!((topics(member.connection()).len(), topics(plain.connection()).len()), (0, 1));
+}
+
+#[tokio::test]
+async fn what_no_member_here_can_take_goes_to_other_nodes_until_one_does() {
+    let world = small();
+    let from = world.connect("publisher").await;
+    let member = full_member(&world).await;
+    *world.peers.homes.lock().unwrap() = vec![(Home::Here, false), (peer(2), false), (peer(3), true), (peer(4), true)];
+    assert_eq!(publish(&world, &from, "s").await, ACCEPTED);
+    assert_eq!(dispatched(&world), [2, 3]);
+    assert_eq!(topics(member.connection()), ["s"], "the one before");
+}
+
+#[tokio::test]
+async fn so_many_nodes_are_tried_and_no_more() {
+    let world = small();
+    let from = world.connect("publisher").await;
+    let _member = full_member(&world).await;
+    *world.peers.homes.lock().unwrap() = (2..30).map(|number| (peer(number), false)).collect();
+    assert_eq!(publish(&world, &from, "s").await, ACCEPTED, "it is dropped, and counted");
+    assert_eq!(dispatched(&world), (2..9).collect::<Vec<_>>(), "this node was the first");
+}
+
+#[tokio::test]
+async fn a_message_that_its_node_did_not_serve_comes_back_here() {
+    let world = World::default();
+    let (from, member) = (world.connect("publisher").await, world.connect("member").await);
+    world.subscribe_at(&member, GROUP, QoS::AtLeastOnce);
+    let there = Part { groups: named(&[GROUP]), ..Part::none() };
+    let here = Part { except: Some(named(&[GROUP])), ..Part::whole() };
+    *world.peers.spread.lock().unwrap() = Some(Spread { here, peers: vec![(NodeId(2), there)], view: None });
+    *world.peers.homes.lock().unwrap() = vec![(peer(2), false), (Home::Here, true)];
+    assert_eq!(publish(&world, &from, "s").await, ACCEPTED);
+    let got = publishes(member.connection());
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0].delivery.qos, QoS::AtLeastOnce, "as the member's own subscription asks for it");
+}
+
+#[tokio::test]
+async fn the_lease_counts_after_the_last_node_that_was_tried() {
+    let world = small();
+    let from = world.connect("publisher").await;
+    let _member = full_member(&world).await;
+    *world.peers.homes.lock().unwrap() = vec![(peer(2), true)];
+    let published = world.broker.publish(from.connection(), &message_at("s", QoS::AtLeastOnce));
+    world.lease.lose();
+    assert_eq!(published.verdict().await, PublishVerdict::Failed);
+}
+
+#[tokio::test]
+async fn what_the_last_member_here_leaves_goes_to_other_nodes() {
+    let world = World::default();
+    let member = world.connect_for("member", true, 60).await;
+    world.subscribe_at(&member, GROUP, QoS::AtLeastOnce);
+    for qos in [QoS::AtLeastOnce, QoS::AtMostOnce] {
+        world.broker.deliver_local(message_at("s", qos));
+    }
+    *world.peers.homes.lock().unwrap() = vec![(Home::Here, false), (peer(2), true)];
+    let mut finding = Box::pin(world.broker.clone().find_members());
+    member.release(DisconnectReason::ConnectionLost);
+    assert!(poll(&mut finding).is_pending());
+    assert_eq!(dispatched(&world), [0; 0], "the session is kept");
+    drop(world.connect("member").await);
+    let found = async {
+        tokio::select! {
+            () = &mut finding => panic!("it goes on"),
+            () = async { while world.peers.dispatched.lock().unwrap().is_empty() { tokio::task::yield_now().await } } => {}
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
+    assert_eq!(dispatched(&world), [2], "QoS 0 is not kept for anybody");
+}
+
+#[tokio::test]
+async fn one_node_finds_members_for_a_will_and_all_serve_their_plain_subscribers() {
+    let world = World::default();
+    let (member, plain) = (world.connect("member").await, world.connect("plain").await);
+    world.subscribe(&member, GROUP);
+    world.subscribe(&plain, "s");
+    world.broker.will_due(&message("s"), false);
+    assert_eq!((topics(member.connection()).len(), topics(plain.connection()).len()), (0, 1));
+    world.broker.will_due(&message("s"), true);
+    assert_eq!((topics(member.connection()).len(), topics(plain.connection()).len()), (1, 1));
+    let here = Part { except: Some(named(&[GROUP])), ..Part::whole() };
+    let there = Part { groups: named(&[GROUP]), ..Part::plain() };
+    *world.peers.spread.lock().unwrap() = Some(Spread { here, peers: vec![(NodeId(2), there)], view: None });
+    *world.peers.homes.lock().unwrap() = vec![(peer(2), true)];
+    world.broker.will_due(&message("s"), true);
+    let mut finding = Box::pin(world.broker.clone().find_members());
+    let found = async {
+        tokio::select! {
+            () = &mut finding => panic!("it goes on"),
+            () = async { while world.peers.dispatched.lock().unwrap().is_empty() { tokio::task::yield_now().await } } => {}
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
+    assert_eq!(dispatched(&world), [2]);
+    assert_eq!((topics(member.connection()).len(), topics(plain.connection()).len()), (0, 1));
+    assert_eq!(world.peers.published.lock().unwrap().len(), 0, "the other nodes' plain subscribers have their own");
+}
+
+#[tokio::test]
+async fn a_publish_that_only_others_want_has_matched() {
+    let world = World::default();
+    let from = world.connect("publisher").await;
+    let spread = Spread { peers: vec![(NodeId(2), Part::plain())], ..Spread::here() };
+    *world.peers.spread.lock().unwrap() = Some(spread);
+    let mut published = Box::pin(world.broker.publish(from.connection(), &message_at("x", QoS::AtLeastOnce)).verdict());
+    assert_eq!(poll(&mut published), Poll::Ready(ACCEPTED));
+}
