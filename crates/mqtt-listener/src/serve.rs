@@ -57,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) broker: Arc<Broker>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) names: Names,
+    pub(crate) reason_strings: bool,
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) proxy_protocol: bool,
     pub(crate) io: SharedCfg,
@@ -67,7 +68,8 @@ impl Shared {
         let io = SharedCfg::new("mqtt").add(IoConfig::new().set_disconnect_timeout(FLUSH_LIMIT)).into();
         let names = if config.plain_names { Names::Plain } else { Names::Any };
         let (limits, certificates) = (config.limits.clone(), config.certificates.clone());
-        Shared { broker, limits, names, certificates, proxy_protocol: config.proxy_protocol, io }
+        let (proxy_protocol, reason_strings) = (config.proxy_protocol, config.reason_strings);
+        Shared { broker, limits, names, reason_strings, certificates, proxy_protocol, io }
     }
 }
 
@@ -91,8 +93,9 @@ pub(crate) async fn serve(accepted: Accepted, shared: Shared) {
         Ok(opened) => opened,
         Err(cause) => return unanswered(cause),
     };
+    let wire = Wire::new(shared.limits.packet_bytes_max, shared.names, shared.reason_strings);
     let engine = Engine::new(Parts {
-        outbound: Outbound { io, wire: Wire::new(shared.limits.packet_bytes_max, shared.names), gate },
+        outbound: Outbound { io, wire, gate },
         closed,
         session: Connection::new(shared.limits, rand::random(), opened),
         socket,

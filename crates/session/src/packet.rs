@@ -156,6 +156,18 @@ pub enum DecodeFault {
 }
 
 impl DecodeFault {
+    /// What it is, in words for the client.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            DecodeFault::NotMqtt => "",
+            DecodeFault::UnsupportedLevel(_) => "this protocol level is not spoken here",
+            DecodeFault::EmptyClientId(_) => "an empty client id needs a clean session",
+            DecodeFault::Malformed(_) => "a packet is malformed",
+            DecodeFault::ProtocolError(_) => "a field of a packet breaks a rule",
+            DecodeFault::TooLarge(_) => "a packet is larger than Maximum Packet Size",
+        }
+    }
+
     /// The version the client named, where it did.
     #[must_use]
     pub fn protocol(self) -> Option<Protocol> {

@@ -28,17 +28,20 @@ pub(crate) struct Wire {
     packet_bytes_max: u32,
     client_packet_bytes_max: Cell<u32>,
     names: Names,
+    /// The client is told in words why it is refused something.
+    explains: Cell<bool>,
     pub(crate) v3: v3::codec::Codec,
     pub(crate) v5: v5::codec::Codec,
 }
 
 impl Wire {
-    pub(crate) fn new(packet_bytes_max: u32, names: Names) -> Self {
+    pub(crate) fn new(packet_bytes_max: u32, names: Names, reason_strings: bool) -> Self {
         Wire {
             protocol: Cell::new(None),
             packet_bytes_max,
             client_packet_bytes_max: Cell::new(0),
             names,
+            explains: Cell::new(reason_strings),
             v3: v3::codec::Codec::new(),
             v5: v5::codec::Codec::new(),
         }
@@ -52,6 +55,11 @@ impl Wire {
     /// Maximum Packet Size of the client; 0 is none.
     pub(crate) fn client_packet_bytes_max(&self) -> u32 {
         self.client_packet_bytes_max.get()
+    }
+
+    /// Whether the client is told in words why it is refused something.
+    pub(crate) fn explains(&self) -> bool {
+        self.explains.get()
     }
 
     fn malformed(&self) -> DecodeFault {
@@ -98,11 +106,13 @@ impl Wire {
         if src.len() != rest {
             return Err(self.malformed());
         }
-        if let v5::codec::Decoded::Packet(v5::codec::Packet::Connect(connect), _) = &decoded
-            && let Some(most) = connect.max_packet_size
-        {
-            self.v5.set_max_outbound_size(most.get());
-            self.client_packet_bytes_max.set(most.get());
+        if let v5::codec::Decoded::Packet(v5::codec::Packet::Connect(connect), _) = &decoded {
+            // MQTT 5.0, 3.1.2.11.7: must not in acknowledgements, and is not wanted elsewhere.
+            self.explains.set(self.explains() && connect.request_problem_info);
+            if let Some(most) = connect.max_packet_size {
+                self.v5.set_max_outbound_size(most.get());
+                self.client_packet_bytes_max.set(most.get());
+            }
         }
         translate::v5::packet(decoded).ok_or_else(|| self.malformed()).map(Some)
     }

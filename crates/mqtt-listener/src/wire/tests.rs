@@ -14,11 +14,11 @@ fn decode_with(wire: &Wire, bytes: &[u8]) -> Result<Option<Packet>, DecodeFault>
 }
 
 fn first(bytes: &[u8]) -> Result<Option<Packet>, DecodeFault> {
-    decode_with(&Wire::new(1000, Names::Any), bytes)
+    decode_with(&Wire::new(1000, Names::Any, false), bytes)
 }
 
 fn connected(connect: &[u8]) -> Wire {
-    let wire = Wire::new(1000, Names::Any);
+    let wire = Wire::new(1000, Names::Any, false);
     assert!(matches!(decode_with(&wire, connect), Ok(Some(Packet::Connect(_)))));
     wire
 }
@@ -49,7 +49,7 @@ fn the_version_is_told_from_connect() {
 fn a_connect_arrives_in_any_pieces() {
     for bytes in [V31, V311, V5] {
         for cut in 1..bytes.len() {
-            let wire = Wire::new(1000, Names::Any);
+            let wire = Wire::new(1000, Names::Any, false);
             let mut src = BytesMut::copy_from_slice(&bytes[..cut]);
             assert_eq!(wire.decode(&mut src), Ok(None), "{cut}");
             src.extend_from_slice(&bytes[cut..]);
@@ -198,7 +198,7 @@ fn mqtt_31_may_repeat_with_dup_what_later_versions_may_not() {
 
 #[test]
 fn a_packet_too_large_is_refused_when_its_length_is_known() {
-    let wire = Wire::new(1000, Names::Any);
+    let wire = Wire::new(1000, Names::Any, false);
     assert_eq!(decode_with(&wire, b"\x10\xe6\x07"), Err(DecodeFault::TooLarge(None)), "998 + 3");
     assert_eq!(decode_with(&wire, b"\x10\xe5\x07"), Ok(None), "997 + 3 just fits");
     let known = connected(V5);
@@ -311,7 +311,7 @@ fn control_characters_pass_unless_plain_names_are_asked_for() {
     let publish = b"\x30\x04\x00\x01\x1f\x00";
     assert!(matches!(first(connect), Ok(Some(Packet::Connect(_)))));
     assert!(matches!(after(V5, publish), Ok(Some(Packet::Publish(_)))));
-    let plain = || Wire::new(1000, Names::Plain);
+    let plain = || Wire::new(1000, Names::Plain, false);
     assert_eq!(decode_with(&plain(), connect), Err(DecodeFault::EmptyClientId(Protocol::V5)));
     let wire = plain();
     assert!(decode_with(&wire, V5).is_ok());
