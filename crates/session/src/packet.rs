@@ -48,6 +48,17 @@ pub enum Packet {
     ServerOnly,
 }
 
+impl Packet {
+    /// The message in it: that of a PUBLISH, or the will of a CONNECT.
+    pub fn message_mut(&mut self) -> Option<&mut Message> {
+        match self {
+            Packet::Publish(publish) => Some(&mut publish.message),
+            Packet::Connect(connect) => connect.will.as_mut().map(|will| &mut will.message),
+            _ => None,
+        }
+    }
+}
+
 /// CONNECT.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Connect {

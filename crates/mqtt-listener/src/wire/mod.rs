@@ -78,7 +78,7 @@ impl Wire {
         }?;
         self.protocol.set(Some(connect.protocol));
         match connect.protocol {
-            Protocol::V5 => self.decode_v5(frame, src),
+            Protocol::V5 => self.decode_v5(frame, src, connect.behind_no_expiry),
             Protocol::V311 => self.decode_v3(frame, src, Protocol::V311),
             Protocol::V31 => {
                 let mut dressed = BytesMut::copy_from_slice(connect_frame::as_311(frame.body(src)));
@@ -100,7 +100,18 @@ impl Wire {
         translate::v3::packet(decoded, protocol).ok_or_else(|| self.malformed()).map(Some)
     }
 
-    fn decode_v5(&self, frame: &Frame, src: &mut BytesMut) -> Result<Option<Packet>, DecodeFault> {
+    /// `behind_no_expiry`: a message expiry of 0 ends so many bytes before the packet. The codec is given another.
+    fn decode_v5(
+        &self,
+        frame: &Frame,
+        src: &mut BytesMut,
+        behind_no_expiry: Option<usize>,
+    ) -> Result<Option<Packet>, DecodeFault> {
+        if let Some(behind) = behind_no_expiry
+            && let Some(last) = frame.len().checked_sub(behind + 1).and_then(|place| src.get_mut(place))
+        {
+            *last = 1;
+        }
         let rest = src.len() - frame.len();
         let decoded = self.v5.decode(src).map_err(|_| self.malformed())?.ok_or_else(|| self.malformed())?;
         if src.len() != rest {
@@ -114,7 +125,13 @@ impl Wire {
                 self.client_packet_bytes_max.set(most.get());
             }
         }
-        translate::v5::packet(decoded).ok_or_else(|| self.malformed()).map(Some)
+        let mut packet = translate::v5::packet(decoded).ok_or_else(|| self.malformed())?;
+        if behind_no_expiry.is_some()
+            && let Some(message) = packet.message_mut()
+        {
+            message.properties.expiry_s = Some(0);
+        }
+        Ok(Some(packet))
     }
 }
 
@@ -151,9 +168,10 @@ impl Decoder for Wire {
         if protocol == Protocol::V31 {
             frame::clear_dup_of_31(src);
         }
-        strict::check(src.first().copied().unwrap_or(0), frame.body(src), protocol, self.names)?;
+        let first = src.first().copied().unwrap_or(0);
+        let behind_no_expiry = strict::check(first, frame.body(src), protocol, self.names)?;
         match protocol {
-            Protocol::V5 => self.decode_v5(&frame, src),
+            Protocol::V5 => self.decode_v5(&frame, src, behind_no_expiry),
             Protocol::V31 | Protocol::V311 => self.decode_v3(&frame, src, protocol),
         }
     }

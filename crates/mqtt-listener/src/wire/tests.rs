@@ -327,3 +327,25 @@ fn mqtt_31_does_not_use_the_bits_that_later_versions_reserve() {
     bytes[0] = 0x14;
     assert_eq!(first(&bytes), Err(DecodeFault::NotMqtt));
 }
+
+#[test]
+fn a_message_may_expire_at_once() {
+    // MQTT 5.0, 3.3.2.3.3 sets no least value.
+    for (properties, content_type) in [
+        (&b"\x02\x00\x00\x00\x00"[..], None),
+        (b"\x02\x00\x00\x00\x00\x03\x00\x01c", Some("c")),
+        (b"\x03\x00\x01c\x02\x00\x00\x00\x00", Some("c")),
+    ] {
+        let len = u8::try_from(properties.len()).unwrap();
+        let publish = [&[0x30, 3 + 1 + len + 5][..], b"\x00\x01t", &[len], properties, b"\x00\x00\x00\x00p"].concat();
+        let Ok(Some(Packet::Publish(got))) = after(V5, &publish) else { panic!("{publish:02x?}") };
+        assert_eq!(got.message.properties.expiry_s, Some(0));
+        assert_eq!(got.message.properties.content_type.as_deref(), content_type);
+        assert_eq!(got.message.payload, b"\x00\x00\x00\x00p");
+    }
+    let later = after(V5, b"\x30\x0a\x00\x01t\x05\x02\x00\x00\x01\x00p");
+    assert!(matches!(later, Ok(Some(Packet::Publish(got))) if got.message.properties.expiry_s == Some(256)));
+    let will = b"\x10\x1d\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x04cli5\x05\x02\x00\x00\x00\x00\x00\x01t\x00\x01p";
+    let message = as_connect(will).will.unwrap().message;
+    assert_eq!((message.properties.expiry_s, message.topic.as_str(), message.payload), (Some(0), "t", b"p".to_vec()));
+}
