@@ -10,7 +10,7 @@ use crate::{
     wire::{Names, Wire},
 };
 use ntex::{SharedCfg, io::IoConfig, time::Seconds};
-use rollcall_broker::{Broker, OpenSocket};
+use rollcall_broker::{Broker, ClosingSignal, OpenSocket};
 use rollcall_session::{Connection, Limits};
 use rollcall_tls::Certificates;
 use rollcall_types::BootTime;
@@ -49,6 +49,7 @@ pub(crate) struct Accepted {
     pub(crate) transport: Transport,
     pub(crate) opened: BootTime,
     pub(crate) socket: OpenSocket,
+    pub(crate) closing: ClosingSignal,
 }
 
 /// What all connections share.
@@ -75,10 +76,8 @@ impl Shared {
 
 /// Serves one socket to its end.
 pub(crate) async fn serve(accepted: Accepted, shared: Shared) {
-    // Subscribed before anything else, so that no close is missed.
-    let mut closing = shared.broker.closing_signal();
     let gate = Rc::new(Gate::default());
-    let Accepted { tcp, peer, transport, opened, socket } = accepted;
+    let Accepted { tcp, peer, transport, opened, socket, mut closing } = accepted;
     let limit = match shared.limits.connect_timeout_ms {
         0 => Duration::MAX,
         limit_ms => Duration::from_millis(limit_ms.saturating_sub(shared.broker.lease().now().since(opened))),
