@@ -161,7 +161,9 @@ impl Broker {
         }
         // Before the instance's quota, so that one client beyond its own takes nothing from it.
         let most = self.config.client_messages_per_second;
-        if let Err(retry_after_s) = from.rate.lock().take(most, self.lease.now()) {
+        if most > 0
+            && let Err(retry_after_s) = from.rate.lock().take(most, self.lease.now())
+        {
             self.metrics.limited("client_messages_per_second");
             return Err(PublishVerdict::OverQuota { retry_after_s });
         }

@@ -28,6 +28,9 @@ pub struct ListenerConfig {
     /// Refuse client ids, user names, topics and filters with control characters and non-characters, which a server
     /// may (MQTT-1.5.4), as outside test suites expect.
     pub plain_names: bool,
+    /// Say why in words to MQTT 5 clients that are refused something, unless they do not want it. Outside test suites
+    /// compare packets byte for byte.
+    pub reason_strings: bool,
     /// Limits of each connection, the connect timeout among them.
     pub limits: Arc<Limits>,
 }
@@ -45,6 +48,7 @@ impl Default for ListenerConfig {
             pending_max: 4096,
             backlog: 4096,
             plain_names: false,
+            reason_strings: false,
             limits: Arc::new(Limits::default()),
         }
     }

@@ -19,7 +19,7 @@ impl Engine {
     /// client's next connection.
     pub(crate) async fn finish(mut self, ending: Ending) {
         let was_open = !self.outbound.io.is_closed();
-        let farewell_waits = self.outbound.farewell(ending.farewell, self.broker.elsewhere());
+        let farewell_waits = self.outbound.farewell(&ending, self.broker.elsewhere());
         self.outbound.gate.close();
         if farewell_waits || ending.reason == DisconnectReason::ServerShutdown {
             self.outbound.gate.linger();

@@ -225,9 +225,11 @@ impl Attendant {
     }
 
     fn hand_over(&self, workers: &Workers, tcp: TcpStream, peer: SocketAddr, transport: Transport) {
+        // Subscribed before the socket counts: whoever closes all that count reaches those no worker has taken up yet.
+        let closing = self.broker.closing_signal();
         let socket = self.broker.socket_opened();
         let opened = self.broker.lease().now();
-        if !workers.hand_over(Accepted { tcp, peer, transport, opened, socket }) {
+        if !workers.hand_over(Accepted { tcp, peer, transport, opened, socket, closing }) {
             tracing::warn!("no worker takes a socket");
         }
     }

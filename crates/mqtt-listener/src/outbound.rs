@@ -2,12 +2,12 @@
 
 use crate::{
     socket::Gate,
-    translate,
+    translate::{self, reason},
     wire::{self, Wire},
 };
 use ntex::io::IoBoxed;
 use rollcall_broker::Connection;
-use rollcall_session::{ConnAck, Farewell, Outgoing, ReasonCode};
+use rollcall_session::{ConnAck, Ending, Farewell, Outgoing, ReasonCode};
 use rollcall_types::Protocol;
 use std::{rc::Rc, sync::Arc};
 
@@ -55,20 +55,21 @@ impl Outbound {
 
     /// Sends the last packet, if there is one and it may go out: a refusal before there is a claim, or the DISCONNECT of
     /// a claim whose lease is valid. A node that drains says where else to connect. True when bytes wait to be flushed.
-    pub(crate) fn farewell(&self, farewell: Farewell, elsewhere: Option<Arc<str>>) -> bool {
+    pub(crate) fn farewell(&self, ending: &Ending, elsewhere: Option<Arc<str>>) -> bool {
         let has_lease = self.connection().is_none_or(|connection| connection.has_lease());
         if self.io.is_closed() || !has_lease {
             return false;
         }
-        let sent = match farewell {
+        let why = ending.why;
+        let sent = match ending.farewell {
             Farewell::Silent => return false,
             Farewell::ConnAck(protocol, code) => {
-                self.encode(&Outgoing::ConnAck(Box::new(ConnAck::refused(code))), protocol)
+                self.encode(&Outgoing::ConnAck(Box::new(ConnAck::refused(code, why))), protocol)
             }
             Farewell::Disconnect(code) => {
                 let drains = matches!(code, ReasonCode::ServerShuttingDown | ReasonCode::ServerMoved);
                 let server_reference = elsewhere.filter(|_| drains);
-                self.encode(&Outgoing::Disconnect { code, server_reference }, Protocol::V5)
+                self.encode(&Outgoing::Disconnect { code, server_reference, why }, Protocol::V5)
             }
         };
         sent.is_ok()
@@ -86,10 +87,13 @@ impl Outbound {
         }
         match protocol {
             Protocol::V5 => {
-                if let Some(bytes) = wire::short_form(outgoing) {
+                let why = self.explanation(outgoing);
+                if why.is_none()
+                    && let Some(bytes) = wire::short_form(outgoing)
+                {
                     return self.io.encode_slice(&bytes).map_err(|_| NotSent::Closed);
                 }
-                let item = translate::v5::encodable(outgoing).ok_or(NotSent::TooLarge)?;
+                let item = translate::v5::encodable(outgoing, why).ok_or(NotSent::TooLarge)?;
                 self.io.encode(item, &self.wire.v5).map_err(|_| NotSent::TooLarge)
             }
             Protocol::V31 | Protocol::V311 => {
@@ -97,5 +101,13 @@ impl Outbound {
                 self.io.encode(item, &self.wire.v3).map_err(|_| NotSent::TooLarge)
             }
         }
+    }
+
+    /// The reason string of a packet: of a refusal, for a client that wants it, if there is room (MQTT-3.2.2-19 and the
+    /// like).
+    fn explanation(&self, outgoing: &Outgoing) -> Option<&'static str> {
+        let why = reason::of(outgoing).filter(|_| self.wire.explains())?;
+        let most = usize::try_from(self.wire.client_packet_bytes_max()).unwrap_or(usize::MAX);
+        (most == 0 || why.len() + reason::bytes_beside(outgoing) <= most).then_some(why)
     }
 }

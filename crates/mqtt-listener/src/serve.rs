@@ -10,7 +10,7 @@ use crate::{
     wire::{Names, Wire},
 };
 use ntex::{SharedCfg, io::IoConfig, time::Seconds};
-use rollcall_broker::{Broker, OpenSocket};
+use rollcall_broker::{Broker, ClosingSignal, OpenSocket};
 use rollcall_session::{Connection, Limits};
 use rollcall_tls::Certificates;
 use rollcall_types::BootTime;
@@ -49,6 +49,7 @@ pub(crate) struct Accepted {
     pub(crate) transport: Transport,
     pub(crate) opened: BootTime,
     pub(crate) socket: OpenSocket,
+    pub(crate) closing: ClosingSignal,
 }
 
 /// What all connections share.
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) broker: Arc<Broker>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) names: Names,
+    pub(crate) reason_strings: bool,
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) proxy_protocol: bool,
     pub(crate) io: SharedCfg,
@@ -67,16 +69,15 @@ impl Shared {
         let io = SharedCfg::new("mqtt").add(IoConfig::new().set_disconnect_timeout(FLUSH_LIMIT)).into();
         let names = if config.plain_names { Names::Plain } else { Names::Any };
         let (limits, certificates) = (config.limits.clone(), config.certificates.clone());
-        Shared { broker, limits, names, certificates, proxy_protocol: config.proxy_protocol, io }
+        let (proxy_protocol, reason_strings) = (config.proxy_protocol, config.reason_strings);
+        Shared { broker, limits, names, reason_strings, certificates, proxy_protocol, io }
     }
 }
 
 /// Serves one socket to its end.
 pub(crate) async fn serve(accepted: Accepted, shared: Shared) {
-    // Subscribed before anything else, so that no close is missed.
-    let mut closing = shared.broker.closing_signal();
     let gate = Rc::new(Gate::default());
-    let Accepted { tcp, peer, transport, opened, socket } = accepted;
+    let Accepted { tcp, peer, transport, opened, socket, mut closing } = accepted;
     let limit = match shared.limits.connect_timeout_ms {
         0 => Duration::MAX,
         limit_ms => Duration::from_millis(limit_ms.saturating_sub(shared.broker.lease().now().since(opened))),
@@ -91,8 +92,9 @@ pub(crate) async fn serve(accepted: Accepted, shared: Shared) {
         Ok(opened) => opened,
         Err(cause) => return unanswered(cause),
     };
+    let wire = Wire::new(shared.limits.packet_bytes_max, shared.names, shared.reason_strings);
     let engine = Engine::new(Parts {
-        outbound: Outbound { io, wire: Wire::new(shared.limits.packet_bytes_max, shared.names), gate },
+        outbound: Outbound { io, wire, gate },
         closed,
         session: Connection::new(shared.limits, rand::random(), opened),
         socket,

@@ -169,6 +169,7 @@ pub(crate) fn listeners(config: &Config, certificates: Option<Arc<Certificates>>
         certificates,
         proxy_protocol: config.listeners.proxy_protocol,
         plain_names: config.node.profile == Profile::Conformance,
+        reason_strings: config.node.profile != Profile::Conformance,
         limits: Arc::new(client_limits(config)),
         ..ListenerConfig::default()
     }

@@ -187,6 +187,7 @@ impl Connection {
             receive_maximum: self.limits.receive_maximum,
             packet_bytes_max: self.limits.packet_bytes_max,
             topic_alias_maximum: self.limits.topic_alias_maximum,
+            why: "",
         }
     }
 

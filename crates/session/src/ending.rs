@@ -69,6 +69,8 @@ pub struct Ending {
     pub farewell: Farewell,
     /// The will is to be published.
     pub owes_will: bool,
+    /// Why, in words for the client; empty where no farewell tells.
+    pub why: &'static str,
 }
 
 /// The last packet before the close.
@@ -106,7 +108,27 @@ pub fn ending(cause: Cause, phase: Phase, protocol: Option<Protocol>) -> Ending 
         (Some(_), Phase::Open, Some(Protocol::V31 | Protocol::V311)) => Farewell::Silent,
         (Some(code), Phase::AwaitingConnect | Phase::Claiming, Some(protocol)) => before_connack(cause, code, protocol),
     };
-    Ending { reason, farewell, owes_will: reason.owes_will() }
+    Ending { reason, farewell, owes_will: reason.owes_will(), why: why(cause) }
+}
+
+fn why(cause: Cause) -> &'static str {
+    match cause {
+        Cause::ClientLeft(_) | Cause::PeerGone | Cause::ConnectTimedOut => "",
+        Cause::KeepAliveExpired => "nothing was received within one and a half times the keep-alive",
+        Cause::Undecodable(fault) => fault.text(),
+        Cause::Fault(fault) => fault.text(),
+        Cause::Refused(refusal) => refusal.text(),
+        Cause::Ordered(order) => match order {
+            Order::Takeover => "a newer connection uses the client id",
+            Order::Kick => "an operator ended the connection",
+            Order::NodeLost => "",
+            Order::Shutdown => "this node is shutting down",
+            Order::Moved => "this node leaves the cluster",
+            Order::NotAuthorized => "a permission was withdrawn",
+            Order::AuthenticationExpired => "the credentials have expired",
+            Order::QuotaExceeded => "a limit was passed",
+        },
+    }
 }
 
 /// Before CONNACK a refusal is a CONNACK, where the version has a code for it; a takeover, kick or timeout is not a
@@ -156,6 +178,22 @@ fn ordered(order: Order) -> (DisconnectReason, Option<ReasonCode>) {
 }
 
 impl Fault {
+    /// Why, in words for the client.
+    fn text(self) -> &'static str {
+        match self {
+            Fault::ConnectMissing => "",
+            Fault::SecondConnect => "a second CONNECT",
+            Fault::Malformed => "a packet is malformed",
+            Fault::ProtocolError => "a packet is not allowed here, or holds what it may not",
+            Fault::ClientIdInvalid => "the client id is empty or too long",
+            Fault::TopicNameInvalid => "the topic has wildcards, is too long or has too many levels",
+            Fault::TopicAliasInvalid => "the topic alias is 0 or greater than Topic Alias Maximum",
+            Fault::ReceiveMaximumExceeded => "more messages are under way than Receive Maximum",
+            Fault::PacketTooLarge => "the payload is too large",
+            Fault::BadAuthenticationMethod => "the authentication method is not supported",
+        }
+    }
+
     fn reason_code(self) -> Option<ReasonCode> {
         match self {
             Fault::ConnectMissing => None,

@@ -30,6 +30,8 @@ pub enum Outgoing {
         code: ReasonCode,
         /// Where to connect instead, for a node that drains: a list separated by spaces (MQTT 5.0, 4.13).
         server_reference: Option<Arc<str>>,
+        /// Why, in words; empty for none.
+        why: &'static str,
     },
 }
 
@@ -52,12 +54,14 @@ pub struct ConnAck {
     pub packet_bytes_max: u32,
     /// Topic Alias Maximum of the broker.
     pub topic_alias_maximum: u16,
+    /// Why not, in words (MQTT 5); empty for none.
+    pub why: &'static str,
 }
 
 impl ConnAck {
     /// A refusal.
     #[must_use]
-    pub fn refused(code: ReasonCode) -> Self {
+    pub fn refused(code: ReasonCode, why: &'static str) -> Self {
         ConnAck {
             code,
             session_present: false,
@@ -67,6 +71,7 @@ impl ConnAck {
             receive_maximum: u16::MAX,
             packet_bytes_max: 0,
             topic_alias_maximum: 0,
+            why,
         }
     }
 }

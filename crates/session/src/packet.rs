@@ -48,6 +48,17 @@ pub enum Packet {
     ServerOnly,
 }
 
+impl Packet {
+    /// The message in it: that of a PUBLISH, or the will of a CONNECT.
+    pub fn message_mut(&mut self) -> Option<&mut Message> {
+        match self {
+            Packet::Publish(publish) => Some(&mut publish.message),
+            Packet::Connect(connect) => connect.will.as_mut().map(|will| &mut will.message),
+            _ => None,
+        }
+    }
+}
+
 /// CONNECT.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Connect {
@@ -156,6 +167,18 @@ pub enum DecodeFault {
 }
 
 impl DecodeFault {
+    /// What it is, in words for the client.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            DecodeFault::NotMqtt => "",
+            DecodeFault::UnsupportedLevel(_) => "this protocol level is not spoken here",
+            DecodeFault::EmptyClientId(_) => "an empty client id needs a clean session",
+            DecodeFault::Malformed(_) => "a packet is malformed",
+            DecodeFault::ProtocolError(_) => "a field of a packet breaks a rule",
+            DecodeFault::TooLarge(_) => "a packet is larger than Maximum Packet Size",
+        }
+    }
+
     /// The version the client named, where it did.
     #[must_use]
     pub fn protocol(self) -> Option<Protocol> {

@@ -1,51 +1,38 @@
 //! Why a CONNECT is refused after it was found valid, and what its client is told.
 
 use crate::ReasonCode;
+use std::{error, fmt};
 
 /// Why the broker does not let a connection in. Each may be tried again unless it says otherwise.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConnectRefusal {
     /// More connects per second than allowed. Nothing happened.
-    #[error("too many connects per second")]
     RateExceeded,
     /// This client id connects too often. Nothing happened.
-    #[error("this client id connects too often")]
     Flapping,
     /// User name or password wrong; do not retry unchanged.
-    #[error("user name or password wrong")]
     BadCredentials,
     /// Too many failed authentications from this address.
-    #[error("too many failed authentications from this address")]
     TooManyFailures,
     /// The accounts cannot be read now.
-    #[error("accounts are not available")]
     AccountsUnavailable,
     /// The account may not connect as this client id, or not publish its will; do not retry unchanged.
-    #[error("not authorized")]
     NotAuthorized,
     /// Another account holds the client id; do not retry unchanged.
-    #[error("the client id is held by another account")]
     OtherAccount,
     /// Too many connects wait, of this client id or in all. Nothing happened.
-    #[error("too many connects wait")]
     Busy,
     /// No quorum in time; whether the claim was applied is unknown, its release follows.
-    #[error("no quorum for the client's partition")]
     Unavailable,
     /// This node serves no clients now. Nothing happened.
-    #[error("this node serves no clients now")]
     NotServing,
     /// This node drains. Nothing happened.
-    #[error("this node is shutting down")]
     ShuttingDown,
     /// A newer connection of the same client id came first. Applied and over.
-    #[error("displaced by a newer connection")]
     Displaced,
     /// The node's lease ran out while the claim was under way: from then on nothing but the close. Release follows.
-    #[error("the lease of this node ran out")]
     LeaseLost,
     /// The will, with its properties, is larger than a claim may be; do not retry unchanged. Nothing happened.
-    #[error("the will is too large")]
     WillTooLarge,
 }
 
@@ -64,6 +51,27 @@ impl ConnectRefusal {
             | ConnectRefusal::ShuttingDown => Some(ReasonCode::ServerUnavailable),
             ConnectRefusal::WillTooLarge => Some(ReasonCode::PacketTooLarge),
             ConnectRefusal::Displaced | ConnectRefusal::LeaseLost => None,
+        }
+    }
+
+    /// Why, in words for the client.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            ConnectRefusal::RateExceeded => "too many connects per second",
+            ConnectRefusal::Flapping => "this client id connects too often",
+            ConnectRefusal::BadCredentials => "user name or password wrong",
+            ConnectRefusal::TooManyFailures => "too many failed authentications from this address",
+            ConnectRefusal::AccountsUnavailable => "accounts are not available",
+            ConnectRefusal::NotAuthorized => "not authorized",
+            ConnectRefusal::OtherAccount => "the client id is held by another account",
+            ConnectRefusal::Busy => "too many connects wait",
+            ConnectRefusal::Unavailable => "no quorum for the client's partition",
+            ConnectRefusal::NotServing => "this node serves no clients now",
+            ConnectRefusal::ShuttingDown => "this node is shutting down",
+            ConnectRefusal::Displaced => "displaced by a newer connection",
+            ConnectRefusal::LeaseLost => "the lease of this node ran out",
+            ConnectRefusal::WillTooLarge => "the will is too large",
         }
     }
 
@@ -88,3 +96,11 @@ impl ConnectRefusal {
         }
     }
 }
+
+impl fmt::Display for ConnectRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl error::Error for ConnectRefusal {}

@@ -1,6 +1,7 @@
 //! Between the codecs' packets and the neutral ones of `session`.
 
 pub(crate) mod publish;
+pub(crate) mod reason;
 pub(crate) mod v3;
 pub(crate) mod v5;
 

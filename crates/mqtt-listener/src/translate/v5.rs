@@ -133,19 +133,22 @@ fn pairs(properties: Vec<(ByteString, ByteString)>) -> Vec<(String, String)> {
     properties.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 
-/// A packet to encode, other than PUBLISH.
-pub(crate) fn encodable(outgoing: &Outgoing) -> Option<Encoded> {
+/// A packet to encode, other than PUBLISH; `why` is its reason string, if it is to have one.
+pub(crate) fn encodable(outgoing: &Outgoing, why: Option<&'static str>) -> Option<Encoded> {
+    let reason_string = why.map(ByteString::from_static);
     let packet = match outgoing {
         Outgoing::Publish(_) => return None, // written by `publish.rs`
-        Outgoing::ConnAck(connack) => WirePacket::ConnectAck(Box::new(self::connack(connack))),
-        Outgoing::PubAck(packet_id, code) => WirePacket::PublishAck(ack(*packet_id, *code)),
-        Outgoing::PubRec(packet_id, code) => WirePacket::PublishReceived(ack(*packet_id, *code)),
+        Outgoing::ConnAck(connack) => {
+            WirePacket::ConnectAck(Box::new(ConnectAck { reason_string, ..self::connack(connack) }))
+        }
+        Outgoing::PubAck(packet_id, code) => WirePacket::PublishAck(ack(*packet_id, *code, reason_string)),
+        Outgoing::PubRec(packet_id, code) => WirePacket::PublishReceived(ack(*packet_id, *code, reason_string)),
         Outgoing::PubRel(packet_id, code) => WirePacket::PublishRelease(ack_2(*packet_id, *code)),
         Outgoing::PubComp(packet_id, code) => WirePacket::PublishComplete(ack_2(*packet_id, *code)),
         Outgoing::SubAck(packet_id, answers) => WirePacket::SubscribeAck(SubscribeAck {
             packet_id: *packet_id,
             properties: Vec::new(),
-            reason_string: None,
+            reason_string,
             status: answers.iter().map(|answer| suback(*answer)).collect(),
         }),
         Outgoing::UnsubAck(packet_id, existed) => WirePacket::UnsubscribeAck(UnsubscribeAck {
@@ -161,10 +164,10 @@ pub(crate) fn encodable(outgoing: &Outgoing) -> Option<Encoded> {
                 .collect(),
         }),
         Outgoing::PingResp => WirePacket::PingResponse,
-        Outgoing::Disconnect { code, server_reference } => {
+        Outgoing::Disconnect { code, server_reference, .. } => {
             let code = DisconnectReasonCode::try_from(code.byte()).unwrap_or(DisconnectReasonCode::UnspecifiedError);
             let server_reference = server_reference.as_ref().map(|reference| ByteString::from(reference.as_ref()));
-            WirePacket::Disconnect(Disconnect { server_reference, ..Disconnect::new(code) })
+            WirePacket::Disconnect(Disconnect { server_reference, reason_string, ..Disconnect::new(code) })
         }
     };
     Some(Encoded::Packet(packet))
@@ -192,9 +195,9 @@ fn connack(connack: &ConnAck) -> ConnectAck {
     }
 }
 
-fn ack(packet_id: NonZeroU16, code: ReasonCode) -> PublishAck {
+fn ack(packet_id: NonZeroU16, code: ReasonCode, reason_string: Option<ByteString>) -> PublishAck {
     let reason_code = PublishAckReason::try_from(code.byte()).unwrap_or(PublishAckReason::UnspecifiedError);
-    PublishAck { packet_id, reason_code, properties: Vec::new(), reason_string: None }
+    PublishAck { packet_id, reason_code, properties: Vec::new(), reason_string }
 }
 
 fn ack_2(packet_id: NonZeroU16, code: ReasonCode) -> PublishAck2 {

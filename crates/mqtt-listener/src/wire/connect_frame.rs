@@ -25,6 +25,15 @@ const NAME: &[u8] = b"MQTT";
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ConnectFrame {
     pub(crate) protocol: Protocol,
+    /// The will's message expiry is 0: see [`properties::take`].
+    pub(crate) behind_no_expiry: Option<usize>,
+}
+
+/// What is found on the way through a CONNECT.
+struct Found {
+    flags: u8,
+    has_id: bool,
+    behind_no_expiry: Option<usize>,
 }
 
 impl ConnectFrame {
@@ -32,11 +41,12 @@ impl ConnectFrame {
     pub(crate) fn parse(body: &[u8], names: Names) -> Result<Self, DecodeFault> {
         let mut cursor = Cursor::new(body);
         let protocol = version(&mut cursor)?;
-        let (flags, has_id) = rest(&mut cursor, protocol, names).map_err(|flaw| flaw.of(protocol))?;
+        let Found { flags, has_id, behind_no_expiry } =
+            rest(&mut cursor, protocol, names).map_err(|flaw| flaw.of(protocol))?;
         if !has_id && flags & CLEAN == 0 && protocol != Protocol::V5 {
             return Err(DecodeFault::EmptyClientId(protocol)); // the codec would refuse it without saying why
         }
-        Ok(ConnectFrame { protocol })
+        Ok(ConnectFrame { protocol, behind_no_expiry })
     }
 }
 
@@ -62,8 +72,8 @@ fn flags_are_valid(flags: u8, protocol: Protocol) -> bool {
     reserved_fits && will_fits && qos_fits && password_fits // MQTT-3.1.2-3
 }
 
-/// Walks from the flags to the end of the packet: the flags, and whether the client id is not empty.
-fn rest(cursor: &mut Cursor<'_>, protocol: Protocol, names: Names) -> Checked<(u8, bool)> {
+/// Walks from the flags to the end of the packet.
+fn rest(cursor: &mut Cursor<'_>, protocol: Protocol, names: Names) -> Checked<Found> {
     let flags = cursor.byte()?;
     if !flags_are_valid(flags, protocol) {
         return Err(if flags & WILL_QOS == WILL_QOS { Flaw::Unanswered } else { Flaw::Malformed });
@@ -76,9 +86,10 @@ fn rest(cursor: &mut Cursor<'_>, protocol: Protocol, names: Names) -> Checked<(u
     if !names.allows(client_id) {
         return Err(Flaw::ClientId);
     }
+    let mut behind_no_expiry = None;
     if flags & WILL != 0 {
         if protocol == Protocol::V5 {
-            properties::take(cursor, Place::Will)?;
+            behind_no_expiry = properties::take(cursor, Place::Will)?;
         }
         names.take(cursor)?; // topic
         cursor.binary()?; // payload
@@ -90,7 +101,8 @@ fn rest(cursor: &mut Cursor<'_>, protocol: Protocol, names: Names) -> Checked<(u
     if flags & PASSWORD != 0 {
         cursor.binary().map_err(|_| Flaw::Unanswered)?;
     }
-    if cursor.is_empty() { Ok((flags, !client_id.is_empty())) } else { Err(Flaw::Malformed) }
+    let found = Found { flags, has_id: !client_id.is_empty(), behind_no_expiry };
+    if cursor.is_empty() { Ok(found) } else { Err(Flaw::Malformed) }
 }
 
 /// A CONNECT of MQTT 3.1 as one of 3.1.1: another name and level, two bytes shorter, the rest as it is.

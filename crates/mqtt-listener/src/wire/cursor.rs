@@ -17,6 +17,15 @@ impl<'a> Cursor<'a> {
         self.0.is_empty()
     }
 
+    /// Bytes left.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn starts_with(&self, bytes: &[u8]) -> bool {
+        self.0.starts_with(bytes)
+    }
+
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Short> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(Short)?;
         self.0 = rest;

@@ -28,17 +28,20 @@ pub(crate) struct Wire {
     packet_bytes_max: u32,
     client_packet_bytes_max: Cell<u32>,
     names: Names,
+    /// The client is told in words why it is refused something.
+    explains: Cell<bool>,
     pub(crate) v3: v3::codec::Codec,
     pub(crate) v5: v5::codec::Codec,
 }
 
 impl Wire {
-    pub(crate) fn new(packet_bytes_max: u32, names: Names) -> Self {
+    pub(crate) fn new(packet_bytes_max: u32, names: Names, reason_strings: bool) -> Self {
         Wire {
             protocol: Cell::new(None),
             packet_bytes_max,
             client_packet_bytes_max: Cell::new(0),
             names,
+            explains: Cell::new(reason_strings),
             v3: v3::codec::Codec::new(),
             v5: v5::codec::Codec::new(),
         }
@@ -52,6 +55,11 @@ impl Wire {
     /// Maximum Packet Size of the client; 0 is none.
     pub(crate) fn client_packet_bytes_max(&self) -> u32 {
         self.client_packet_bytes_max.get()
+    }
+
+    /// Whether the client is told in words why it is refused something.
+    pub(crate) fn explains(&self) -> bool {
+        self.explains.get()
     }
 
     fn malformed(&self) -> DecodeFault {
@@ -70,7 +78,7 @@ impl Wire {
         }?;
         self.protocol.set(Some(connect.protocol));
         match connect.protocol {
-            Protocol::V5 => self.decode_v5(frame, src),
+            Protocol::V5 => self.decode_v5(frame, src, connect.behind_no_expiry),
             Protocol::V311 => self.decode_v3(frame, src, Protocol::V311),
             Protocol::V31 => {
                 let mut dressed = BytesMut::copy_from_slice(connect_frame::as_311(frame.body(src)));
@@ -92,19 +100,38 @@ impl Wire {
         translate::v3::packet(decoded, protocol).ok_or_else(|| self.malformed()).map(Some)
     }
 
-    fn decode_v5(&self, frame: &Frame, src: &mut BytesMut) -> Result<Option<Packet>, DecodeFault> {
+    /// `behind_no_expiry`: a message expiry of 0 ends so many bytes before the packet. The codec is given another.
+    fn decode_v5(
+        &self,
+        frame: &Frame,
+        src: &mut BytesMut,
+        behind_no_expiry: Option<usize>,
+    ) -> Result<Option<Packet>, DecodeFault> {
+        if let Some(behind) = behind_no_expiry
+            && let Some(last) = frame.len().checked_sub(behind + 1).and_then(|place| src.get_mut(place))
+        {
+            *last = 1;
+        }
         let rest = src.len() - frame.len();
         let decoded = self.v5.decode(src).map_err(|_| self.malformed())?.ok_or_else(|| self.malformed())?;
         if src.len() != rest {
             return Err(self.malformed());
         }
-        if let v5::codec::Decoded::Packet(v5::codec::Packet::Connect(connect), _) = &decoded
-            && let Some(most) = connect.max_packet_size
-        {
-            self.v5.set_max_outbound_size(most.get());
-            self.client_packet_bytes_max.set(most.get());
+        if let v5::codec::Decoded::Packet(v5::codec::Packet::Connect(connect), _) = &decoded {
+            // MQTT 5.0, 3.1.2.11.7: must not in acknowledgements, and is not wanted elsewhere.
+            self.explains.set(self.explains() && connect.request_problem_info);
+            if let Some(most) = connect.max_packet_size {
+                self.v5.set_max_outbound_size(most.get());
+                self.client_packet_bytes_max.set(most.get());
+            }
         }
-        translate::v5::packet(decoded).ok_or_else(|| self.malformed()).map(Some)
+        let mut packet = translate::v5::packet(decoded).ok_or_else(|| self.malformed())?;
+        if behind_no_expiry.is_some()
+            && let Some(message) = packet.message_mut()
+        {
+            message.properties.expiry_s = Some(0);
+        }
+        Ok(Some(packet))
     }
 }
 
@@ -141,9 +168,10 @@ impl Decoder for Wire {
         if protocol == Protocol::V31 {
             frame::clear_dup_of_31(src);
         }
-        strict::check(src.first().copied().unwrap_or(0), frame.body(src), protocol, self.names)?;
+        let first = src.first().copied().unwrap_or(0);
+        let behind_no_expiry = strict::check(first, frame.body(src), protocol, self.names)?;
         match protocol {
-            Protocol::V5 => self.decode_v5(&frame, src),
+            Protocol::V5 => self.decode_v5(&frame, src, behind_no_expiry),
             Protocol::V31 | Protocol::V311 => self.decode_v3(&frame, src, protocol),
         }
     }

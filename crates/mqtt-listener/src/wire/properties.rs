@@ -52,6 +52,7 @@ enum Form {
     Pair,
 }
 
+const MESSAGE_EXPIRY: u8 = 0x02;
 const AUTHENTICATION_METHOD: u8 = 0x15;
 const AUTHENTICATION_DATA: u8 = 0x16;
 /// Identifiers are below this, so that those seen fit the bits of a number.
@@ -62,7 +63,7 @@ fn known(identifier: u8) -> Option<(Form, &'static [Place])> {
     use Place::{Ack, Auth, Connect, Disconnect, Publish, Subscribe, Unsubscribe, Will};
     Some(match identifier {
         0x01 => (Form::Bit, &[Publish, Will]),
-        0x02 => (Form::Four, &[Publish, Will]),
+        MESSAGE_EXPIRY => (Form::Four, &[Publish, Will]),
         0x03 => (Form::Text, &[Publish, Will]),
         0x08 => (Form::TopicName, &[Publish, Will]),
         0x09 => (Form::Binary, &[Publish, Will]),
@@ -87,14 +88,20 @@ fn known(identifier: u8) -> Option<(Form, &'static [Place])> {
     })
 }
 
-/// Takes properties, their length included, off the cursor and checks them.
-pub(crate) fn take(cursor: &mut Cursor<'_>, place: Place) -> Checked<()> {
+/// Takes properties, their length included, off the cursor and checks them. Where the message expiry is 0, which is
+/// allowed and the codec does not take: the bytes of the packet behind its value.
+pub(crate) fn take(cursor: &mut Cursor<'_>, place: Place) -> Checked<Option<usize>> {
     let mut rest = Cursor::new(cursor.properties()?);
     let mut seen = 0_u64;
+    let mut behind_no_expiry = None;
     while !rest.is_empty() {
         let identifier = rest.byte()?;
         let (form, places) = known(identifier).ok_or(Flaw::Malformed)?;
+        let before = rest;
         value(&mut rest, form)?;
+        if identifier == MESSAGE_EXPIRY && before.starts_with(&[0; 4]) {
+            behind_no_expiry = Some(rest.len() + cursor.len());
+        }
         if !places.contains(&place) {
             return Err(out_of_place(place));
         }
@@ -111,7 +118,7 @@ pub(crate) fn take(cursor: &mut Cursor<'_>, place: Place) -> Checked<()> {
     if has(AUTHENTICATION_DATA) && !has(AUTHENTICATION_METHOD) {
         return Err(Flaw::Protocol);
     }
-    Ok(())
+    Ok(behind_no_expiry)
 }
 
 /// MQTT 5.0, 2.2.2.2 calls it malformed; brokers in the field answer with a protocol error wherever a property may be
@@ -162,7 +169,7 @@ mod tests {
     fn check(properties: &[u8], place: Place) -> Checked<()> {
         let mut bytes = vec![u8::try_from(properties.len()).unwrap()];
         bytes.extend_from_slice(properties);
-        take(&mut Cursor::new(&bytes), place)
+        take(&mut Cursor::new(&bytes), place).map(drop)
     }
 
     const PLACES: [Place; 8] = [

@@ -16,7 +16,7 @@ pub(crate) fn short_form(outgoing: &Outgoing) -> Option<Vec<u8>> {
         Outgoing::PubRec(packet_id, code) => (PUBREC, Some(*packet_id), *code),
         Outgoing::PubRel(packet_id, code) => (PUBREL, Some(*packet_id), *code),
         Outgoing::PubComp(packet_id, code) => (PUBCOMP, Some(*packet_id), *code),
-        Outgoing::Disconnect { code, server_reference: None } => (DISCONNECT, None, *code),
+        Outgoing::Disconnect { code, server_reference: None, .. } => (DISCONNECT, None, *code),
         _ => return None,
     };
     let mut bytes = vec![first, 0];
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn packets_are_as_short_as_they_may_be() {
         let id = NonZeroU16::new(0x1234).unwrap();
-        let disconnect = |code| Outgoing::Disconnect { code, server_reference: None };
+        let disconnect = |code| Outgoing::Disconnect { code, server_reference: None, why: "" };
         for (outgoing, bytes) in [
             (Outgoing::PubAck(id, ReasonCode::Success), &b"\x40\x02\x12\x34"[..]),
             (Outgoing::PubAck(id, ReasonCode::QuotaExceeded), b"\x40\x03\x12\x34\x97"),
@@ -49,7 +49,8 @@ mod tests {
         ] {
             assert_eq!(short_form(&outgoing).as_deref(), Some(bytes), "{outgoing:?}");
         }
-        let elsewhere = Outgoing::Disconnect { code: ReasonCode::ServerMoved, server_reference: Some("h:1".into()) };
+        let code = ReasonCode::ServerMoved;
+        let elsewhere = Outgoing::Disconnect { code, server_reference: Some("h:1".into()), why: "" };
         assert_eq!(short_form(&elsewhere), None);
         assert_eq!(short_form(&Outgoing::PingResp), None);
     }

@@ -29,12 +29,12 @@ const AUTH: u8 = 15;
 const RETAIN_HANDLING: u8 = 0x30;
 const NO_LOCAL: u8 = 0x04;
 
-/// Checks the body of a packet other than CONNECT.
-pub(crate) fn check(first: u8, body: &[u8], protocol: Protocol, names: Names) -> Result<(), DecodeFault> {
+/// Checks the body of a packet other than CONNECT; see [`properties::take`] for what it gives.
+pub(crate) fn check(first: u8, body: &[u8], protocol: Protocol, names: Names) -> Result<Option<usize>, DecodeFault> {
     packet(first, body, protocol, names).map_err(|flaw| flaw.of(protocol))
 }
 
-fn packet(first: u8, body: &[u8], protocol: Protocol, names: Names) -> Checked<()> {
+fn packet(first: u8, body: &[u8], protocol: Protocol, names: Names) -> Checked<Option<usize>> {
     let (kind, flags) = (first >> 4, first & 0x0F);
     let mut cursor = Cursor::new(body);
     if kind == PUBLISH {
@@ -57,10 +57,11 @@ fn packet(first: u8, body: &[u8], protocol: Protocol, names: Names) -> Checked<(
         CONNACK | SUBACK | UNSUBACK | PINGRESP => return Err(Flaw::Protocol),
         _ => return Err(Flaw::Malformed), // CONNECT with flags, and AUTH in MQTT 3
     }
-    end(cursor)
+    end(cursor)?;
+    Ok(None)
 }
 
-fn publish(cursor: &mut Cursor<'_>, flags: u8, protocol: Protocol, names: Names) -> Checked<()> {
+fn publish(cursor: &mut Cursor<'_>, flags: u8, protocol: Protocol, names: Names) -> Checked<Option<usize>> {
     let qos = flags >> 1 & 0x03;
     if qos == 3 || flags & 0x08 != 0 && qos == 0 {
         return Err(Flaw::Malformed); // MQTT-3.3.1-4, MQTT-3.3.1-2
@@ -75,10 +76,7 @@ fn publish(cursor: &mut Cursor<'_>, flags: u8, protocol: Protocol, names: Names)
     if qos > 0 {
         packet_id(cursor)?;
     }
-    if protocol == Protocol::V5 {
-        properties::take(cursor, Place::Publish)?;
-    }
-    Ok(())
+    if protocol == Protocol::V5 { properties::take(cursor, Place::Publish) } else { Ok(None) }
 }
 
 /// MQTT 5: the reason code and the properties may be left out (3.4.2.1, 3.4.2.2.1).
@@ -169,7 +167,7 @@ fn auth(cursor: &mut Cursor<'_>) -> Checked<()> {
     if cursor.is_empty() {
         return Err(Flaw::Protocol);
     }
-    properties::take(cursor, Place::Auth)
+    properties::take(cursor, Place::Auth).map(drop)
 }
 
 /// MQTT-2.2.1-3: never 0.

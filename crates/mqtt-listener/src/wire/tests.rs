@@ -14,11 +14,11 @@ fn decode_with(wire: &Wire, bytes: &[u8]) -> Result<Option<Packet>, DecodeFault>
 }
 
 fn first(bytes: &[u8]) -> Result<Option<Packet>, DecodeFault> {
-    decode_with(&Wire::new(1000, Names::Any), bytes)
+    decode_with(&Wire::new(1000, Names::Any, false), bytes)
 }
 
 fn connected(connect: &[u8]) -> Wire {
-    let wire = Wire::new(1000, Names::Any);
+    let wire = Wire::new(1000, Names::Any, false);
     assert!(matches!(decode_with(&wire, connect), Ok(Some(Packet::Connect(_)))));
     wire
 }
@@ -49,7 +49,7 @@ fn the_version_is_told_from_connect() {
 fn a_connect_arrives_in_any_pieces() {
     for bytes in [V31, V311, V5] {
         for cut in 1..bytes.len() {
-            let wire = Wire::new(1000, Names::Any);
+            let wire = Wire::new(1000, Names::Any, false);
             let mut src = BytesMut::copy_from_slice(&bytes[..cut]);
             assert_eq!(wire.decode(&mut src), Ok(None), "{cut}");
             src.extend_from_slice(&bytes[cut..]);
@@ -198,7 +198,7 @@ fn mqtt_31_may_repeat_with_dup_what_later_versions_may_not() {
 
 #[test]
 fn a_packet_too_large_is_refused_when_its_length_is_known() {
-    let wire = Wire::new(1000, Names::Any);
+    let wire = Wire::new(1000, Names::Any, false);
     assert_eq!(decode_with(&wire, b"\x10\xe6\x07"), Err(DecodeFault::TooLarge(None)), "998 + 3");
     assert_eq!(decode_with(&wire, b"\x10\xe5\x07"), Ok(None), "997 + 3 just fits");
     let known = connected(V5);
@@ -311,7 +311,7 @@ fn control_characters_pass_unless_plain_names_are_asked_for() {
     let publish = b"\x30\x04\x00\x01\x1f\x00";
     assert!(matches!(first(connect), Ok(Some(Packet::Connect(_)))));
     assert!(matches!(after(V5, publish), Ok(Some(Packet::Publish(_)))));
-    let plain = || Wire::new(1000, Names::Plain);
+    let plain = || Wire::new(1000, Names::Plain, false);
     assert_eq!(decode_with(&plain(), connect), Err(DecodeFault::EmptyClientId(Protocol::V5)));
     let wire = plain();
     assert!(decode_with(&wire, V5).is_ok());
@@ -326,4 +326,26 @@ fn mqtt_31_does_not_use_the_bits_that_later_versions_reserve() {
     let mut bytes = V311.to_vec();
     bytes[0] = 0x14;
     assert_eq!(first(&bytes), Err(DecodeFault::NotMqtt));
+}
+
+#[test]
+fn a_message_may_expire_at_once() {
+    // MQTT 5.0, 3.3.2.3.3 sets no least value.
+    for (properties, content_type) in [
+        (&b"\x02\x00\x00\x00\x00"[..], None),
+        (b"\x02\x00\x00\x00\x00\x03\x00\x01c", Some("c")),
+        (b"\x03\x00\x01c\x02\x00\x00\x00\x00", Some("c")),
+    ] {
+        let len = u8::try_from(properties.len()).unwrap();
+        let publish = [&[0x30, 3 + 1 + len + 5][..], b"\x00\x01t", &[len], properties, b"\x00\x00\x00\x00p"].concat();
+        let Ok(Some(Packet::Publish(got))) = after(V5, &publish) else { panic!("{publish:02x?}") };
+        assert_eq!(got.message.properties.expiry_s, Some(0));
+        assert_eq!(got.message.properties.content_type.as_deref(), content_type);
+        assert_eq!(got.message.payload, b"\x00\x00\x00\x00p");
+    }
+    let later = after(V5, b"\x30\x0a\x00\x01t\x05\x02\x00\x00\x01\x00p");
+    assert!(matches!(later, Ok(Some(Packet::Publish(got))) if got.message.properties.expiry_s == Some(256)));
+    let will = b"\x10\x1d\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x04cli5\x05\x02\x00\x00\x00\x00\x00\x01t\x00\x01p";
+    let message = as_connect(will).will.unwrap().message;
+    assert_eq!((message.properties.expiry_s, message.topic.as_str(), message.payload), (Some(0), "t", b"p".to_vec()));
 }

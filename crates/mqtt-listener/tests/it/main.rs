@@ -11,6 +11,7 @@ mod messages;
 mod proxied;
 mod qualities;
 mod raw;
+mod reasons;
 mod resuming;
 mod secure;
 mod timing;

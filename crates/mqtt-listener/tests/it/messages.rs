@@ -68,6 +68,18 @@ async fn properties_of_mqtt_5_travel_with_the_message_and_stay_behind_for_mqtt_3
 }
 
 #[tokio::test]
+async fn a_message_that_expires_at_once_is_acknowledged_and_reaches_nobody() {
+    let world = World::new().await;
+    let mut raw = world.connect(&v5("a", 60)).await;
+    raw.send(&subscribe_v5("t")).await;
+    raw.packet().await;
+    raw.send(&packet(0x32, &[&text("t")[..], b"\x00\x01\x05\x02\x00\x00\x00\x00never"].concat())).await;
+    assert_eq!(raw.packet().await, b"\x40\x02\x00\x01");
+    raw.send(&publish_v5("t", b"next")).await;
+    assert_eq!(raw.packet().await, publish_v5("t", b"next"));
+}
+
+#[tokio::test]
 async fn large_payloads_pass_whole_in_both_directions() {
     let world = World::new().await;
     let mut raw = world.connect(&v311("a", 60)).await;

@@ -116,6 +116,7 @@ fn b_056_every_ending_of_an_open_connection_has_its_reason_farewell_and_will() {
             assert_eq!(got.farewell, farewell, "{name} {protocol:?}");
             assert_eq!(got.owes_will, *owes_will, "{name} {protocol:?}");
             assert_eq!(got.owes_will, got.reason.owes_will(), "the release tells the same: {name}");
+            assert!(!got.why.is_empty() || code.is_none(), "a code without words: {name}");
         }
     }
 }
