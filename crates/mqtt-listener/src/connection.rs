@@ -11,16 +11,14 @@ use ntex::{
     io::{IoBoxed, IoStatusUpdate, RecvError},
     util::Either,
 };
-use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, Peer, Published, Subscribed, ToConnection};
+use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, Peer, Published, ToConnection};
 use rollcall_session::{
-    ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, Packet, PublishVerdict, ReasonCode, Receipt,
-    RequestedSubscription,
+    ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, Packet, PublishVerdict, Receipt,
 };
 use rollcall_types::{BootTime, Message};
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
-    num::{NonZeroU16, NonZeroU32},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -381,7 +379,12 @@ impl Engine {
     }
 
     /// What follows from a publish, unless something has to come first, or it is to be tried again.
-    fn published(&mut self, message: &Arc<Message>, receipt: Option<Receipt>, published: Published) -> Option<Event> {
+    pub(crate) fn published(
+        &mut self,
+        message: &Arc<Message>,
+        receipt: Option<Receipt>,
+        published: Published,
+    ) -> Option<Event> {
         let published = match published {
             Published::First(steps) => {
                 self.first = Some(Box::new(First::Publish { message: message.clone(), receipt, steps }));
@@ -408,36 +411,6 @@ impl Engine {
         let receipt = receipt?;
         let verdict = self.verdicts.now_or_later(receipt, published)?;
         Some(Event::Published { receipt, verdict })
-    }
-
-    fn subscribe(
-        &mut self,
-        packet_id: NonZeroU16,
-        subscription_id: Option<NonZeroU32>,
-        filters: Vec<(RequestedSubscription, Option<ReasonCode>)>,
-    ) -> Option<Event> {
-        let subscribed = self.broker.subscribe(self.outbound.connection()?, subscription_id, &filters);
-        let filters = filters.into_iter().map(|(requested, _)| requested).collect();
-        match subscribed {
-            Subscribed::Now(answers) => Some(Event::Subscribed { packet_id, subscription_id, filters, answers }),
-            Subscribed::Later(answers) => {
-                self.first = Some(Box::new(First::Subscribe { packet_id, subscription_id, filters, answers }));
-                None
-            }
-        }
-    }
-
-    fn first_is_done(&mut self, done: Done) -> Option<Event> {
-        match (*self.first.take()?, done) {
-            (First::Publish { message, receipt, .. }, Done::HandedOn(published)) => {
-                self.published(&message, receipt, published)
-            }
-            (First::Subscribe { packet_id, subscription_id, filters, .. }, Done::Answered(answers)) => {
-                Some(Event::Subscribed { packet_id, subscription_id, filters, answers })
-            }
-            // Each comes to its own.
-            (First::Publish { .. }, Done::Answered(_)) | (First::Subscribe { .. }, Done::HandedOn(_)) => None,
-        }
     }
 
     fn retry(&mut self) -> Option<Event> {

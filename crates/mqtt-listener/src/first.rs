@@ -1,7 +1,8 @@
 //! What has to be done before anything else of a client is looked at, so that its packets keep their order.
 
-use rollcall_broker::{Broker, Connection, FirstSteps, LaterAnswers, Published};
-use rollcall_session::{Receipt, RequestedSubscription, SubscribeAnswer};
+use crate::connection::Engine;
+use rollcall_broker::{Broker, Connection, FirstSteps, LaterAnswers, Published, Subscribed};
+use rollcall_session::{Event, ReasonCode, Receipt, RequestedSubscription, SubscribeAnswer};
 use rollcall_types::Message;
 use std::{
     future::Future,
@@ -35,6 +36,38 @@ impl First {
         match self {
             First::Publish { steps, .. } => Pin::new(steps).poll(cx).map(Done::HandedOn),
             First::Subscribe { answers, .. } => Pin::new(answers).poll(cx).map(Done::Answered),
+        }
+    }
+}
+
+impl Engine {
+    pub(crate) fn subscribe(
+        &mut self,
+        packet_id: NonZeroU16,
+        subscription_id: Option<NonZeroU32>,
+        filters: Vec<(RequestedSubscription, Option<ReasonCode>)>,
+    ) -> Option<Event> {
+        let subscribed = self.broker.subscribe(self.outbound.connection()?, subscription_id, &filters);
+        let filters = filters.into_iter().map(|(requested, _)| requested).collect();
+        match subscribed {
+            Subscribed::Now(answers) => Some(Event::Subscribed { packet_id, subscription_id, filters, answers }),
+            Subscribed::Later(answers) => {
+                self.first = Some(Box::new(First::Subscribe { packet_id, subscription_id, filters, answers }));
+                None
+            }
+        }
+    }
+
+    pub(crate) fn first_is_done(&mut self, done: Done) -> Option<Event> {
+        match (*self.first.take()?, done) {
+            (First::Publish { message, receipt, .. }, Done::HandedOn(published)) => {
+                self.published(&message, receipt, published)
+            }
+            (First::Subscribe { packet_id, subscription_id, filters, .. }, Done::Answered(answers)) => {
+                Some(Event::Subscribed { packet_id, subscription_id, filters, answers })
+            }
+            // Each comes to its own.
+            (First::Publish { .. }, Done::Answered(_)) | (First::Subscribe { .. }, Done::HandedOn(_)) => None,
         }
     }
 }

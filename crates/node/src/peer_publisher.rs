@@ -176,18 +176,17 @@ impl Publisher {
 
 impl RouteBoard for Publisher {
     fn route_added(&self, filter: &str) {
-        self.tell(|own| {
-            let change = own.add(filter);
-            self.routes.told.write().set_own(filter, own.count(filter));
-            change
-        });
+        self.tell(|own| own.add(filter));
     }
 
     fn route_removed(&self, filter: &str) {
+        self.tell(|own| own.remove(filter));
+    }
+
+    fn members(&self, group: &str, count: u32, away: bool) {
         self.tell(|own| {
-            let change = own.remove(filter);
-            self.routes.told.write().set_own(filter, own.count(filter));
-            change
+            self.routes.told.write().set_own(group, count, away);
+            own.set_members(group, count, away)
         });
     }
 
