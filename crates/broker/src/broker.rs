@@ -3,7 +3,7 @@
 use crate::{
     BrokerConfig, ClosingSignal, Connection, OpenSocket,
     damping::Damping,
-    metrics::Metrics,
+    metrics::{DropReason, Metrics},
     reconcile::Suspects,
     redispatch::Orphans,
     registry::{Ended, Registry},
@@ -207,13 +207,15 @@ impl ConnectionEnding for Broker {
 
 impl DeliveryTarget for Broker {
     fn deliver_local(&self, message: Arc<Message>) {
-        self.deliver(&message, None, &Part::whole());
+        self.deliver_part(message, &Part::whole());
     }
 
     fn deliver_part(&self, message: Arc<Message>, part: &Part) -> Vec<Arc<str>> {
-        let mut unserved = self.deliver(&message, None, part).unserved;
-        unserved.retain(|group| part.groups.contains(group));
-        unserved
+        let unserved = self.deliver(&message, None, part).unserved;
+        let (named, others): (Vec<_>, Vec<_>) = unserved.into_iter().partition(|group| part.groups.contains(group));
+        // Whoever sent this does not know of the others.
+        others.iter().for_each(|_| self.metrics.dropped(DropReason::NoMember));
+        named
     }
 }
 

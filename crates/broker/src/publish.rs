@@ -167,7 +167,8 @@ impl Broker {
     }
 
     /// The other nodes have the message in their queues, and shared groups that nobody served yet go on to other nodes. What
-    /// others take counts only while this node holds its lease: without it, they may have counted it out.
+    /// others take, and that nobody else wants it, counts only while this node holds its lease: without it, they may have
+    /// counted it out.
     fn after(
         self: Arc<Self>,
         charge: Charge,
@@ -177,7 +178,8 @@ impl Broker {
         incarnation: Incarnation,
     ) -> Published {
         if charge.nodes == 0 && unserved.is_empty() {
-            return Published::Now(PublishVerdict::Accepted { matched });
+            let holds = self.lease.may_serve(incarnation);
+            return Published::Now(if holds { PublishVerdict::Accepted { matched } } else { PublishVerdict::Failed });
         }
         let peers = Box::pin(async move {
             let elsewhere = charge.taken.await;

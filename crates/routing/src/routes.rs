@@ -2,9 +2,8 @@
 //!
 //! A route is a topic filter as clients write it, `$share/group/filter` included. For a plain filter only its coming and
 //! going is told; for a shared one each change of the number of members, and whether any has a connection, since the
-//! choice depends on it. Changes are
-//! numbered from 1 in each incarnation; who misses one asks for all routes, and a digest shows whether two sides agree.
-//! What others do with it is `peer_routes.rs`.
+//! choice depends on it. Changes are numbered from 1 in each incarnation; who misses one asks for all routes, and a digest
+//! shows whether two sides agree. What others do with it is `peer_routes.rs`.
 
 use rollcall_types::Incarnation;
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! Shared subscriptions: which member of a group gets a message (MQTT 5.0, 4.8.2).
 //!
 //! The choice is made twice with the same rule. The publisher's node chooses a node among those with members, each as
-//! likely as it has members; that node chooses one of its own. When the chosen one goes before it has taken charge, the
-//! choice is made again without it: [`Group::choose`] takes those that were tried. What does not belong here: queues,
-//! links, and who is told.
+//! likely as it has members, those without a connection where no others are left; that node chooses one of its own. When
+//! the chosen one goes before it has taken charge, the choice is made again without it: [`Group::choose`] takes those that
+//! were tried. What does not belong here: queues, links, and who is told.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
