@@ -3,7 +3,7 @@
 use crate::{
     BrokerConfig, ClosingSignal, Connection, OpenSocket,
     damping::Damping,
-    metrics::Metrics,
+    metrics::{DropReason, Metrics},
     pressure::Slow,
     reconcile::Suspects,
     redispatch::Orphans,
@@ -215,13 +215,15 @@ impl DeliveryTarget for Broker {
 
     fn deliver_part(&self, message: Arc<Message>, part: &Part) -> PartTaken {
         let mut slow = Slow::default();
-        let mut unserved = self.deliver(&message, None, part, &mut slow).unserved;
-        unserved.retain(|group| part.groups.contains(group));
+        let unserved = self.deliver(&message, None, part, &mut slow).unserved;
+        let (named, others): (Vec<_>, Vec<_>) = unserved.into_iter().partition(|group| part.groups.contains(group));
+        // Whoever sent this does not know of the others.
+        others.iter().for_each(|_| self.metrics.dropped(DropReason::NoMember));
         let wait = slow.wait_elsewhere();
         if wait.is_some() {
             self.metrics.acknowledgements_delayed.increment(1);
         }
-        PartTaken { unserved, wait }
+        PartTaken { unserved: named, wait }
     }
 }
 

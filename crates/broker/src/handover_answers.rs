@@ -59,6 +59,7 @@ impl Broker {
         // One that finds no place among those kept moves all the same, within the next moments.
         if let Some(until) = left {
             self.kept.keep(until, session);
+            self.subscriptions.came_or_went(session);
         }
         true
     }

@@ -202,7 +202,8 @@ impl Broker {
     }
 
     /// The other nodes have the message in their queues, and shared groups that nobody served yet go on to other nodes. What
-    /// others take counts only while this node holds its lease: without it, they may have counted it out.
+    /// others take, and that nobody else wants it, counts only while this node holds its lease: without it, they may have
+    /// counted it out.
     fn after(
         self: Arc<Self>,
         charge: Charge,
@@ -214,7 +215,8 @@ impl Broker {
         // Also one that came to want it since it was decided who does.
         let matched = matched || charge.nodes > 0;
         if charge.nodes == 0 && unserved.is_empty() && eased.is_none() {
-            return Published::Now(PublishVerdict::Accepted { matched });
+            let holds = self.lease.may_serve(incarnation);
+            return Published::Now(if holds { PublishVerdict::Accepted { matched } } else { PublishVerdict::Failed });
         }
         let all = Box::pin(async move {
             let elsewhere = charge.taken.await;

@@ -104,6 +104,7 @@ impl Broker {
                 if let Some(until) = kept_until {
                     self.kept.forget(until, &session);
                 }
+                self.subscriptions.came_or_went(&session);
                 return (session, true);
             }
         }
@@ -123,6 +124,7 @@ impl Broker {
             AfterConnection::HeldByAnother => {}
             AfterConnection::Ends => self.end_session(session),
             AfterConnection::KeptUntil(until) => {
+                self.subscriptions.came_or_went(session);
                 if !self.kept.keep(until, session) {
                     tracing::warn!(kept = KEPT_MAX, "too many sessions without a connection, one is not kept");
                     self.end_session(session);

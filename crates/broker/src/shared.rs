@@ -114,6 +114,17 @@ impl Groups {
         self.by_name.get(whole).copied()
     }
 
+    /// The members of a group with a connection, or else all of them, who are away.
+    pub(crate) fn members(&self, whole: &str) -> (usize, bool) {
+        let Some(group) = self.by_name.get(whole).and_then(|number| self.by_number.get(number)) else {
+            return (0, false);
+        };
+        match group.members.iter().filter(|(member, _)| member.is_held()).count() {
+            0 => (group.members.len(), true),
+            held => (held, false),
+        }
+    }
+
     /// The next member in turn that has a connection; any other in turn when none has.
     pub(crate) fn choose(&self, group: u64) -> Option<&(Arc<ClientSession>, Options)> {
         let group = self.by_number.get(&group)?;

@@ -159,7 +159,7 @@ impl Subscriptions {
         }
         let is_new = inner.add(session, filter, options);
         if is_new {
-            self.routes.added(filter);
+            self.routes.tell(&inner.groups, filter, true);
         }
         SubscribeAnswer::Granted { qos: requested.qos, is_new }
     }
@@ -169,7 +169,7 @@ impl Subscriptions {
         // A connection that lost its session to a later one changes nothing of it.
         let removed = connection.session.is_held_by(connection.number) && inner.remove(&connection.session, filter);
         if removed {
-            self.routes.removed(filter);
+            self.routes.tell(&inner.groups, filter, false);
         }
         removed
     }
@@ -197,8 +197,20 @@ impl Subscriptions {
                 subscription_id: one.subscription_id,
             };
             if inner.add(session, &one.filter, options) {
-                self.routes.added(&one.filter);
+                self.routes.tell(&inner.groups, &one.filter, true);
             }
+        }
+    }
+
+    /// The session has a connection now, or has none any more: where it is a member matters to others.
+    pub(crate) fn came_or_went(&self, session: &ClientSession) {
+        if self.inner.read().groups.filters_of(session.number).is_empty() {
+            return;
+        }
+        // Not side by side with another change of the same groups.
+        let inner = self.inner.write();
+        for group in inner.groups.filters_of(session.number) {
+            self.routes.tell(&inner.groups, group, true);
         }
     }
 
@@ -212,12 +224,12 @@ impl Subscriptions {
         if has_any {
             let mut inner = self.inner.write();
             for filter in inner.table.filters_of(&subscriber) {
-                self.routes.removed(&filter);
+                self.routes.tell(&inner.groups, &filter, false);
             }
             inner.table.remove_all(&subscriber);
             for filter in inner.groups.filters_of(session.number).to_vec() {
                 if inner.remove(session, &filter) {
-                    self.routes.removed(&filter);
+                    self.routes.tell(&inner.groups, &filter, false);
                 }
             }
         }
@@ -280,14 +292,15 @@ impl Options {
 }
 
 impl Routes {
-    fn added(&self, filter: &str) {
-        if let Some(routes) = self.0.get() {
+    /// A subscription came or went. Of a shared one the members are told as they are now.
+    fn tell(&self, groups: &Groups, filter: &str, added: bool) {
+        let Some(routes) = self.0.get() else { return };
+        if split_shared(filter).is_some() {
+            let (count, away) = groups.members(filter);
+            routes.members(filter, u32::try_from(count).unwrap_or(u32::MAX), away);
+        } else if added {
             routes.route_added(filter);
-        }
-    }
-
-    fn removed(&self, filter: &str) {
-        if let Some(routes) = self.0.get() {
+        } else {
             routes.route_removed(filter);
         }
     }

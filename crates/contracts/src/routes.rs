@@ -7,12 +7,16 @@ pub type Announced = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// Downward call: the filters of this node's subscribers, for the other nodes. Implemented over the mesh.
 pub trait RouteBoard: Send + Sync + 'static {
-    /// One subscription more with this filter, `$share/group/` included. Never blocks; what is told of one filter is told
-    /// in the order of the calls.
+    /// One subscription more with this filter, which is not shared. Never blocks; what is told of one filter is told in
+    /// the order of the calls.
     fn route_added(&self, filter: &str);
 
     /// One subscription less with this filter.
     fn route_removed(&self, filter: &str);
+
+    /// The members of a shared group, named by its whole filter `$share/group/filter`, from now on: those with a
+    /// connection, or else all there are, `away`.
+    fn members(&self, group: &str, count: u32, away: bool);
 
     /// Waits for the other nodes: from then on whatever they accept reaches the subscriptions told before this call.
     /// `None` when there is no other. A node that does not answer is counted out with its lease.

@@ -44,9 +44,9 @@ impl Own {
         self.routes.remove(filter).map(change)
     }
 
-    /// Subscriptions with this filter.
-    pub(crate) fn count(&self, filter: &str) -> u32 {
-        self.routes.count(filter)
+    /// The members of a shared group; what to tell, if anything.
+    pub(crate) fn set_members(&mut self, group: &str, count: u32, away: bool) -> Option<Bytes> {
+        self.routes.set_members(group, count, away).map(change)
     }
 
     /// All routes, for one node.
@@ -54,10 +54,10 @@ impl Own {
         let snapshot = self.routes.snapshot();
         let mut parts = vec![Vec::new()];
         let mut bytes = 0;
-        for (filter, count) in snapshot.routes {
-            bytes += filter.len();
+        for route in snapshot.routes {
+            bytes += route.filter.len();
             if let Some(part) = parts.last_mut() {
-                part.push(Route { filter, count });
+                part.push(told(route));
                 if part.len() >= ROUTES_PER_PART || bytes >= PART_BYTES {
                     parts.push(Vec::new());
                     bytes = 0;
@@ -91,8 +91,13 @@ fn change(change: rollcall_routing::RouteChange) -> Bytes {
     item(Item::RouteChange(RouteChange {
         incarnation: change.incarnation.0,
         sequence: change.sequence,
-        route: Some(Route { filter: change.filter, count: change.count }),
+        route: Some(told(change.route)),
     }))
+}
+
+fn told(route: rollcall_routing::Route) -> Route {
+    let rollcall_routing::Route { filter, count, away } = route;
+    Route { filter, count, away }
 }
 
 fn item(item: Item) -> Bytes {

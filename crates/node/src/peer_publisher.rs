@@ -1,8 +1,8 @@
 //! Messages and routes to the other nodes, on the ordered stream of each pair.
 //!
-//! A message goes to the nodes that told a route for it, and to those that have not told yet. What comes from them is
-//! `from_peers.rs`, what the items look like `parts.rs`.
-//! There is a stream to each node that serves, or may soon: what waits for one that is fenced concerns nobody any more.
+//! A message goes to the nodes that told a route for it, and to those that have not told yet. There is a stream to each
+//! node that serves, or may soon: what waits for one that is fenced concerns nobody any more. What comes from the others
+//! is `from_peers.rs`, what the items look like `parts.rs`.
 
 use crate::{
     own_routes::Own,
@@ -176,18 +176,17 @@ impl Publisher {
 
 impl RouteBoard for Publisher {
     fn route_added(&self, filter: &str) {
-        self.tell(|own| {
-            let change = own.add(filter);
-            self.routes.told.write().set_own(filter, own.count(filter));
-            change
-        });
+        self.tell(|own| own.add(filter));
     }
 
     fn route_removed(&self, filter: &str) {
+        self.tell(|own| own.remove(filter));
+    }
+
+    fn members(&self, group: &str, count: u32, away: bool) {
         self.tell(|own| {
-            let change = own.remove(filter);
-            self.routes.told.write().set_own(filter, own.count(filter));
-            change
+            self.routes.told.write().set_own(group, count, away);
+            own.set_members(group, count, away)
         });
     }
 
@@ -249,10 +248,9 @@ impl PeerPublisher for Publisher {
         // All at once, so that each has its place in every queue that has room.
         let queued = peers.iter().map(|(peer, part)| self.send(*peer, items.for_part(part)));
         let mut sent = join_all(queued).await;
-        let mut known = view;
-        while news(known) {
-            // Somebody was told of new subscribers meanwhile, and may have answered them already.
-            known = Some(self.routes.view());
+        if news(view) {
+            // A session may be moving, and its new node may know already that this one has heard of it. Whoever comes
+            // later still finds the message in the queue of the old one.
             let wanting = self.routes.told.read().wanting(&message.topic);
             for node in wanting {
                 if !peers.iter().any(|(peer, part)| *peer == node && part.plain) {

@@ -100,7 +100,11 @@ impl Node {
 
     /// Subscribes, and waits until the others know.
     async fn announces(&self, filter: &str) {
-        self.publisher.route_added(filter);
+        if filter == GROUP {
+            self.publisher.members(filter, 1, false);
+        } else {
+            self.publisher.route_added(filter);
+        }
         let known = self.publisher.announce().expect("there are others");
         assert!(within(known).await);
     }

@@ -6,7 +6,7 @@
 
 use rollcall_contracts::{Part, Spread};
 use rollcall_mesh::Taken;
-use rollcall_proto::{RouteChange, RoutesDigest, RoutesPart};
+use rollcall_proto::{Route, RouteChange, RoutesDigest, RoutesPart};
 use rollcall_routing::{Draw, PeerRoutes, RouteDigest, RouteSnapshot, Strategy, Told};
 use rollcall_types::{Home, Incarnation, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +43,7 @@ pub(crate) struct ToldRoutes {
 #[derive(Default)]
 struct Parts {
     next: u32,
-    routes: Vec<(String, u32)>,
+    routes: Vec<rollcall_routing::Route>,
 }
 
 /// Whether something told counts.
@@ -76,8 +76,8 @@ impl ToldRoutes {
     }
 
     /// The members of a shared group on this node.
-    pub(crate) fn set_own(&mut self, group: &str, count: u32) {
-        self.routes.set_own(group, count);
+    pub(crate) fn set_own(&mut self, group: &str, count: u32, away: bool) {
+        self.routes.set_own(group, count, away);
     }
 
     /// Who gets a message: nodes with plain subscribers, and one node of each shared group that has members elsewhere. Who
@@ -121,12 +121,7 @@ impl ToldRoutes {
     pub(crate) fn change(&mut self, from: NodeId, change: RouteChange) -> Taken {
         let Some(route) = change.route else { return Taken::Yes };
         let incarnation = Incarnation(change.incarnation);
-        let change = rollcall_routing::RouteChange {
-            incarnation,
-            sequence: change.sequence,
-            filter: route.filter,
-            count: route.count,
-        };
+        let change = rollcall_routing::RouteChange { incarnation, sequence: change.sequence, route: route_of(route) };
         self.taken(from, incarnation, |routes| routes.apply(from, &change))
     }
 
@@ -155,7 +150,7 @@ impl ToldRoutes {
         }
         let Some(parts) = self.parts.get_mut(&from) else { return Taken::Yes };
         parts.next += 1;
-        parts.routes.extend(told.routes.into_iter().map(|route| (route.filter, route.count)));
+        parts.routes.extend(told.routes.into_iter().map(route_of));
         if !told.last {
             return Taken::Yes;
         }
@@ -203,11 +198,14 @@ impl ToldRoutes {
     }
 }
 
+fn route_of(Route { filter, count, away }: Route) -> rollcall_routing::Route {
+    rollcall_routing::Route { filter, count, away }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use rollcall_proto::Route;
 
     const ME: NodeId = NodeId(1);
     const PEER: NodeId = NodeId(2);
@@ -225,13 +223,13 @@ mod tests {
     }
 
     fn all(incarnation: u64, receiver: u64, filters: &[&str]) -> RoutesPart {
-        let route = |filter: &&str| Route { filter: (*filter).to_owned(), count: 1 };
+        let route = |filter: &&str| Route { filter: (*filter).to_owned(), count: 1, away: false };
         let routes = filters.iter().map(route).collect();
         RoutesPart { incarnation, sequence: 0, receiver, part: 0, last: true, routes }
     }
 
     fn change(incarnation: u64, sequence: u64, filter: &str, count: u32) -> RouteChange {
-        RouteChange { incarnation, sequence, route: Some(Route { filter: filter.to_owned(), count }) }
+        RouteChange { incarnation, sequence, route: Some(Route { filter: filter.to_owned(), count, away: false }) }
     }
 
     fn wants(told: &ToldRoutes, topic: &str) -> bool {
@@ -305,12 +303,13 @@ mod tests {
         told.set_members(Incarnation(1), &[PEER, OTHER].map(|node| (node, standing)).into());
         for node in [PEER, OTHER] {
             let routes = filters.iter().filter(|(at, ..)| *at == node);
-            let routes =
-                routes.map(|(_, filter, count)| Route { filter: (*filter).to_owned(), count: *count }).collect();
+            let routes = routes
+                .map(|(_, filter, count)| Route { filter: (*filter).to_owned(), count: *count, away: false })
+                .collect();
             assert_eq!(told.part(node, RoutesPart { routes, ..all(1, 1, &[]) }), Taken::Yes);
         }
         for (_, group, count) in filters.iter().filter(|(at, ..)| *at == ME) {
-            told.set_own(group, *count);
+            told.set_own(group, *count, false);
         }
         told
     }

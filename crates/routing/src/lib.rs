@@ -27,6 +27,6 @@ pub use rollcall_types::{
     SHARE_PREFIX, TOPIC_BYTES_MAX, TopicFilterError, TopicNameError, check_topic_filter, check_topic_name,
     split_shared, topic_levels,
 };
-pub use routes::{OwnRoutes, RouteChange, RouteDigest, RouteSnapshot};
+pub use routes::{OwnRoutes, Route, RouteChange, RouteDigest, RouteSnapshot};
 pub use shared::{Draw, Group, Strategy};
 pub use table::{Added, SubscriptionTable};

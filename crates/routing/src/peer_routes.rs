@@ -4,7 +4,8 @@
 //! accepts. Each peer's routes belong to one incarnation; a newer one starts afresh, and a fenced one's are dropped.
 
 use crate::{
-    Draw, Group, RouteChange, RouteDigest, RouteSnapshot, Strategy, SubscriptionTable, filter_matches, routes::hash_of,
+    Draw, Group, Route, RouteChange, RouteDigest, RouteSnapshot, Strategy, SubscriptionTable, filter_matches,
+    routes::{Members, hash_of},
     split_shared,
 };
 use rollcall_types::{Home, Incarnation, NodeId};
@@ -51,7 +52,7 @@ struct Peer {
     /// Number of the last change; `None` until its routes were told.
     sequence: Option<u64>,
     digest: u64,
-    shared: BTreeMap<Arc<str>, u32>,
+    shared: BTreeMap<Arc<str>, Members>,
 }
 
 /// Who of the other nodes wants a message.
@@ -118,7 +119,7 @@ impl PeerRoutes {
             return Told::Missing;
         }
         peer.sequence = Some(change.sequence);
-        self.set(from, &change.filter, change.count);
+        self.set(from, &change.route);
         Told::Known
     }
 
@@ -137,8 +138,8 @@ impl PeerRoutes {
             peer.incarnation = snapshot.incarnation;
             peer.sequence = Some(snapshot.sequence);
         }
-        for (filter, count) in &snapshot.routes {
-            self.set(from, filter, *count);
+        for route in &snapshot.routes {
+            self.set(from, route);
         }
         Told::Known
     }
@@ -189,10 +190,10 @@ impl PeerRoutes {
         interested
     }
 
-    /// The members of a shared group on this node; 0: none any more. Other filters change nothing.
-    pub fn set_own(&mut self, group: &str, count: u32) {
+    /// The members of a shared group on this node, as others are told; 0: none any more. Other filters change nothing.
+    pub fn set_own(&mut self, group: &str, count: u32, away: bool) {
         if split_shared(group).is_some() {
-            self.set_members(&group.into(), Home::Here, count);
+            self.set_members(&group.into(), Home::Here, Members { count, away });
         }
     }
 
@@ -214,37 +215,42 @@ impl PeerRoutes {
         self.groups.get(group)?.choose(strategy, draw, tried)
     }
 
-    fn set(&mut self, node: NodeId, route: &str, count: u32) {
+    fn set(&mut self, node: NodeId, route: &Route) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        let Some((_, filter)) = split_shared(route) else {
-            let interest = Interest { node, group: None };
-            let before = u32::from(self.table.has(&interest, route));
-            peer.digest ^= hash_of(route, before) ^ hash_of(route, count);
-            if count == 0 {
-                self.table.remove(&interest, route);
+        let members = Members { count: route.count, away: route.away };
+        let Some((_, filter)) = split_shared(&route.filter) else {
+            let (interest, filter) = (Interest { node, group: None }, &route.filter);
+            let before = Members { count: u32::from(self.table.has(&interest, filter)), away: false };
+            peer.digest ^= hash_of(filter, before) ^ hash_of(filter, members);
+            if members.count == 0 {
+                self.table.remove(&interest, filter);
             } else {
-                self.table.add(interest, route, ());
+                self.table.add(interest, filter, ());
             }
             return;
         };
-        let text: Arc<str> = route.into();
-        let before = match count {
+        let text: Arc<str> = route.filter.as_str().into();
+        let before = match members.count {
             0 => peer.shared.remove(&text),
-            count => peer.shared.insert(Arc::clone(&text), count),
+            _ => peer.shared.insert(Arc::clone(&text), members),
         };
-        peer.digest ^= hash_of(route, before.unwrap_or(0)) ^ hash_of(route, count);
+        peer.digest ^= hash_of(&text, before.unwrap_or_default()) ^ hash_of(&text, members);
         let interest = Interest { node, group: Some(Arc::clone(&text)) };
-        if count == 0 {
+        if members.count == 0 {
             self.table.remove(&interest, filter);
         } else {
             self.table.add(interest, filter, ());
         }
-        self.set_members(&text, Home::Peer(node), count);
+        self.set_members(&text, Home::Peer(node), members);
     }
 
-    fn set_members(&mut self, text: &Arc<str>, home: Home, count: u32) {
+    fn set_members(&mut self, text: &Arc<str>, home: Home, members: Members) {
         let group = self.groups.entry(Arc::clone(text)).or_default();
-        group.set(home, count);
+        if members.away {
+            group.set_away(home, members.count);
+        } else {
+            group.set(home, members.count);
+        }
         if group.is_empty() {
             self.groups.remove(text);
         }
@@ -258,7 +264,7 @@ impl PeerRoutes {
         peer.digest = 0;
         self.table.remove_all(&Interest { node, group: None });
         for text in shared.into_keys() {
-            self.set_members(&text, Home::Peer(node), 0);
+            self.set_members(&text, Home::Peer(node), Members::default());
             self.table.remove_all(&Interest { node, group: Some(text) });
         }
     }

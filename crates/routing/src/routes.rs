@@ -1,9 +1,9 @@
 //! What a node tells the others of its interests: routes, each with how many of its subscriptions it stands for.
 //!
 //! A route is a topic filter as clients write it, `$share/group/filter` included. For a plain filter only its coming and
-//! going is told; for a shared one each change of the number of members, since the choice depends on it. Changes are
-//! numbered from 1 in each incarnation; who misses one asks for all routes, and a digest shows whether two sides agree.
-//! What others do with it is `peer_routes.rs`.
+//! going is told; for a shared one each change of the number of members, and whether any has a connection, since the
+//! choice depends on it. Changes are numbered from 1 in each incarnation; who misses one asks for all routes, and a digest
+//! shows whether two sides agree. What others do with it is `peer_routes.rs`.
 
 use rollcall_types::Incarnation;
 use std::collections::BTreeMap;
@@ -16,10 +16,19 @@ pub struct RouteChange {
     pub incarnation: Incarnation,
     /// Its number, from 1 without a gap.
     pub sequence: u64,
+    /// What it is from now on.
+    pub route: Route,
+}
+
+/// One route.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
     /// The filter, shared ones with their `$share/group/`.
     pub filter: String,
-    /// Subscriptions it stands for from now on; 0: none any more.
+    /// Subscriptions it stands for; 0: none any more. For a shared filter those with a connection, if there is any.
     pub count: u32,
+    /// A shared filter none of whose members has a connection: members elsewhere come first.
+    pub away: bool,
 }
 
 /// All routes of a node at one place in the order of its changes.
@@ -29,8 +38,8 @@ pub struct RouteSnapshot {
     pub incarnation: Incarnation,
     /// The number of the last change in it.
     pub sequence: u64,
-    /// Filters and counts, in order of filters.
-    pub routes: Vec<(String, u32)>,
+    /// All routes, in order of filters.
+    pub routes: Vec<Route>,
 }
 
 /// What a node's routes are, in short.
@@ -50,8 +59,15 @@ pub struct OwnRoutes {
     incarnation: Incarnation,
     sequence: u64,
     digest: u64,
-    /// Filter to subscriptions.
-    routes: BTreeMap<String, u32>,
+    /// By filter.
+    routes: BTreeMap<String, Members>,
+}
+
+/// The subscriptions with one filter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Members {
+    pub(crate) count: u32,
+    pub(crate) away: bool,
 }
 
 impl OwnRoutes {
@@ -74,27 +90,33 @@ impl OwnRoutes {
 
     /// One subscription more with this filter; what to tell the others, if anything.
     pub fn add(&mut self, filter: &str) -> Option<RouteChange> {
-        let count = self.routes.get(filter).copied().unwrap_or(0).saturating_add(1);
-        self.set(filter, count)
+        let count = self.count(filter).saturating_add(1);
+        self.set(filter, Members { count, away: false })
     }
 
     /// One subscription less with this filter; what to tell the others, if anything. One that is not there changes
     /// nothing.
     pub fn remove(&mut self, filter: &str) -> Option<RouteChange> {
-        let count = self.routes.get(filter).copied()?.saturating_sub(1);
-        self.set(filter, count)
+        let count = self.routes.get(filter)?.count.saturating_sub(1);
+        self.set(filter, Members { count, away: false })
+    }
+
+    /// The members of a shared filter from now on: those with a connection, or else all of them, who are away. What to
+    /// tell the others, if anything.
+    pub fn set_members(&mut self, filter: &str, count: u32, away: bool) -> Option<RouteChange> {
+        self.set(filter, Members { count, away: away && count > 0 })
     }
 
     /// Subscriptions with this filter.
     #[must_use]
     pub fn count(&self, filter: &str) -> u32 {
-        self.routes.get(filter).copied().unwrap_or(0)
+        self.routes.get(filter).map_or(0, |members| members.count)
     }
 
     /// All there is, for a peer that knows nothing or has missed something.
     #[must_use]
     pub fn snapshot(&self) -> RouteSnapshot {
-        let told = |(filter, count): (&String, &u32)| (filter.clone(), told_count(filter, *count));
+        let told = |(filter, members): (&String, &Members)| route(filter, told_members(filter, *members));
         RouteSnapshot {
             incarnation: self.incarnation,
             sequence: self.sequence,
@@ -120,32 +142,32 @@ impl OwnRoutes {
         self.routes.is_empty()
     }
 
-    fn set(&mut self, filter: &str, count: u32) -> Option<RouteChange> {
-        let before = match count {
+    fn set(&mut self, filter: &str, members: Members) -> Option<RouteChange> {
+        let before = match members.count {
             0 => self.routes.remove(filter),
-            count => self.routes.insert(filter.to_owned(), count),
+            _ => self.routes.insert(filter.to_owned(), members),
         };
-        let (told, now) = (told_count(filter, before.unwrap_or(0)), told_count(filter, count));
+        let (told, now) = (told_members(filter, before.unwrap_or_default()), told_members(filter, members));
         if told == now {
             return None;
         }
         self.digest ^= hash_of(filter, told) ^ hash_of(filter, now);
         self.sequence += 1;
-        Some(RouteChange {
-            incarnation: self.incarnation,
-            sequence: self.sequence,
-            filter: filter.to_owned(),
-            count: now,
-        })
+        Some(RouteChange { incarnation: self.incarnation, sequence: self.sequence, route: route(filter, now) })
     }
 }
 
-/// The count that others are told.
-fn told_count(filter: &str, count: u32) -> u32 {
-    if crate::split_shared(filter).is_some() { count } else { count.min(1) }
+fn route(filter: &str, Members { count, away }: Members) -> Route {
+    Route { filter: filter.to_owned(), count, away }
+}
+
+/// What others are told of.
+fn told_members(filter: &str, members: Members) -> Members {
+    if crate::split_shared(filter).is_some() { members } else { Members { count: members.count.min(1), away: false } }
 }
 
 /// A route's part in the digest; 0 for none.
-pub(crate) fn hash_of(filter: &str, count: u32) -> u64 {
-    if count == 0 { 0 } else { xxh3_64_with_seed(filter.as_bytes(), u64::from(count)) }
+pub(crate) fn hash_of(filter: &str, Members { count, away }: Members) -> u64 {
+    let seed = u64::from(count) | u64::from(away) << 32;
+    if count == 0 { 0 } else { xxh3_64_with_seed(filter.as_bytes(), seed) }
 }

@@ -1,9 +1,9 @@
 //! Shared subscriptions: which member of a group gets a message (MQTT 5.0, 4.8.2).
 //!
 //! The choice is made twice with the same rule. The publisher's node chooses a node among those with members, each as
-//! likely as it has members; that node chooses one of its own. When the chosen one goes before it has taken charge, the
-//! choice is made again without it: [`Group::choose`] takes those that were tried. What does not belong here: queues,
-//! links, and who is told.
+//! likely as it has members, those without a connection where no others are left; that node chooses one of its own. When
+//! the chosen one goes before it has taken charge, the choice is made again without it: [`Group::choose`] takes those that
+//! were tried. What does not belong here: queues, links, and who is told.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,6 +42,7 @@ pub struct Group<M> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Member {
     weight: u32,
+    away: bool,
     lag: u64,
 }
 
@@ -60,10 +61,20 @@ impl<M: Clone> Clone for Group<M> {
 impl<M: Ord + Clone> Group<M> {
     /// Sets how many members this one stands for; with 0 it goes.
     pub fn set(&mut self, member: M, weight: u32) {
+        self.set_all(member, weight, false);
+    }
+
+    /// The same for members none of which has a connection: they are chosen where no others are left.
+    pub fn set_away(&mut self, member: M, weight: u32) {
+        self.set_all(member, weight, true);
+    }
+
+    fn set_all(&mut self, member: M, weight: u32, away: bool) {
         if weight == 0 {
             self.members.remove(&member);
         } else {
-            self.members.entry(member).or_default().weight = weight;
+            let member = self.members.entry(member).or_default();
+            (member.weight, member.away) = (weight, away);
         }
     }
 
@@ -97,9 +108,11 @@ impl<M: Ord + Clone> Group<M> {
         self.members.iter().map(|(member, state)| (member, state.lag))
     }
 
-    /// One member that was not tried for this message yet; `None` when there is none.
+    /// One member that was not tried for this message yet, one with a connection first; `None` when there is none.
     pub fn choose(&self, strategy: Strategy, draw: Draw, tried: &BTreeSet<M>) -> Option<M> {
-        let eligible = || self.members.iter().filter(|(member, _)| !tried.contains(*member));
+        let untried = || self.members.iter().filter(|(member, _)| !tried.contains(*member));
+        let all_away = untried().all(|(_, state)| state.away);
+        let eligible = || untried().filter(|(_, state)| all_away || !state.away);
         let weight: u64 = eligible().map(|(_, state)| u64::from(state.weight)).sum();
         if weight == 0 {
             return None;

@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const ROOT: u32 = 0;
+/// Levels of a topic up to which finding who wants it takes no memory.
+const LEVELS_IN_PLACE: usize = 16;
 /// The level of a node that is `+`, and of one that is `#`. Interned levels never get so far.
 const PLUS: u32 = NONE - 1;
 const HASH: u32 = NONE - 2;
@@ -230,27 +232,52 @@ impl<S: Ord + Clone, O> SubscriptionTable<S, O> {
     /// Visits each subscription that a valid topic name matches. A session that matches by several filters is visited
     /// once for each.
     pub fn for_each_match<'a>(&'a self, topic: &str, mut visit: impl FnMut(&'a S, &'a O)) {
-        let levels: Vec<Option<u32>> = topic.split('/').map(|level| self.levels.find(level)).collect();
+        if self.is_empty() {
+            return;
+        }
+        match topic.split('/').count() {
+            count @ ..=LEVELS_IN_PLACE => {
+                let (mut levels, mut waiting) = ([None; LEVELS_IN_PLACE], [(ROOT, 0); LEVELS_IN_PLACE + 1]);
+                self.walk(topic, &mut levels[..count], &mut waiting, &mut visit);
+            }
+            count => self.walk(topic, &mut vec![None; count], &mut vec![(ROOT, 0); count + 1], &mut visit),
+        }
+    }
+
+    /// `waiting` begins with the root. At most two ways on from each node, so what waits is at most one node a level.
+    fn walk<'a>(
+        &'a self,
+        topic: &str,
+        levels: &mut [Option<u32>],
+        waiting: &mut [(u32, usize)],
+        visit: &mut impl FnMut(&'a S, &'a O),
+    ) {
+        for (found, level) in levels.iter_mut().zip(topic.split('/')) {
+            *found = self.levels.find(level);
+        }
         let hidden = hides(topic);
-        // At most two ways on from each node, so what waits is at most one node a level.
-        let mut waiting: Vec<(u32, usize)> = vec![(ROOT, 0)];
-        while let Some((id, depth)) = waiting.pop() {
+        let mut count = 1;
+        while count > 0 {
+            count -= 1;
+            let (id, depth) = waiting[count];
             let node = &self.nodes[id as usize];
             let wildcards = !(hidden && depth == 0);
             if wildcards && node.hash != NONE {
-                self.visit_end(node.hash, &mut visit); // also the parent itself: "a/#" matches "a"
+                self.visit_end(node.hash, visit); // also the parent itself: "a/#" matches "a"
             }
             let Some(level) = levels.get(depth) else {
-                self.visit_end(id, &mut visit);
+                self.visit_end(id, visit);
                 continue;
             };
             if wildcards && node.plus != NONE {
-                waiting.push((node.plus, depth + 1));
+                waiting[count] = (node.plus, depth + 1);
+                count += 1;
             }
             if node.named > 0
                 && let Some(next) = level.and_then(|level| self.named_child(id, level))
             {
-                waiting.push((next, depth + 1));
+                waiting[count] = (next, depth + 1);
+                count += 1;
             }
         }
     }

@@ -36,13 +36,13 @@ async fn each_coming_and_going_is_told_once() {
     world.subscribe(&b, "x/+");
     world.subscribe(&a, "$share/g/x");
     world.subscribe(&a, "$share/g/x");
-    assert_eq!(board.told(), ["+x/+", "+x/+", "+$share/g/x"], "two sessions, and one member");
+    assert_eq!(board.told(), ["+x/+", "+x/+", "$share/g/x 1"], "two sessions, and one member");
     let filters = ["x/+".to_owned(), "y".to_owned()];
     assert_eq!(world.broker.unsubscribe(a.connection(), &filters), [true, false]);
     assert_eq!(board.told(), ["-x/+"]);
     a.release(DisconnectReason::Normal);
     b.release(DisconnectReason::Normal);
-    assert_eq!(board.told(), ["-$share/g/x", "-x/+"]);
+    assert_eq!(board.told(), ["$share/g/x 0", "-x/+"]);
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn a_subscribe_is_answered_when_the_others_know() {
     let known = board.others();
     let held = world.connect("c").await;
     let mut answers = later(&world, &held, &["a", "$share/g/b"]);
-    assert_eq!(board.told(), ["+a", "+$share/g/b"]);
+    assert_eq!(board.told(), ["+a", "$share/g/b 1"]);
     assert!(poll(&mut answers).is_pending());
     let mut again = later(&world, &held, &["a"]);
     assert!(poll(&mut again).is_pending(), "the others need not know of the first one yet");
@@ -109,4 +109,23 @@ async fn a_subscription_of_a_session_that_is_gone_is_not_taken_back_from_another
         panic!("nobody was waited for")
     };
     assert_eq!(again.await, [SubscribeAnswer::Granted { qos: QoS::AtLeastOnce, is_new: false }]);
+}
+
+#[tokio::test]
+async fn members_with_a_connection_are_counted_and_all_of_them_where_none_has_one() {
+    let (world, board) = with_board(BrokerConfig::default());
+    let (a, b) = (world.connect_for("a", true, 60).await, world.connect_for("b", true, 60).await);
+    world.subscribe(&a, "$share/g/x");
+    world.subscribe(&a, "plain");
+    world.subscribe(&b, "$share/g/x");
+    assert_eq!(board.told(), ["$share/g/x 1", "+plain", "$share/g/x 2"]);
+    a.release(DisconnectReason::ConnectionLost);
+    assert_eq!(board.told(), ["$share/g/x 1"]);
+    b.release(DisconnectReason::ConnectionLost);
+    assert_eq!(board.told(), ["$share/g/x 2 away"]);
+    let back = world.connect_for("a", false, 60).await;
+    assert!(back.session_present());
+    assert_eq!(board.told(), ["$share/g/x 1"]);
+    drop(world.connect("b").await);
+    assert_eq!(board.told(), ["$share/g/x 1"], "its session is over");
 }

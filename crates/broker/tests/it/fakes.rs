@@ -310,7 +310,7 @@ impl PeerPublisher for FakePeers {
 /// Remembers what the other nodes are told.
 #[derive(Default)]
 pub(crate) struct FakeBoard {
-    /// Routes in the order told, with a sign.
+    /// Routes in the order told, plain ones with a sign, shared ones with their members.
     pub(crate) told: Mutex<Vec<String>>,
     /// Whether the others know yet; `None`: there are no others.
     pub(crate) known: Mutex<Option<watch::Receiver<Option<bool>>>>,
@@ -336,6 +336,11 @@ impl RouteBoard for FakeBoard {
 
     fn route_removed(&self, filter: &str) {
         self.told.lock().unwrap().push(format!("-{filter}"));
+    }
+
+    fn members(&self, group: &str, count: u32, away: bool) {
+        let away = if away { " away" } else { "" };
+        self.told.lock().unwrap().push(format!("{group} {count}{away}"));
     }
 
     fn announce(&self) -> Option<Announced> {

@@ -150,7 +150,7 @@ async fn nothing_is_flushed_before_the_others_know_of_the_new_place() {
         }
     });
     told.await.unwrap();
-    assert_eq!(board.told(), ["+a", "+$share/g/s"]);
+    assert_eq!(board.told(), ["+a", "$share/g/s 1 away"]);
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

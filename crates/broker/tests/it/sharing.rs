@@ -117,6 +117,15 @@ async fn a_message_that_its_node_did_not_serve_comes_back_here() {
 }
 
 #[tokio::test]
+async fn without_the_lease_it_is_not_known_that_nobody_wants_a_message() {
+    let world = World::default();
+    let from = world.connect("publisher").await;
+    world.lease.lose();
+    let published = world.broker.publish(from.connection(), &message_at("x", QoS::AtLeastOnce));
+    assert_eq!(published.verdict().await, PublishVerdict::Failed);
+}
+
+#[tokio::test]
 async fn the_lease_counts_after_the_last_node_that_was_tried() {
     let world = small();
     let from = world.connect("publisher").await;

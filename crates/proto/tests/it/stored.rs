@@ -253,7 +253,7 @@ fn streams_of_version_1_are_as_ever() {
 #[test]
 fn routes_of_version_1_are_as_ever() {
     let item = |item| StreamItem { item: Some(item) };
-    let route = |filter: &str, count| Route { filter: filter.to_owned(), count };
+    let route = |filter: &str, count| Route { filter: filter.to_owned(), count, away: false };
     let change = RouteChange { incarnation: 300, sequence: 70_000, route: Some(route("$share/g/a/+", 3)) };
     let part = RoutesPart {
         incarnation: 300,
@@ -264,6 +264,9 @@ fn routes_of_version_1_are_as_ever() {
         routes: vec![route("#", 1), route("ü", 0)],
     };
     let digest = RoutesDigest { incarnation: 300, sequence: 70_000, digest: u64::MAX };
+    let away = Route { away: true, ..route("$share/g/a/+", 300) };
+    let away = RouteChange { route: Some(away), ..change.clone() };
+    hold("stream-item-route-away", &[("all are away", item(stream_item::Item::RouteChange(away)))]);
     hold("stream-item-route-change", &[("a change", item(stream_item::Item::RouteChange(change)))]);
     hold("stream-item-routes", &[("the last part", item(stream_item::Item::Routes(part)))]);
     hold("stream-item-routes-digest", &[("in short", item(stream_item::Item::RoutesDigest(digest)))]);

@@ -121,3 +121,31 @@ fn a_session_is_visited_once_for_each_filter_that_matches() {
     assert_eq!((table.options_of(&9, "a/c"), table.options_of(&8, "a/+")), (None, None));
     assert!(table.has(&9, "a/+") && !table.has(&9, "a/c") && !table.has(&8, "a/+"));
 }
+
+/// A topic of many levels, with a wildcard on each: the most that is on hold at once.
+#[test]
+fn deep_topics_find_all_their_filters() {
+    for depth in [1, 2, 15, 16, 17, 18, 200] {
+        let topic = vec!["a"; depth].join("/");
+        let mut filters = vec![topic.clone(), "#".to_owned(), vec!["+"; depth].join("/"), format!("{topic}/#")];
+        for place in 0..depth {
+            let mut levels = vec!["a"; depth];
+            levels[place] = "+";
+            filters.push(levels.join("/"));
+            filters.push([&levels[..=place], &["#"]].concat().join("/"));
+        }
+        filters.sort_unstable();
+        filters.dedup();
+        let mut table = SubscriptionTable::<usize, ()>::new();
+        for (session, filter) in filters.iter().enumerate() {
+            table.add(session, filter, ());
+        }
+        let mut found: Vec<usize> = Vec::new();
+        table.for_each_match(&topic, |session, ()| found.push(*session));
+        found.sort_unstable();
+        let expected: Vec<usize> =
+            (0..filters.len()).filter(|place| filter_matches(&filters[*place], &topic)).collect();
+        assert_eq!(expected.len(), filters.len(), "all of them match");
+        assert_eq!(found, expected, "{depth} levels");
+    }
+}

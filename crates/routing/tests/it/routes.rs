@@ -2,8 +2,8 @@
 
 use proptest::{collection::vec, prelude::*};
 use rollcall_routing::{
-    Draw, OwnRoutes, PeerRoutes, RouteChange, RouteDigest, RouteSnapshot, Strategy as Choice, Told, filter_matches,
-    split_shared,
+    Draw, OwnRoutes, PeerRoutes, Route, RouteChange, RouteDigest, RouteSnapshot, Strategy as Choice, Told,
+    filter_matches, split_shared,
 };
 use rollcall_types::{Home, Incarnation, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +16,8 @@ const TOPICS: [&str; 5] = ["a", "a/b", "b/c", "$x", "c/d/e"];
 enum Step {
     Add(usize),
     Remove(usize),
+    /// No member of a shared filter has a connection any more.
+    AllAway(usize),
     /// The node begins a new incarnation.
     Restart,
     /// Something told arrives, from any place of what is under way, and perhaps stays to arrive again.
@@ -39,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..FILTERS.len()).prop_map(Step::Add),
         3 => (0..FILTERS.len()).prop_map(Step::Remove),
+        2 => (3..6_usize).prop_map(Step::AllAway),
         1 => Just(Step::Restart),
         8 => (any::<usize>(), any::<bool>()).prop_map(|(place, again)| Step::Arrives { place, again }),
         2 => any::<usize>().prop_map(Step::Lost),
@@ -78,6 +81,10 @@ proptest! {
                         *count = count.saturating_sub(1);
                     }
                     under_way.extend(own.remove(FILTERS[filter]).map(Sent::Change));
+                }
+                Step::AllAway(filter) => {
+                    let count = own.count(FILTERS[filter]);
+                    under_way.extend(own.set_members(FILTERS[filter], count, true).map(Sent::Change));
                 }
                 Step::Restart => {
                     incarnation += 1;
@@ -150,11 +157,12 @@ fn who_has_not_told_its_routes_wants_everything_and_a_fenced_one_nothing() {
 fn only_the_coming_and_going_of_a_plain_filter_is_told_and_each_change_of_a_shared_one() {
     let mut own = OwnRoutes::new();
     own.begin(Incarnation(1));
-    let told: Vec<Option<u32>> = ["a", "a", "$share/g/a", "$share/g/a"].map(|f| own.add(f).map(|c| c.count)).to_vec();
+    let told: Vec<Option<u32>> =
+        ["a", "a", "$share/g/a", "$share/g/a"].map(|f| own.add(f).map(|c| c.route.count)).to_vec();
     assert_eq!(told, [Some(1), None, Some(1), Some(2)]);
-    let told: Vec<Option<u32>> = ["a", "a", "a", "$share/g/a"].map(|f| own.remove(f).map(|c| c.count)).to_vec();
+    let told: Vec<Option<u32>> = ["a", "a", "a", "$share/g/a"].map(|f| own.remove(f).map(|c| c.route.count)).to_vec();
     assert_eq!(told, [None, Some(0), None, Some(1)]);
-    assert_eq!(own.snapshot().routes, [("$share/g/a".to_owned(), 1)]);
+    assert_eq!(own.snapshot().routes, [Route { filter: "$share/g/a".to_owned(), count: 1, away: false }]);
     assert_eq!(own.snapshot().sequence, 5);
 }
 
@@ -166,11 +174,11 @@ proptest! {
         let nodes: Vec<NodeId> = (2..).take(there.len()).map(NodeId).collect();
         let mut routes = PeerRoutes::new();
         routes.set_peers(&nodes.iter().map(|node| (*node, Some(Incarnation(1)))).collect());
-        routes.set_own(GROUP, here);
-        routes.set_own("a/+", 7);
+        routes.set_own(GROUP, here, false);
+        routes.set_own("a/+", 7, false);
         let mut members = BTreeMap::from([(Home::Here, here)]);
         for (node, count) in nodes.iter().zip(&there) {
-            let told = (*count > 0).then(|| (GROUP.to_owned(), *count));
+            let told = (*count > 0).then(|| Route { filter: GROUP.to_owned(), count: *count, away: false });
             let snapshot =
                 RouteSnapshot { incarnation: Incarnation(1), sequence: 0, routes: told.into_iter().collect() };
             prop_assert_eq!(routes.install(*node, &snapshot), Told::Known);
@@ -198,4 +206,34 @@ proptest! {
         }
         prop_assert_eq!(tried, members.keys().copied().collect::<BTreeSet<_>>());
     }
+}
+
+#[test]
+fn whether_all_members_are_away_is_told_and_matters_while_others_are_left() {
+    const GROUP: &str = "$share/g/a";
+    let mut own = OwnRoutes::new();
+    own.begin(Incarnation(1));
+    own.set_members(GROUP, 2, false);
+    let mut routes = PeerRoutes::new();
+    routes.set_peers(&alive(1));
+    routes.set_own(GROUP, 1, true);
+    assert_eq!(routes.install(PEER, &own.snapshot()), Told::Known);
+    let draw = Draw { random: 0, client_hash: 0 };
+    let chosen = |routes: &PeerRoutes, tried: &[Home]| {
+        let tried = tried.iter().copied().collect();
+        (0..12).filter_map(|_| routes.choose(GROUP, Choice::RoundRobin, draw, &tried)).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(chosen(&routes, &[]), BTreeSet::from([Home::Peer(PEER)]));
+    assert_eq!(chosen(&routes, &[Home::Peer(PEER)]), BTreeSet::from([Home::Here]), "nobody else is left");
+    assert_eq!(own.set_members(GROUP, 2, false), None, "nothing new");
+    let gone = own.set_members(GROUP, 2, true).unwrap();
+    assert_eq!(gone.route, Route { filter: GROUP.to_owned(), count: 2, away: true });
+    assert_eq!(routes.apply(PEER, &gone), Told::Known);
+    assert_eq!(chosen(&routes, &[]), BTreeSet::from([Home::Here, Home::Peer(PEER)]));
+    assert_eq!(routes.compare(PEER, own.digest()), Told::Known);
+    let left = own.set_members(GROUP, 0, true).unwrap();
+    assert!(!left.route.away);
+    assert_eq!(routes.apply(PEER, &left), Told::Known);
+    assert_eq!(routes.compare(PEER, own.digest()), Told::Known);
+    assert_eq!(chosen(&routes, &[]), BTreeSet::from([Home::Here]));
 }

@@ -1,6 +1,6 @@
 //! Which node gets which message: those whose subscribers want it, from the SUBACK on.
 
-use rollcall_test_cluster::mqtt::{Arrival, Connection};
+use rollcall_test_cluster::mqtt::{Arrival, Connect, Connection, Version};
 use rollcall_test_cluster::{Cluster, deadline, metrics};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -232,4 +232,32 @@ fn what_a_member_leaves_goes_to_members_on_other_nodes() {
     }
     assert_eq!(sorted(&[heard]), published(&[2], 0..20));
     assert_eq!(stays.next(QUIET), Arrival::Silence);
+}
+
+/// While a member somewhere has a connection, nothing waits for one that is away.
+#[test]
+fn members_with_a_connection_come_first_wherever_they_are() {
+    let cluster = Cluster::of_three();
+    let connect = Connect { clean: false, ..Connect::new(Version::V311, "away") };
+    let mut away = cluster.connect_as(0, &connect);
+    assert_eq!(away.subscribe_at(GROUP, 1), Ok(Vec::new()));
+    let mut here = member(&cluster, 1);
+    let mut publisher = cluster.connect(2, "publisher");
+    drop(away);
+    let mut next = 0;
+    let mut batch = |here: &mut Connection, size: usize| {
+        publish_all(&mut publisher, "2", next..next + size);
+        next += size;
+        let mut heard = Vec::new();
+        while let Arrival::Packet(packet) = here.next(QUIET) {
+            here.answer(&packet).unwrap();
+            heard.extend(packet.delivered(here.version()));
+        }
+        heard.len()
+    };
+    deadline::until("all go to the member with a connection", WITHIN, || match batch(&mut here, 8) {
+        8 => Ok(()),
+        less => Err(format!("{less} of 8")),
+    });
+    assert_eq!(batch(&mut here, 60), 60);
 }
