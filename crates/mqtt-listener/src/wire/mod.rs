@@ -150,4 +150,6 @@ impl Decoder for Wire {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
