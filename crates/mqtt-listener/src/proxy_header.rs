@@ -143,6 +143,9 @@ fn additions_fit(mut additions: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use tokio::{io::AsyncWriteExt, net::TcpListener};

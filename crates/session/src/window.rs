@@ -14,6 +14,9 @@ const IDENTIFIERS: u64 = 65_535;
 /// Most messages under way to one client, whatever its Receive Maximum.
 pub(crate) const WINDOW_MAX: usize = 1024;
 
+/// No window of ours comes so far; what a peer sends may say anything.
+const SEQUENCE_MAX: u64 = u64::MAX / 2;
+
 /// An emptied window of more room than this is given back.
 const KEPT_CAPACITY: usize = 8;
 
@@ -53,10 +56,15 @@ pub(crate) enum Acknowledged {
 }
 
 impl Window {
-    pub(crate) fn restore(under_way: VecDeque<UnderWay>, next: u64) -> Self {
-        // What comes from elsewhere may not make identifiers collide.
-        let after = under_way.iter().map(|one: &UnderWay| one.sequence.saturating_add(1)).max().unwrap_or(0);
-        Window { under_way, next: next.max(after), sent: 0 }
+    pub(crate) fn restore(mut under_way: VecDeque<UnderWay>, next: u64) -> Self {
+        // What comes from elsewhere may neither make identifiers collide nor leave no number for the next message. Whole
+        // turns are taken off, which changes no identifier; beyond that only damage reaches the maximum.
+        let oldest = under_way.iter().map(|one| one.sequence).chain([next]).min().unwrap_or(next);
+        let turns = oldest - oldest % IDENTIFIERS;
+        let within = |sequence: u64| sequence.saturating_sub(turns).min(SEQUENCE_MAX);
+        under_way.iter_mut().for_each(|one| one.sequence = within(one.sequence));
+        let after = under_way.iter().map(|one| one.sequence + 1).max().unwrap_or(0);
+        Window { under_way, next: within(next).max(after), sent: 0 }
     }
 
     pub(crate) fn next_sequence(&self) -> u64 {

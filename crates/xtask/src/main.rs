@@ -1,7 +1,7 @@
 //! The workspace's own tool: `cargo xtask verify` proves a change and never writes; `cargo xtask fix` repairs what can
 //! be repaired by rote; `cargo xtask ci` is what `.ci/run` calls; `cargo xtask cluster` runs the process clusters,
 //! `cargo xtask chaos` the same under faults; `cargo xtask simulate` and `cargo xtask raft-simulate` run many seeds of
-//! the simulated rules and of the simulated raft crate.
+//! the simulated rules and of the simulated raft crate; `cargo xtask fuzz` tries bytes that nobody means well with.
 //!
 //! What does not belong here: a rule of the project. Those are tests; this only says in which order things run.
 
@@ -58,6 +58,17 @@ enum Command {
         #[arg(long, conflicts_with = "seeds")]
         seed: Option<u64>,
     },
+    /// Try random and damaged bytes and events on all that reads what others send, for so many seconds each.
+    Fuzz {
+        /// Only targets whose name contains this, in place of `fuzzed_`.
+        target: Option<String>,
+        /// Seconds for each target; those of one crate run side by side.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// The seed of all choices; another one each time when it is not given.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Start real nodes and run the scenarios of `tests/cluster`.
     Cluster {
         /// Only scenarios whose name contains this.
@@ -91,6 +102,7 @@ fn main() -> ExitCode {
         Command::Ci => (plan::ci(), true),
         Command::Simulate { seeds, seed } => (plan::simulate(seeds, seed), false),
         Command::RaftSimulate { seeds, seed } => (plan::raft_simulate(seeds, seed), false),
+        Command::Fuzz { target, seconds, seed } => (plan::fuzz(target.as_deref(), seconds, seed), false),
         Command::Cluster { scenario } => (plan::cluster(scenario.as_deref()), false),
         Command::Chaos { short, cells, seed, seconds, mutants } => {
             let mut arguments = Vec::new();

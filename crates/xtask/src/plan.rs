@@ -130,6 +130,17 @@ pub(crate) fn raft_simulate(seeds: u64, seed: Option<u64>) -> Vec<Step> {
     }]
 }
 
+/// The targets of `tests/fuzzing`, with time in place of a number of inputs.
+pub(crate) fn fuzz(target: Option<&str>, seconds: u64, seed: Option<u64>) -> Vec<Step> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seed = seed.unwrap_or_else(|| now.map_or(1, |since| since.as_secs()));
+    let test = ["test", "--workspace", "--lib", "--tests", target.unwrap_or("fuzzed_"), "--", "--nocapture"];
+    vec![Step {
+        environment: vec![("ROLLCALL_FUZZ_SECONDS", seconds.to_string()), ("ROLLCALL_FUZZ_SEED", seed.to_string())],
+        ..step("targets", &test, "try the input that the message names alone, and find its cause")
+    }]
+}
+
 /// The cells of chaos. Mutants want a program that has them; the one without them is built again afterwards, and proved
 /// to be without.
 pub(crate) fn chaos(arguments: &[String], mutants: bool) -> Vec<Step> {

@@ -5,6 +5,7 @@
 
 mod calls;
 mod certificates;
+mod fuzz;
 mod links;
 mod nodes;
 mod protocol;

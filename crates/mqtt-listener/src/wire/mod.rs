@@ -178,4 +178,6 @@ impl Decoder for Wire {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod broadcast;
 mod connect;
 mod demo;
 mod drain;
