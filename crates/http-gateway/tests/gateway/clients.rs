@@ -25,7 +25,7 @@ fn parsed(body: &str) -> serde_json::Value {
     serde_json::from_str(body).unwrap()
 }
 
-// B-132, B-134, B-137, B-138
+// B-134, B-137, B-138
 #[test]
 fn a_page_goes_on_where_the_one_before_ended_and_the_last_has_no_cursor() {
     let running = start();

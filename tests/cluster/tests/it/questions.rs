@@ -295,3 +295,26 @@ fn without_a_quorum_each_of_them_is_503_and_nothing_in_part() {
     cluster.assert_online(&[alone], "nobody was here", false);
     assert_eq!(batch(to, &["VIN0000002".to_owned()]).unwrap().status, 200);
 }
+
+#[test]
+fn a_batch_costs_as_much_as_its_ids_one_by_one_and_over_quota_nothing_is_answered() {
+    let cluster = Cluster::start(Options { messages_per_second: 300, ..Options::default() });
+    let ids: Vec<String> = (0..500).map(|number| format!("VIN{number:07}")).collect();
+    let to = http_of(&cluster, 0);
+    let over_quota = |response: &Response| -> u64 {
+        assert!(response.status == 429 && response.text().contains("\"code\":\"over_quota\""), "{response:?}");
+        assert!(!response.text().contains("online"), "{response:?}");
+        response.header("retry-after").expect("Retry-After").parse().expect("whole seconds")
+    };
+    // This node's share is 100 a second, and 10 at once: the batch is more, so it is admitted once a whole burst is there.
+    deadline::until("the batch is admitted", SOON, || match batch(to, &ids)? {
+        response if response.status == 200 => Ok(()),
+        response => Err(format!("{response:?}")),
+    });
+    // What it cost above that is owed: some five seconds of the share.
+    let waits = [over_quota(&batch(to, &ids[..2]).unwrap()), over_quota(&cluster.status(0, &ids[0]).unwrap())];
+    assert!(waits.iter().all(|wait| (3..=5).contains(wait)), "{waits:?}");
+    // The share of another node is its own.
+    assert_eq!(batch(http_of(&cluster, 1), &ids[..2]).unwrap().status, 200);
+    deadline::until("answered again", SOON, || cluster.ask(0, &ids[0]));
+}
