@@ -12,6 +12,7 @@ mod membership;
 mod mesh;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+mod presence_questions;
 mod presence_store;
 mod publish;
 mod retained_store;
@@ -22,6 +23,7 @@ pub use access::{Account, Admission, AuthError, ConnectPermission, QueryRefusal,
 pub use health::{LeaseGate, Readiness, ReadinessReport};
 pub use membership::{LeaveError, MemberView, Membership, PartitionView};
 pub use mesh::{CallError, PeerCall, PeerHandler, PeerLinks};
+pub use presence_questions::{ClientsPage, ClientsQuestion, KnownClient, PresenceAnswer, PresenceQuestions};
 pub use presence_store::{
     ClaimError, ClaimGranted, ConnectionEnding, EndingKind, PresenceStore, StatusAnswer, StatusError, StatusInbox,
 };

@@ -3,11 +3,9 @@
 //! Any UTF-8 text is a client id, `/`, `%`, `+`, `..` and `a%2F%2Fb` included, so nothing may normalise the path
 //! before this code sees it, and nothing may decode it again.
 
+use crate::parameters::{BadParameter, Parameters};
 use rollcall_types::{ClientId, ClientIdError};
 use std::borrow::Cow;
-
-const PREFIX: &str = "/client-id/";
-const SUFFIX: &str = "/status";
 
 /// Why a path segment or a query parameter is no client id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,45 +17,20 @@ pub(crate) enum BadClientId {
     TooLong,
 }
 
-/// The still encoded id of `/client-id/{client-id}/status`; `None` for any other path. The id is one segment: a raw
-/// slash makes it another path.
-pub(crate) fn raw_segment(path: &str) -> Option<&str> {
-    let segment = path.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-    (!segment.contains('/')).then_some(segment)
-}
-
 /// Decodes a path segment. A plus is a plus (RFC 3986 gives it no other meaning).
 pub(crate) fn decode_segment(raw: &str, bytes_max: usize) -> Result<ClientId, BadClientId> {
     checked(&percent_decoded(raw, false)?, bytes_max)
 }
 
-/// The query parameter `client_id`, if it is there. Query strings are form-encoded, so a plus is a space. Of several,
-/// all must agree with the first: what is checked must not depend on who reads the query.
+/// The query parameter `client_id`, if it is there.
 pub(crate) fn query_client_id(query: Option<&str>, bytes_max: usize) -> Result<Option<ClientId>, BadParameter> {
-    let mut found: Option<ClientId> = None;
-    for pair in query.unwrap_or_default().split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if name != "client_id" {
-            continue;
-        }
-        let decoded = percent_decoded(value, true).map_err(BadParameter::ClientId)?;
-        let id = checked(&decoded, bytes_max).map_err(BadParameter::ClientId)?;
-        if found.as_ref().is_some_and(|first| *first != id) {
-            return Err(BadParameter::Repeated);
-        }
-        found = Some(id);
-    }
-    Ok(found)
+    let parameters = Parameters::of(query, &["client_id"], false)?;
+    let text = parameters.get("client_id");
+    text.map(|text| checked(text, bytes_max).map_err(BadParameter::ClientId)).transpose()
 }
 
-/// Why the query string is not understood.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum BadParameter {
-    ClientId(BadClientId),
-    Repeated,
-}
-
-fn checked(text: &str, bytes_max: usize) -> Result<ClientId, BadClientId> {
+/// A client id, decoded.
+pub(crate) fn checked(text: &str, bytes_max: usize) -> Result<ClientId, BadClientId> {
     if text.len() > bytes_max {
         return Err(BadClientId::TooLong);
     }
@@ -68,7 +41,8 @@ fn checked(text: &str, bytes_max: usize) -> Result<ClientId, BadClientId> {
     })
 }
 
-fn percent_decoded(raw: &str, plus_is_space: bool) -> Result<Cow<'_, str>, BadClientId> {
+/// Decodes once.
+pub(crate) fn percent_decoded(raw: &str, plus_is_space: bool) -> Result<Cow<'_, str>, BadClientId> {
     let special = |byte: &u8| *byte == b'%' || (plus_is_space && *byte == b'+');
     let bytes = raw.as_bytes();
     let Some(first) = bytes.iter().position(special) else {

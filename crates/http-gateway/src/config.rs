@@ -1,6 +1,6 @@
 //! What the gateway is started with.
 
-use rollcall_contracts::{Admission, Membership, PresenceStore, Readiness};
+use rollcall_contracts::{Admission, Membership, PresenceQuestions, PresenceStore, Readiness};
 use rollcall_tls::Certificates;
 use rollcall_types::CLIENT_ID_BYTES_MAX;
 use std::{
@@ -49,6 +49,12 @@ pub struct GatewayConfig {
     pub keep_alive: Duration,
     /// Longest client id accepted, in bytes (`client_id_bytes_max`); beyond it 400.
     pub client_id_bytes_max: usize,
+    /// Name of the cluster: a list's cursor goes on in the cluster that made it, and in no other.
+    pub cluster: String,
+    /// How long a node's clients may go on being told as online after it died, as the rich form says (`lease_ms`).
+    pub lease: Duration,
+    /// Long polls that may wait at once; beyond it 503.
+    pub waits_max: usize,
     /// How long [`crate::Gateway::stop`] waits for requests in progress. Whole seconds.
     pub shutdown_timeout: Duration,
 }
@@ -64,6 +70,9 @@ impl Default for GatewayConfig {
             request_head_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             client_id_bytes_max: CLIENT_ID_BYTES_MAX,
+            cluster: String::new(),
+            lease: Duration::from_millis(5000),
+            waits_max: 10_000,
             shutdown_timeout: Duration::from_secs(5),
         }
     }
@@ -77,6 +86,8 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct GatewayParts {
     /// Answers the question. Its futures are polled on the gateway's threads.
     pub presence: Arc<dyn PresenceStore>,
+    /// Answers the larger questions. Its futures are polled in `runtime`'s context.
+    pub questions: Arc<dyn PresenceQuestions>,
     /// Credentials, permissions, quota.
     pub admission: Arc<dyn Admission>,
     /// The members, for the management API.
@@ -85,6 +96,6 @@ pub struct GatewayParts {
     pub readiness: Arc<dyn Readiness>,
     /// What `/metrics` says.
     pub metrics: RenderMetrics,
-    /// Password verification runs here, never on the gateway's threads.
+    /// Password verification and the work for larger questions run here, never on the gateway's threads.
     pub runtime: tokio::runtime::Handle,
 }

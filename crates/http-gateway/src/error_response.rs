@@ -3,7 +3,7 @@
 //! `type` is `about:blank`, so `title` is the status phrase (RFC 9457, 4.2.1); programs read `code`. Texts are fixed:
 //! nothing of the request is echoed.
 
-use crate::client_id_path::{BadClientId, BadParameter};
+use crate::{client_id_path::BadClientId, parameters::BadParameter};
 use actix_http::{
     Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -12,8 +12,6 @@ use bytes::Bytes;
 use rollcall_contracts::{AuthError, QueryRefusal, StatusError};
 use serde::Serialize;
 
-/// Methods of the status query.
-pub(crate) const STATUS_METHODS: &str = "GET, POST, HEAD, OPTIONS";
 /// Methods of what is only read on the admin listener.
 pub(crate) const READ_METHODS: &str = "GET, HEAD";
 /// Methods of a member on the admin listener.
@@ -32,6 +30,8 @@ pub(crate) struct Problem {
     detail: &'static str,
     retry_after_s: Option<u32>,
     allow: Option<&'static str>,
+    /// Which of the client ids of a batch, from 0.
+    position: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -41,11 +41,13 @@ struct Body {
     status: u16,
     detail: &'static str,
     code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<usize>,
 }
 
 impl Problem {
     const fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
-        Problem { status, code, detail, retry_after_s: None, allow: None }
+        Problem { status, code, detail, retry_after_s: None, allow: None, position: None }
     }
 
     const fn unavailable(code: &'static str, detail: &'static str) -> Self {
@@ -62,7 +64,8 @@ impl Problem {
     pub(crate) const NO_SUCH_QUESTION: Problem = Problem::new(
         StatusCode::NOT_FOUND,
         "not_found",
-        "there is GET or POST /client-id/{client-id}/status, the client id URL-encoded into one path segment",
+        "there are GET or POST /client-id/{client-id}/status, POST /client-ids/status, GET \
+         /clients/{client-id}/presence and GET /clients; a client id is URL-encoded into one path segment",
     );
     /// 404 on the admin listener.
     pub(crate) const NO_SUCH_ADMIN_PAGE: Problem =
@@ -97,12 +100,52 @@ impl Problem {
         "body_too_large",
         "the status query needs no body; a small one is ignored, this one is too large",
     );
+    /// 413 of a batch.
+    pub(crate) const BATCH_TOO_LARGE: Problem =
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "a batch has at most 1 MiB; ask in several");
+    /// 415 of a batch.
+    pub(crate) const NOT_JSON_TYPE: Problem =
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "a batch is sent as application/json");
+    /// 400: no JSON at all.
+    pub(crate) const BAD_JSON: Problem = Problem::new(StatusCode::BAD_REQUEST, "bad_json", "the body is not JSON");
+    /// 400: JSON of another shape.
+    pub(crate) const BAD_BATCH: Problem =
+        Problem::new(StatusCode::BAD_REQUEST, "bad_batch", "a batch is {\"client_ids\":[\"…\"]} and nothing else");
+    /// 400: a batch of none.
+    pub(crate) const NO_CLIENT_IDS: Problem =
+        Problem::new(StatusCode::BAD_REQUEST, "no_client_ids", "a batch names at least one client id");
+    /// 400: a batch of too many.
+    pub(crate) const TOO_MANY_CLIENT_IDS: Problem =
+        Problem::new(StatusCode::BAD_REQUEST, "too_many_client_ids", "a batch names at most 1000 client ids");
+    /// 400: not a cursor of this list.
+    pub(crate) const BAD_CURSOR: Problem = Problem::new(
+        StatusCode::BAD_REQUEST,
+        "bad_cursor",
+        "the cursor was not made by this cluster for a list with these filters; begin without one",
+    );
+    /// 400: the filter names nobody.
+    pub(crate) const UNKNOWN_NODE_PARAMETER: Problem =
+        Problem::new(StatusCode::BAD_REQUEST, "unknown_node", "query parameter node names no node of the cluster");
+    /// 503 of a batch.
+    pub(crate) const TOO_MANY_BATCHES: Problem =
+        Problem::unavailable("busy", "too many batches are answered on this node at once");
+    /// 503 of a list.
+    pub(crate) const TOO_MANY_LISTS: Problem =
+        Problem::unavailable("busy", "too many lists are answered on this node at once");
+    /// 503 of a long poll.
+    pub(crate) const TOO_MANY_WAITS: Problem =
+        Problem::unavailable("too_many_waiting", "too many long polls wait on this node; ask without wait");
 
     /// 405 with the methods that there are.
     pub(crate) const fn method_not_allowed(allow: &'static str) -> Problem {
         let problem =
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the Allow header names the methods");
         Problem { allow: Some(allow), ..problem }
+    }
+
+    /// About the client id at this place of a batch.
+    pub(crate) fn at(self, position: usize) -> Problem {
+        Problem { position: Some(position), ..self }
     }
 
     /// The response. Its body is left out by the HTTP layer where the method is HEAD.
@@ -113,6 +156,7 @@ impl Problem {
             status: self.status.as_u16(),
             detail: self.detail,
             code: self.code,
+            position: self.position,
         };
         // Plain strings and a number: encoding cannot fail, and an empty body would still carry the right status.
         let body = serde_json::to_vec(&body).unwrap_or_default();
@@ -200,13 +244,15 @@ impl From<BadClientId> for Problem {
 
 impl From<BadParameter> for Problem {
     fn from(error: BadParameter) -> Self {
-        match error {
-            BadParameter::ClientId(_) => {
-                Problem::new(StatusCode::BAD_REQUEST, "bad_parameter", "query parameter client_id is no client id")
+        let detail = match error {
+            BadParameter::ClientId(_) => "query parameter client_id is no client id",
+            BadParameter::Repeated("client_id") => "query parameter client_id has several values",
+            BadParameter::Repeated(_) => "a query parameter has several values",
+            BadParameter::Value(sentence) => sentence,
+            BadParameter::Unknown => {
+                "the parameters are client_id, prefix, node, username, online, since, limit and cursor"
             }
-            BadParameter::Repeated => {
-                Problem::new(StatusCode::BAD_REQUEST, "bad_parameter", "query parameter client_id has several values")
-            }
-        }
+        };
+        Problem::new(StatusCode::BAD_REQUEST, "bad_parameter", detail)
     }
 }

@@ -140,6 +140,7 @@ async fn run(config: GatewayConfig, parts: GatewayParts, sender: mpsc::SyncSende
 }
 
 fn open(config: GatewayConfig, parts: GatewayParts) -> Result<Started, GatewayError> {
+    let factory = StatusFactory::new(&config, parts.clone());
     // Everything that can fail comes first: a server that runs cannot be taken back.
     let http = config.http.map(listener).transpose()?;
     let https = config.https.map(|(listen, tls)| Ok::<_, GatewayError>((listener(listen)?, tls))).transpose()?;
@@ -157,7 +158,6 @@ fn open(config: GatewayConfig, parts: GatewayParts) -> Result<Started, GatewayEr
             0 => thread::available_parallelism().map_or(1, usize::from).div_ceil(2),
             workers => workers,
         };
-        let factory = StatusFactory { parts: parts.clone(), client_id_bytes_max: config.client_id_bytes_max };
         let mut server = HttpServer::new(move || factory.clone())
             .workers(workers)
             .max_connections(config.connections_max.div_ceil(workers).max(1))

@@ -1,8 +1,11 @@
 //! Names and handles of the gateway's metrics. Handles are fetched once per worker, when the recorder must already be
 //! installed.
 
+use crate::route::Route;
 use actix_http::StatusCode;
-use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use std::{
     cell::Cell,
     time::{Duration, Instant},
@@ -14,11 +17,18 @@ pub(crate) const STATUS_QUERIES_TOTAL: &str = "rollcall_status_queries_total";
 /// not the number of queries: `rollcall_status_queries_total` is.
 pub(crate) const STATUS_QUERY_SECONDS: &str = "rollcall_status_query_seconds";
 
+/// Larger questions answered, by question and HTTP status.
+pub(crate) const QUESTIONS_TOTAL: &str = "rollcall_questions_total";
+/// Seconds from a larger question's complete head to its answer, but for long polls. A sample like that of status queries.
+pub(crate) const QUESTION_SECONDS: &str = "rollcall_question_seconds";
+/// Long polls that wait now.
+pub(crate) const LONG_POLLS_WAITING: &str = "rollcall_long_polls_waiting";
+
 /// A recorder keeps each observation until it is next drained, so there is a bound to how many come in.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The statuses a query can have, with their labels.
-const CODES: [(u16, &str); 11] = [
+const CODES: [(u16, &str); 12] = [
     (200, "200"),
     (204, "204"),
     (400, "400"),
@@ -27,6 +37,7 @@ const CODES: [(u16, &str); 11] = [
     (405, "405"),
     (408, "408"),
     (413, "413"),
+    (415, "415"),
     (429, "429"),
     (503, "503"),
     (0, "other"),
@@ -55,13 +66,97 @@ impl StatusMetrics {
 
     /// Counts one answer; measures it when the last measurement is long enough ago.
     pub(crate) fn answered(&self, status: StatusCode, began: Instant) {
-        let code = status.as_u16();
-        let place = CODES.iter().position(|(known, _)| *known == code).unwrap_or(CODES.len() - 1);
-        self.by_code[place].increment(1);
-        let due = self.sampled_at.get().is_none_or(|at| began.saturating_duration_since(at) >= SAMPLE_INTERVAL);
-        if due {
-            self.sampled_at.set(Some(began));
+        self.by_code[place_of(status)].increment(1);
+        if is_due(&self.sampled_at, began) {
             self.seconds.record(began.elapsed());
         }
+    }
+}
+
+fn place_of(status: StatusCode) -> usize {
+    let code = status.as_u16();
+    CODES.iter().position(|(known, _)| *known == code).unwrap_or(CODES.len() - 1)
+}
+
+/// Whether the last sample is long enough ago; then this is one.
+fn is_due(sampled_at: &Cell<Option<Instant>>, began: Instant) -> bool {
+    let due = sampled_at.get().is_none_or(|at| began.saturating_duration_since(at) >= SAMPLE_INTERVAL);
+    if due {
+        sampled_at.set(Some(began));
+    }
+    due
+}
+
+/// One worker's handles for the larger questions.
+pub(crate) struct QuestionMetrics {
+    batch: OneQuestion,
+    presence: OneQuestion,
+    clients: OneQuestion,
+    wait: OneQuestion,
+    waiting: Gauge,
+}
+
+struct OneQuestion {
+    by_code: [Counter; CODES.len()],
+    seconds: Histogram,
+    sampled_at: Cell<Option<Instant>>,
+}
+
+impl OneQuestion {
+    fn new(question: &'static str) -> Self {
+        OneQuestion {
+            by_code: CODES.map(|(_, label)| counter!(QUESTIONS_TOTAL, "question" => question, "code" => label)),
+            seconds: histogram!(QUESTION_SECONDS, "question" => question),
+            sampled_at: Cell::new(None),
+        }
+    }
+}
+
+impl QuestionMetrics {
+    pub(crate) fn new() -> Self {
+        describe_counter!(QUESTIONS_TOTAL, "larger questions answered, by question and HTTP status");
+        describe_histogram!(QUESTION_SECONDS, "seconds from a larger question's complete head to its answer; a sample");
+        describe_gauge!(LONG_POLLS_WAITING, "long polls that wait now");
+        QuestionMetrics {
+            batch: OneQuestion::new("batch"),
+            presence: OneQuestion::new("presence"),
+            clients: OneQuestion::new("clients"),
+            wait: OneQuestion::new("wait"),
+            waiting: gauge!(LONG_POLLS_WAITING),
+        }
+    }
+
+    /// Counts one answer, and measures now and then.
+    pub(crate) fn answered(&self, route: Route, status: StatusCode, began: Instant) {
+        let question = match route {
+            Route::Batch => &self.batch,
+            Route::Presence => &self.presence,
+            Route::Clients => &self.clients,
+            Route::Status => return self.wait_answered(status),
+        };
+        question.by_code[place_of(status)].increment(1);
+        if is_due(&question.sampled_at, began) {
+            question.seconds.record(began.elapsed());
+        }
+    }
+
+    /// Counts the answer of a long poll. How long it took says nothing of this node.
+    pub(crate) fn wait_answered(&self, status: StatusCode) {
+        self.wait.by_code[place_of(status)].increment(1);
+    }
+
+    /// One more long poll waits, until this is dropped.
+    pub(crate) fn waiting(&self) -> WaitingPoll {
+        self.waiting.increment(1);
+        WaitingPoll(self.waiting.clone())
+    }
+}
+
+/// See [`QuestionMetrics::waiting`].
+pub(crate) struct WaitingPoll(Gauge);
+
+impl Drop for WaitingPoll {
+    fn drop(&mut self) {
+        self.0.decrement(1);
     }
 }

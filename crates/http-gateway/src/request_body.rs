@@ -1,4 +1,5 @@
-//! A body that nobody asked for: read and forgotten, within bounds, so that the connection can be kept.
+//! A request's body, within bounds: read, or read and forgotten where nobody asked for one, so that the connection can be
+//! kept.
 
 use crate::error_response::Problem;
 use actix_http::{
@@ -16,6 +17,22 @@ const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Reads the request's body to its end and forgets it.
 pub(crate) async fn ignore(request: &mut Request) -> Result<(), Problem> {
+    take(request, IGNORED_BODY_BYTES_MAX, Problem::BODY_TOO_LARGE, |_| {}).await
+}
+
+/// Reads the request's body to its end.
+pub(crate) async fn read(request: &mut Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let mut body = Vec::new();
+    take(request, bytes_max, Problem::BATCH_TOO_LARGE, |chunk| body.extend_from_slice(chunk)).await?;
+    Ok(body)
+}
+
+async fn take(
+    request: &mut Request,
+    bytes_max: usize,
+    too_large: Problem,
+    mut each: impl FnMut(&[u8]),
+) -> Result<(), Problem> {
     let mut payload = match request.payload() {
         Payload::None => return Ok(()),
         _ => request.take_payload(),
@@ -27,16 +44,18 @@ pub(crate) async fn ignore(request: &mut Request) -> Result<(), Problem> {
     if !framed && request.version() < Version::HTTP_2 {
         return Ok(());
     }
-    if declared_length(request.head().headers()).is_some_and(|length| length > IGNORED_BODY_BYTES_MAX as u64) {
-        return Err(Problem::BODY_TOO_LARGE);
+    if declared_length(request.head().headers()).is_some_and(|length| length > bytes_max as u64) {
+        return Err(too_large);
     }
     let read = async {
         let mut bytes = 0_usize;
         while let Some(chunk) = payload.next().await {
-            bytes = bytes.saturating_add(chunk.map_err(|_| Problem::BAD_BODY)?.len());
-            if bytes > IGNORED_BODY_BYTES_MAX {
-                return Err(Problem::BODY_TOO_LARGE);
+            let chunk = chunk.map_err(|_| Problem::BAD_BODY)?;
+            bytes = bytes.saturating_add(chunk.len());
+            if bytes > bytes_max {
+                return Err(too_large);
             }
+            each(&chunk);
         }
         Ok(())
     };

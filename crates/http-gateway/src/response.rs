@@ -1,4 +1,4 @@
-//! Answers of the admin listener: never kept by a cache.
+//! Documents, on either listener: never kept by a cache.
 
 use actix_http::{
     Response, StatusCode,

@@ -1,16 +1,23 @@
-//! The data plane: one status query from its head to its answer.
+//! The data plane: its workers, and one status query from its head to its answer. Larger questions are in files of their
+//! own.
 //!
 //! A service of the HTTP layer itself, without a router: routers decode and normalise paths, and cost more than the
 //! rest of the answer. The order is fixed: method, body, authentication, the id, permission, quota, look-up.
 
 use crate::{
     authentication::{self, source_address},
-    client_id_path::{decode_segment, query_client_id, raw_segment},
-    config::GatewayParts,
+    batch::BATCHES_AT_ONCE_MAX,
+    client_id_path::{decode_segment, query_client_id},
+    clients::LISTS_AT_ONCE_MAX,
+    config::{GatewayConfig, GatewayParts},
     desk::Desk,
-    error_response::{Problem, STATUS_METHODS, options},
-    metrics::StatusMetrics,
+    error_response::{Problem, options},
+    in_runtime::InRuntime,
+    metrics::{QuestionMetrics, StatusMetrics},
     request_body,
+    route::{Route, STATUS_METHODS, status_segment},
+    seats::Seats,
+    wait::{Wait, wait},
 };
 use actix_http::{
     ConnectionType, Method, Request, Response, StatusCode,
@@ -18,14 +25,15 @@ use actix_http::{
 };
 use actix_web::dev::{AppConfig, Service, ServiceFactory};
 use bytes::Bytes;
-use rollcall_contracts::{ConnectPermission, StatusAnswer};
+use rollcall_contracts::{Account, ConnectPermission, StatusAnswer};
+use rollcall_types::ClientId;
 use std::{
     future::{Future, Ready, ready},
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 const ONLINE: &[u8] = br#"{"online":true}"#;
@@ -39,8 +47,27 @@ const NODE: HeaderName = HeaderName::from_static("rollcall-node");
 /// Makes one [`StatusService`] per worker.
 #[derive(Clone)]
 pub(crate) struct StatusFactory {
-    pub(crate) parts: GatewayParts,
-    pub(crate) client_id_bytes_max: usize,
+    parts: GatewayParts,
+    client_id_bytes_max: usize,
+    lease: Duration,
+    cluster: Arc<str>,
+    batches: Seats,
+    lists: Seats,
+    waits: Seats,
+}
+
+impl StatusFactory {
+    pub(crate) fn new(config: &GatewayConfig, parts: GatewayParts) -> StatusFactory {
+        StatusFactory {
+            parts,
+            client_id_bytes_max: config.client_id_bytes_max,
+            lease: config.lease,
+            cluster: config.cluster.as_str().into(),
+            batches: Seats::new(BATCHES_AT_ONCE_MAX),
+            lists: Seats::new(LISTS_AT_ONCE_MAX),
+            waits: Seats::new(config.waits_max),
+        }
+    }
 }
 
 impl ServiceFactory<Request> for StatusFactory {
@@ -55,7 +82,13 @@ impl ServiceFactory<Request> for StatusFactory {
         ready(Ok(StatusService(Rc::new(Worker {
             parts: self.parts.clone(),
             client_id_bytes_max: self.client_id_bytes_max,
+            lease: self.lease,
+            cluster: Arc::clone(&self.cluster),
+            batches: self.batches.clone(),
+            lists: self.lists.clone(),
+            waits: self.waits.clone(),
             metrics: StatusMetrics::new(),
+            questions: QuestionMetrics::new(),
             desk: Desk::open(Arc::clone(&self.parts.presence)),
         }))))
     }
@@ -64,10 +97,19 @@ impl ServiceFactory<Request> for StatusFactory {
 /// Answers the requests of one worker thread.
 pub(crate) struct StatusService(Rc<Worker>);
 
-struct Worker {
-    parts: GatewayParts,
-    client_id_bytes_max: usize,
+/// What one worker thread answers from.
+pub(crate) struct Worker {
+    pub(crate) parts: GatewayParts,
+    pub(crate) client_id_bytes_max: usize,
+    /// `lease_ms` of the cluster.
+    pub(crate) lease: Duration,
+    /// Name of the cluster.
+    pub(crate) cluster: Arc<str>,
+    pub(crate) batches: Seats,
+    pub(crate) lists: Seats,
+    waits: Seats,
     metrics: StatusMetrics,
+    questions: QuestionMetrics,
     desk: Desk,
 }
 
@@ -89,41 +131,72 @@ impl Service<Request> for StatusService {
 impl Worker {
     async fn respond(&self, request: &mut Request) -> Response<Bytes> {
         let began = Instant::now();
-        if raw_segment(request.path()).is_none() {
+        let Some(route) = Route::of(request.path()) else {
             return match (request.method(), request.path()) {
                 (&Method::OPTIONS, "*") => options(STATUS_METHODS),
                 _ => Problem::NO_SUCH_QUESTION.response(),
             };
-        }
-        let mut response = match *request.method() {
-            Method::GET | Method::POST | Method::HEAD => match self.answer(request).await {
-                Ok(answer) => answered(&answer),
-                Err(problem) => problem.response(),
-            },
-            Method::OPTIONS => options(STATUS_METHODS),
-            _ => Problem::method_not_allowed(STATUS_METHODS).response(),
+        };
+        let mut waited = false;
+        let mut response = if route.takes(request.method()) {
+            let answer = match route {
+                Route::Status => self.status(request, &mut waited).await.map(|answer| answered(&answer)),
+                Route::Batch => self.batch(request).await,
+                Route::Presence => self.presence(request).await,
+                Route::Clients => self.clients(request).await,
+            };
+            answer.unwrap_or_else(|problem| problem.response())
+        } else if *request.method() == Method::OPTIONS {
+            options(route.methods())
+        } else {
+            Problem::method_not_allowed(route.methods()).response()
         };
         if request.head().connection_type() == ConnectionType::Upgrade {
             // The upgrade is not taken, and the HTTP layer does not keep a connection that asked for one.
             response.head_mut().set_connection_type(ConnectionType::Close);
         }
-        self.metrics.answered(response.status(), began);
+        match route {
+            Route::Status if waited => self.questions.wait_answered(response.status()),
+            Route::Status => self.metrics.answered(response.status(), began),
+            _ => self.questions.answered(route, response.status(), began),
+        }
         response
     }
 
-    async fn answer(&self, request: &mut Request) -> Result<StatusAnswer, Problem> {
+    /// Who asks, and whether he may ask at all: the same for every question.
+    pub(crate) async fn admit(&self, request: &Request) -> Result<(), Problem> {
+        let account = authentication::account(&self.parts, request).await?;
+        let connecting_as = query_client_id(request.uri().query(), self.client_id_bytes_max)?;
+        self.may_ask(&account, connecting_as.as_ref(), request)
+    }
+
+    fn may_ask(&self, account: &Account, connecting_as: Option<&ClientId>, request: &Request) -> Result<(), Problem> {
+        let connecting_as = connecting_as.map(ClientId::as_str);
+        match self.parts.admission.may_connect(account, connecting_as, source_address(request)) {
+            ConnectPermission::Allowed => Ok(()),
+            ConnectPermission::Denied => Err(Problem::FORBIDDEN),
+        }
+    }
+
+    async fn status(&self, request: &mut Request, waited: &mut bool) -> Result<StatusAnswer, Problem> {
         request_body::ignore(request).await?;
         let account = authentication::account(&self.parts, request).await?;
-        let segment = raw_segment(request.path()).unwrap_or_default();
+        let segment = status_segment(request.path()).unwrap_or_default();
         let client_id = decode_segment(segment, self.client_id_bytes_max)?;
-        let connecting_as = query_client_id(request.uri().query(), self.client_id_bytes_max)?;
-        let connecting_as = connecting_as.as_ref().map(rollcall_types::ClientId::as_str);
-        let admission = &self.parts.admission;
-        if admission.may_connect(&account, connecting_as, source_address(request)) == ConnectPermission::Denied {
-            return Err(Problem::FORBIDDEN);
-        }
-        admission.charge(1)?;
-        Ok(self.desk.status(client_id).await?)
+        let query = request.uri().query();
+        let connecting_as = query_client_id(query, self.client_id_bytes_max)?;
+        let wait = wait(query)?;
+        self.may_ask(&account, connecting_as.as_ref(), request)?;
+        let Some(Wait { online, within }) = wait else {
+            self.parts.admission.charge(1)?;
+            return Ok(self.desk.status(client_id).await?);
+        };
+        *waited = true;
+        let _seat = self.waits.take().ok_or(Problem::TOO_MANY_WAITS)?;
+        self.parts.admission.charge(1)?;
+        let _waiting = self.questions.waiting();
+        let future = pin!(self.parts.questions.status_when(client_id, online, within));
+        Ok(InRuntime { runtime: &self.parts.runtime, future }.await?)
     }
 }
 

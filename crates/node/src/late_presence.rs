@@ -4,7 +4,10 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
-use rollcall_contracts::{ClaimError, ClaimGranted, EndingKind, PresenceStore, StatusAnswer, StatusError, StatusInbox};
+use rollcall_contracts::{
+    ClaimError, ClaimGranted, ClientsPage, ClientsQuestion, EndingKind, PresenceAnswer, PresenceQuestions,
+    PresenceStore, StatusAnswer, StatusError, StatusInbox,
+};
 use rollcall_presence::ClaimDetails;
 use rollcall_proto::{ClaimEnded, Kind};
 use rollcall_raft::Replication;
@@ -20,7 +23,7 @@ const TELL_WITHIN: Duration = Duration::from_millis(500);
 /// Most displaced owners being told at once; beyond it the feed alone tells them.
 const TELLING_MAX: usize = 4096;
 
-/// [`PresenceStore`] of this node; empty until [`Self::set`].
+/// [`PresenceStore`] and [`PresenceQuestions`] of this node; empty until [`Self::set`].
 #[derive(Default)]
 pub(crate) struct LatePresence {
     replication: OnceLock<Arc<Replication>>,
@@ -114,5 +117,29 @@ impl PresenceStore for LatePresence {
             Some(replication) => replication.presence().released(deadline).await,
             None => true,
         }
+    }
+}
+
+#[async_trait]
+impl PresenceQuestions for LatePresence {
+    async fn statuses(&self, client_ids: Vec<ClientId>) -> Result<Vec<StatusAnswer>, StatusError> {
+        self.replication.get().ok_or(StatusError::NotReady)?.questions().statuses(client_ids).await
+    }
+
+    async fn presence(&self, client_id: ClientId) -> Result<PresenceAnswer, StatusError> {
+        self.replication.get().ok_or(StatusError::NotReady)?.questions().presence(client_id).await
+    }
+
+    async fn clients(&self, question: ClientsQuestion) -> Result<ClientsPage, StatusError> {
+        self.replication.get().ok_or(StatusError::NotReady)?.questions().clients(question).await
+    }
+
+    async fn status_when(
+        &self,
+        client_id: ClientId,
+        online: bool,
+        within: Duration,
+    ) -> Result<StatusAnswer, StatusError> {
+        self.replication.get().ok_or(StatusError::NotReady)?.questions().status_when(client_id, online, within).await
     }
 }

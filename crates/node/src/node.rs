@@ -99,6 +99,7 @@ impl Node {
             settings::gateway(&config, certificates.clone()),
             GatewayParts {
                 presence: presence.clone(),
+                questions: presence.clone(),
                 admission: admission.clone(),
                 membership: management.clone(),
                 readiness: readiness.clone(),

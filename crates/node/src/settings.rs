@@ -15,7 +15,7 @@ use rollcall_session::Limits;
 use rollcall_storage::StoreConfig;
 use rollcall_tls::{CertificateFiles, Certificates};
 use rollcall_types::NodeName;
-use std::{fs, net::SocketAddr, num::NonZeroU16, path::Path, sync::Arc};
+use std::{fs, net::SocketAddr, num::NonZeroU16, path::Path, sync::Arc, time::Duration};
 
 /// The keep-alive that outside suites expect the server to ask for.
 const CONFORMANCE_KEEP_ALIVE_S: u16 = 60;
@@ -83,6 +83,8 @@ pub(crate) fn gateway(config: &Config, certificates: Option<Arc<Certificates>>) 
         https,
         admin: config.listeners.admin.map(Into::into),
         client_id_bytes_max: usize::try_from(config.limits.client_id_bytes_max).unwrap_or(usize::MAX),
+        cluster: config.cluster.name.clone(),
+        lease: Duration::from_millis(config.cluster.lease_ms),
         ..GatewayConfig::default()
     }
 }

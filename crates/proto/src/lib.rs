@@ -61,6 +61,7 @@ mod tests {
             (21, Kind::RetainedRead),
             (22, Kind::PointToPoint),
             (23, Kind::SessionHandover),
+            (30, Kind::PresenceRead),
         ];
         for (number, kind) in known {
             assert_eq!(kind.number(), number);

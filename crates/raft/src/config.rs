@@ -94,3 +94,11 @@ pub(crate) const RETAINED_PAGE_BYTES: usize = 1 << 20;
 pub(crate) const RETAINED_LOOKS_PER_PAGE: usize = 20_000;
 /// Most changes of retained messages that wait for one partition on one node.
 pub(crate) const RETAINED_WAITING_MAX: usize = 4096;
+/// Most ids in one question of a batch, from here or from a peer.
+pub(crate) const BATCH_IDS_MAX: usize = 4096;
+/// Most clients on one page.
+pub(crate) const CLIENTS_PER_PAGE_MAX: usize = 1000;
+/// Bytes of ids and user names at which a partition's part of a page ends; it may pass this by its last client.
+pub(crate) const CLIENTS_PAGE_BYTES: usize = 1 << 20;
+/// Most records of a partition looked at for one page: what holds up the partition's next entry, a few milliseconds.
+pub(crate) const CLIENT_LOOKS_PER_PAGE: usize = 10_000;

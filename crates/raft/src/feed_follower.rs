@@ -20,6 +20,8 @@ pub trait FeedSink: Send + Sync + 'static {
     fn entries(&self, partition: PartitionId, entries: &[Arc<FeedEntry>]);
     /// Entries between the cursor and what is kept are lost to this reader: look at the state afresh.
     fn gap(&self, partition: PartitionId);
+    /// Entries that come from now on are told, and none that came before. Never blocks.
+    fn began(&self, _partition: PartitionId) {}
 }
 
 /// What a read of the feed brought.
@@ -47,6 +49,9 @@ pub(crate) async fn follow(
             tokio::time::sleep(RETRY_PAUSE).await;
             continue;
         };
+        if cursor.is_none() {
+            sink.began(partition);
+        }
         if read.gap {
             sink.gap(partition);
             cursor = Some(read.last);

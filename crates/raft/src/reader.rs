@@ -75,9 +75,17 @@ impl Reader {
     /// Waits until the replica here stands at a read point taken after this call: what it shows then is linearizable.
     /// `false` when no quorum confirmed one in time, or there is no replica here.
     pub(crate) async fn caught_up(&self, partition: PartitionId) -> bool {
+        self.inner.groups.answering_replica_of(partition).is_some() && self.read_point(partition).await.is_ok()
+    }
+
+    /// A position that a linearizable read of the partition may stand at, reached by the replica here if there is one.
+    ///
+    /// # Errors
+    /// See [`StatusError`].
+    pub(crate) async fn read_point(&self, partition: PartitionId) -> Result<LogIndex, StatusError> {
         // Any question will do; only its read point counts.
-        let Ok(client_id) = ClientId::new("-") else { return false };
-        self.inner.groups.answering_replica_of(partition).is_some() && self.ask(partition, client_id).await.is_ok()
+        let client_id = ClientId::new("-").map_err(|_| StatusError::NotReady)?;
+        self.ask(partition, client_id).await.map(|answer| answer.index)
     }
 
     /// Asks; answers within the status deadline, or says that it cannot.

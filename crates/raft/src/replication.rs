@@ -11,12 +11,14 @@ use crate::{
     metrics::Metrics,
     operations, payload,
     presence_client::PresenceClient,
+    questions::Questions,
     read_point::ReadPoints,
     reader::Reader,
     retained_client::RetainedClient,
     retained_queue::retained_reply,
     stores::Stores,
     term_check::{self, TermCheck},
+    waiters::WakingFirst,
     wire,
 };
 use bytes::Bytes;
@@ -41,6 +43,7 @@ pub struct Replication {
     reader: Arc<Reader>,
     presence: Arc<PresenceClient>,
     retained: Arc<RetainedClient>,
+    questions: Arc<Questions>,
     cluster: Arc<ClusterClient>,
     hosting: Arc<Hosting>,
     tasks: TaskTracker,
@@ -82,7 +85,19 @@ impl Replication {
         let presence = Arc::new(PresenceClient::new(Arc::clone(&groups), Arc::clone(&reader)));
         let retained = Arc::new(RetainedClient::new(Arc::clone(&groups), Arc::clone(&reader)));
         let cluster = Arc::new(ClusterClient::new(Arc::clone(&groups)));
-        Ok(Arc::new(Replication { groups, points, reader, presence, retained, cluster, hosting, tasks, stop }))
+        let questions = Arc::new(Questions::new(Arc::clone(&groups), Arc::clone(&reader), stop.clone()));
+        Ok(Arc::new(Replication {
+            groups,
+            points,
+            reader,
+            presence,
+            retained,
+            questions,
+            cluster,
+            hosting,
+            tasks,
+            stop,
+        }))
     }
 
     /// The groups.
@@ -103,6 +118,12 @@ impl Replication {
         &self.retained
     }
 
+    /// Larger questions about clients, from this node.
+    #[must_use]
+    pub fn questions(&self) -> &Arc<Questions> {
+        &self.questions
+    }
+
     /// Changes of the cluster state.
     #[must_use]
     pub fn cluster(&self) -> &Arc<ClusterClient> {
@@ -121,11 +142,12 @@ impl Replication {
         self.reader.caught_up(partition).await
     }
 
-    /// Follows every partition's feed into `sink` until shutdown.
+    /// Follows every partition's feed into `sink`, and wakes who waits for a client, until shutdown.
     pub fn follow_feeds(&self, sink: &Arc<dyn FeedSink>) {
+        let sink: Arc<dyn FeedSink> = Arc::new(WakingFirst(Arc::clone(self.questions.waiters()), Arc::clone(sink)));
         for p in 0..self.groups.topology().partitions {
             let follow =
-                feed_follower::follow(Arc::clone(&self.groups), PartitionId(p), Arc::clone(sink), self.stop.clone());
+                feed_follower::follow(Arc::clone(&self.groups), PartitionId(p), Arc::clone(&sink), self.stop.clone());
             self.tasks.spawn(follow);
         }
     }
@@ -147,6 +169,7 @@ impl Replication {
                 | Kind::Status
                 | Kind::RetainedPropose
                 | Kind::RetainedRead
+                | Kind::PresenceRead
         )
     }
 
@@ -189,6 +212,10 @@ impl Replication {
             Kind::RetainedRead => {
                 let partition = GroupId(call.group).as_partition().ok_or("the cluster group retains nothing")?;
                 self.retained.answer_peer(partition, &call.payload).await
+            }
+            Kind::PresenceRead => {
+                let partition = GroupId(call.group).as_partition().ok_or("the cluster group has no clients")?;
+                self.questions.answer_peer(partition, &call.payload).await
             }
             Kind::ClusterPropose => written(&self.cluster.answer_peer(&forwarded(call.payload)?).await?),
             Kind::ReadFeed => {

@@ -9,6 +9,7 @@ use crate::{
     network::SnapshotHead,
     partition::{Partition, PartitionEntry},
     payload,
+    presence_reads::{Look, Seen, SeenStatus, SeenWhat},
     replica::{AnyReplica, Replica, Replicated},
 };
 use openraft::{
@@ -20,7 +21,8 @@ use openraft::{
 };
 use rollcall_cluster::{ClusterChange, ClusterCommand, ClusterState, Role, User};
 use rollcall_presence::{
-    Batch, ClaimDetails, FeedEntry, Housekeeping, Operation, Outcome, PartitionCommand, PartitionLimits, Transition,
+    Batch, ClaimDetails, ClientFacts, ClientFilter, ClientPage, FeedEntry, Housekeeping, Operation, Outcome, PagePlace,
+    PartitionCommand, PartitionLimits, Transition,
 };
 use rollcall_retained::{
     RetainedBatch, RetainedCommand, RetainedLimits, RetainedOperation, RetainedOutcome, RetainedRefusal,
@@ -151,6 +153,51 @@ fn proposals_and_what_they_bring_of_format_1_are_read_and_written_as_ever() {
         transition: Transition::Connected,
     };
     hold("feed-entry", &[("an entry of the feed, on its way to a follower", entry)]);
+}
+
+#[test]
+fn larger_questions_and_their_answers_of_format_1_are_read_and_written_as_ever() {
+    let client = |id: &str| ClientId::new(id).unwrap();
+    let filter = ClientFilter {
+        prefix: "dev".to_owned(),
+        node: Some(NodeId(300)),
+        username: Some("alice".to_owned()),
+        online: Some(true),
+        since: Some(ClusterTime(70_000)),
+    };
+    let from = Some(PagePlace { after: "dev1".to_owned(), and_all_it_begins: true });
+    let looks = [
+        ("a batch", Look::Statuses(vec![client("a"), client("b")])),
+        ("all of one client", Look::Facts(client("a"))),
+        ("a page with every filter", Look::Page { filter, from, limit: 1000 }),
+        ("a first page of all", Look::Page { filter: ClientFilter::default(), from: None, limit: 100 }),
+    ];
+    hold("presence-look", &looks);
+    let online = ClientFacts {
+        client_id: client("a"),
+        epoch: Epoch(70_000),
+        node: Some(NodeId(300)),
+        since: ClusterTime(70_000),
+        ended: None,
+        username: "alice".into(),
+        protocol: Protocol::V5,
+        keep_alive_s: 60,
+    };
+    let offline = ClientFacts { node: None, ended: Some(DisconnectReason::NodeLost), ..online.clone() };
+    let seen = |what| Seen { index: LogIndex(70_000), what };
+    let statuses = vec![
+        SeenStatus { online: true, epoch: Some(Epoch(70_000)), node: Some(NodeId(300)) },
+        SeenStatus { online: false, epoch: None, node: None },
+    ];
+    let page = ClientPage { clients: vec![online.clone(), offline], next: Some(client("b")) };
+    let answers = [
+        ("of a batch", seen(SeenWhat::Statuses(statuses))),
+        ("of one client", seen(SeenWhat::Facts(Some(online)))),
+        ("of a client never seen", seen(SeenWhat::Facts(None))),
+        ("of a page", seen(SeenWhat::Page(page))),
+        ("of the last page", seen(SeenWhat::Page(ClientPage::default()))),
+    ];
+    hold("presence-seen", &answers);
 }
 
 /// Applies the log of a file entry by entry, and holds what the replica has then against the snapshot of a file.

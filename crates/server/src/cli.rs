@@ -221,6 +221,10 @@ pub(crate) struct BenchStatusArguments {
     /// Seed of the random choice, to ask the same questions again.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Ask for so many ids in one question, by `POST /client-ids/status`: those from a random one on.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    #[arg(conflicts_with_all = ["path_template", "method", "body_template"])]
+    pub(crate) batch: Option<u16>,
     /// Path asked: `{id}` is the id URL-encoded, `{id_base64}` its Base64.
     #[arg(long, value_name = "PATH", default_value = "/client-id/{id}/status")]
     pub(crate) path_template: String,

@@ -85,6 +85,19 @@ pub fn request_within(
     exchange_within(to, head.as_bytes(), method != "HEAD", within)
 }
 
+/// Sends one POST with a JSON body, over HTTP/1.1.
+///
+/// # Errors
+/// A sentence, when there is no connection or no whole answer in time.
+pub fn post_json(to: SocketAddr, target: &str, headers: &[(&str, &str)], body: &str) -> Result<Response, String> {
+    let mut head = format!("POST {target} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    exchange(to, head.as_bytes(), true)
+}
+
 /// Sends these bytes and reads one answer up to the end of the connection.
 ///
 /// # Errors

@@ -5,9 +5,9 @@ use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rollcall_contracts::{
-    Account, Admission, AuthError, ClaimError, ClaimGranted, ConnectPermission, LeaveError, MemberView, Membership,
-    PartitionView, PresenceStore, QueryRefusal, Readiness, ReadinessReport, Role, SourceAddress, StatusAnswer,
-    StatusError,
+    Account, Admission, AuthError, ClaimError, ClaimGranted, ClientsPage, ClientsQuestion, ConnectPermission,
+    KnownClient, LeaveError, MemberView, Membership, PartitionView, PresenceAnswer, PresenceQuestions, PresenceStore,
+    QueryRefusal, Readiness, ReadinessReport, Role, SourceAddress, StatusAnswer, StatusError,
 };
 use rollcall_http_gateway::{Gateway, GatewayConfig, GatewayParts, Listen};
 use rollcall_types::{ClientId, DisconnectReason, Epoch, Incarnation, LogIndex, NodeId, NodeName, PartitionId};
@@ -36,6 +36,9 @@ pub(crate) struct World {
     pub(crate) refusal: Mutex<Option<QueryRefusal>>,
     pub(crate) readiness: Mutex<ReadinessReport>,
     pub(crate) role: Mutex<Role>,
+    /// What is known of clients, by id.
+    pub(crate) known_clients: Mutex<HashMap<String, KnownClient>>,
+    pub(crate) page: Mutex<ClientsPage>,
     /// Answers are held back while this is locked for writing.
     pub(crate) held: tokio::sync::RwLock<()>,
     calls: Mutex<Vec<Call>>,
@@ -49,6 +52,10 @@ pub(crate) enum Call {
     MayConnect(Option<String>),
     Charge(u32),
     Status(String),
+    Statuses(Vec<String>),
+    Presence(String),
+    Clients(ClientsQuestion),
+    Wait(String, bool, Duration),
 }
 
 pub(crate) fn offline() -> StatusAnswer {
@@ -75,6 +82,8 @@ impl World {
             refusal: Mutex::new(None),
             readiness: Mutex::default(),
             role: Mutex::new(Role::Client),
+            known_clients: Mutex::default(),
+            page: Mutex::default(),
             held: tokio::sync::RwLock::new(()),
             calls: Mutex::default(),
             known: Mutex::new(false),
@@ -129,6 +138,53 @@ impl PresenceStore for Fake {
 
     async fn released(&self, _: Duration) -> bool {
         true
+    }
+}
+
+impl Fake {
+    fn answer(&self, client_id: &str) -> Result<StatusAnswer, StatusError> {
+        let special = self.0.answers.lock().unwrap().get(client_id).cloned();
+        special.unwrap_or_else(|| self.0.otherwise.lock().unwrap().clone())
+    }
+
+    /// Needs the runtime that was handed over, and is held back like every answer.
+    async fn let_go(&self) {
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        drop(self.0.held.read().await);
+    }
+}
+
+#[async_trait]
+impl PresenceQuestions for Fake {
+    async fn statuses(&self, client_ids: Vec<ClientId>) -> Result<Vec<StatusAnswer>, StatusError> {
+        self.0.note(Call::Statuses(client_ids.iter().map(|id| id.as_str().to_owned()).collect()));
+        self.let_go().await;
+        client_ids.iter().map(|id| self.answer(id.as_str())).collect()
+    }
+
+    async fn presence(&self, client_id: ClientId) -> Result<PresenceAnswer, StatusError> {
+        self.0.note(Call::Presence(client_id.as_str().into()));
+        self.let_go().await;
+        let StatusAnswer { partition, index, .. } = self.answer(client_id.as_str())?;
+        let client = self.0.known_clients.lock().unwrap().get(client_id.as_str()).cloned();
+        Ok(PresenceAnswer { partition, index, client })
+    }
+
+    async fn clients(&self, question: ClientsQuestion) -> Result<ClientsPage, StatusError> {
+        self.0.note(Call::Clients(question));
+        self.let_go().await;
+        self.answer("").map(|_| self.0.page.lock().unwrap().clone())
+    }
+
+    async fn status_when(
+        &self,
+        client_id: ClientId,
+        online: bool,
+        within: Duration,
+    ) -> Result<StatusAnswer, StatusError> {
+        self.0.note(Call::Wait(client_id.as_str().into(), online, within));
+        self.let_go().await;
+        self.answer(client_id.as_str())
     }
 }
 
@@ -250,6 +306,7 @@ pub(crate) fn parts(world: &Arc<World>, runtime: &Runtime) -> GatewayParts {
     let fake = Arc::new(Fake(Arc::clone(world)));
     GatewayParts {
         presence: fake.clone(),
+        questions: fake.clone(),
         admission: fake.clone(),
         membership: fake.clone(),
         readiness: fake,

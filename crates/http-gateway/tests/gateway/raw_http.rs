@@ -50,6 +50,13 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
+    /// Sends a request with a body and reads the answer.
+    pub(crate) fn post(&mut self, target: &str, headers: &str, body: &str) -> Answer {
+        let length = body.len();
+        self.send(format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n{headers}\r\n{body}"));
+        self.answer()
+    }
+
     /// Reads one answer with its body.
     pub(crate) fn answer(&mut self) -> Answer {
         let mut answer = self.head();

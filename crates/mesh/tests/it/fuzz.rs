@@ -61,7 +61,7 @@ fn message_examples() -> Vec<Vec<u8>> {
     let refused = Reply { result: Some(reply::Result::Refused("a sentence".to_owned())) };
     let refused = Frame { call: 8, body: Some(frame::Body::Reply(refused)) };
     let item = StreamItem { item: Some(stream_item::Item::Message(Bytes::from_static(b"\x01message"))) };
-    let batch = StreamBatch { stream: 9, first: 1, items: vec![item.encode_to_vec().into()] };
+    let batch = StreamBatch { stream: 9, first: 1, items: vec![item.encode_to_vec().into()], settled: 1 };
     let claim = Claim { cluster_name: "c".into(), node: 1, target: 2, nonce: vec![7; 32].into(), ..Claim::default() };
     vec![
         FrameBatch { version: 1, frames: vec![asked, refused] }.encode_to_vec(),
@@ -130,7 +130,7 @@ fn check_streams(input: &[u8], takes_twice: bool) -> Result<u64, String> {
         let (stream, first) = (u64::from(kind), u64::from(first));
         let number = |place: u64| u8::try_from(first + place).unwrap_or(u8::MAX);
         let item = |place: u64| if number(place) == 5 { Bytes::new() } else { Bytes::from(vec![number(place)]) };
-        let batch = StreamBatch { stream, first, items: (0..u64::from(count)).map(item).collect() };
+        let batch = StreamBatch { stream, first, items: (0..u64::from(count)).map(item).collect(), settled: first };
         notes.0.lock().unwrap().clear();
         let answer = streams.answer(PEER, batch.encode_to_vec().into())?;
         let ack = StreamAck::decode(answer).map_err(|error| error.to_string())?;
@@ -139,7 +139,7 @@ fn check_streams(input: &[u8], takes_twice: bool) -> Result<u64, String> {
             taken.push(2);
         }
 
-        let mut expected = (Vec::new(), StreamAck { next: 0, start_over: true });
+        let mut expected = (Vec::new(), StreamAck { next: 0, start_over: true, ..StreamAck::default() });
         if stream == present || first == 1 {
             if stream != present {
                 (present, next, start_over) = (stream, 1, false);
@@ -154,7 +154,7 @@ fn check_streams(input: &[u8], takes_twice: bool) -> Result<u64, String> {
                     }
                 }
             }
-            expected.1 = StreamAck { next, start_over };
+            expected.1 = StreamAck { next, start_over, ..StreamAck::default() };
         }
         if (&taken, &ack) != (&expected.0, &expected.1) {
             return Err(format!(

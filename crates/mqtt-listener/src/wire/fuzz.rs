@@ -78,7 +78,7 @@ struct Terms {
 
 impl Terms {
     fn wire(&self) -> Wire {
-        let wire = Wire::new(PACKET_BYTES_MAX, self.names);
+        let wire = Wire::new(PACKET_BYTES_MAX, self.names, true);
         if let Some((_, connect)) = self.connected {
             assert!(matches!(wire.decode(&mut BytesMut::copy_from_slice(connect)), Ok(Some(Packet::Connect(_)))));
         }

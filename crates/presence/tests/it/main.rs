@@ -10,6 +10,7 @@ mod forgetting;
 mod memory;
 mod naive;
 mod notation;
+mod pages;
 mod properties;
 mod snapshots;
 mod stored;

@@ -53,7 +53,8 @@ fn kinds() -> Vec<Kind> {
             | Kind::RetainedPropose
             | Kind::RetainedRead
             | Kind::PointToPoint
-            | Kind::SessionHandover => {}
+            | Kind::SessionHandover
+            | Kind::PresenceRead => {}
         }
     }
     all
@@ -78,6 +79,7 @@ fn frames_of_version_1_are_read_and_written_as_ever() {
         ("frame-request-16", 16..=16),
         ("frame-request-retained", 20..=22),
         ("frame-request-handover", 23..=23),
+        ("frame-request-questions", 30..=30),
     ] {
         let calls = calls(numbers);
         let calls: Vec<_> = calls.iter().map(|(what, frame)| (what.as_str(), frame.clone())).collect();

@@ -30,9 +30,24 @@ enum Part {
     IdInPath,
     IdInJson,
     IdBase64,
+    /// So many ids in JSON, from one on, with commas between.
+    ManyInJson(u16),
 }
 
+/// Where batches are asked.
+const BATCH_PATH: &str = "/client-ids/status";
+
 impl RequestTemplate {
+    /// A batch of so many ids.
+    pub(super) fn batch(url: &PlainUrl, ids: u16, authorization: Option<&str>) -> Result<RequestTemplate, Failure> {
+        let wanted = Wanted { method: Method::Post, path: BATCH_PATH, body: Some("{\"client_ids\":["), authorization };
+        let mut template = RequestTemplate::new(url, wanted)?;
+        if let Some((_, body)) = &mut template.body {
+            body.extend([Part::ManyInJson(ids), Part::Fixed(b"]}".to_vec())]);
+        }
+        Ok(template)
+    }
+
     pub(super) fn new(url: &PlainUrl, wanted: Wanted<'_>) -> Result<RequestTemplate, Failure> {
         let path = wanted.path;
         if !path.starts_with('/') || path.contains(|c: char| c.is_ascii_whitespace() || c.is_control()) {
@@ -96,6 +111,13 @@ fn push_parts(parts: &[Part], ids: &IdSpace, place: u64, into: &mut Vec<u8>) {
             Part::IdInPath => ids.push_in_path(place, into),
             Part::IdInJson => ids.push_in_json(place, into),
             Part::IdBase64 => ids.push_base64(place, into),
+            Part::ManyInJson(many) => {
+                for further in 0..u64::from(*many) {
+                    into.extend_from_slice(if further == 0 { b"\"" } else { b",\"" });
+                    ids.push_in_json((place + further) % ids.count(), into);
+                    into.push(b'"');
+                }
+            }
         }
     }
 }
@@ -144,6 +166,20 @@ mod tests {
             written("http://h:2379", wanted),
             "POST /v3/kv/range HTTP/1.1\r\nHost: h:2379\r\nContent-Length: 30\r\n\
              Content-Type: application/json\r\n\r\n{\"key\":\"YS8wMDU=\",\"x\":\"a/005\"}"
+        );
+    }
+
+    #[test]
+    fn a_batch_asks_for_the_ids_from_one_on_and_begins_again_behind_the_last() {
+        let ids = IdSpace::new(&IdArguments { id_prefix: "a\"".to_owned(), id_digits: 3, id_start: 1 }, 10);
+        let url = PlainUrl::parse("http://h").unwrap();
+        let template = RequestTemplate::batch(&url, 3, Some("Basic eDp5")).unwrap();
+        let (mut request, mut scratch) = (Vec::new(), Vec::new());
+        template.write(&ids, 8, &mut request, &mut scratch);
+        assert_eq!(
+            String::from_utf8(request).unwrap(),
+            "POST /client-ids/status HTTP/1.1\r\nHost: h\r\nAuthorization: Basic eDp5\r\nContent-Length: 43\r\n\
+             Content-Type: application/json\r\n\r\n{\"client_ids\":[\"a\\\"009\",\"a\\\"010\",\"a\\\"001\"]}"
         );
     }
 

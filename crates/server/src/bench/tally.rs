@@ -30,6 +30,22 @@ impl Said {
         }
     }
 
+    /// As counts of true, false and other.
+    pub(super) fn counts(self) -> [u64; 3] {
+        let mut counts = [0; 3];
+        counts[self as usize] = 1;
+        counts
+    }
+
+    /// What the body of a batch says of its ids, as such counts.
+    pub(super) fn counts_in_batch(body: &[u8]) -> [u64; 3] {
+        let count = |wanted: &[u8]| body.windows(wanted.len()).filter(|window| *window == wanted).count() as u64;
+        match [count(b"\"online\":true"), count(b"\"online\":false"), 0] {
+            [0, 0, _] => Said::Other.counts(),
+            counts => counts,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Said::True => "true",
@@ -64,11 +80,12 @@ impl Tally {
         })
     }
 
-    pub(super) fn answered(&mut self, status: u16, said: Said, latency: Duration) {
+    /// One answer; `said` are counts of true, false and other.
+    pub(super) fn answered(&mut self, status: u16, said: [u64; 3], latency: Duration) {
         self.latencies.record(latency);
         *self.codes.entry(status).or_default() += 1;
         if status == 200 {
-            self.said[said as usize] += 1;
+            self.said.iter_mut().zip(said).for_each(|(sum, more)| *sum += more);
         }
     }
 
@@ -110,5 +127,13 @@ mod tests {
             assert_eq!(Said::by(body), said, "{body:?}");
         }
         assert_eq!(Said::by(&b"true".repeat(100)), Said::Other);
+    }
+
+    #[test]
+    fn each_id_of_a_batch_is_counted() {
+        let body = br#"{"results":[{"client_id":"true","online":true},{"online":false},{"online":false}]}"#;
+        assert_eq!(Said::counts_in_batch(body), [1, 2, 0]);
+        assert_eq!(Said::counts_in_batch(b"{}"), [0, 0, 1]);
+        assert_eq!(Said::False.counts(), [0, 1, 0]);
     }
 }

@@ -24,6 +24,7 @@ mod moving;
 mod odd_ids;
 mod point_to_point;
 mod power_loss;
+mod questions;
 mod quota;
 mod retained;
 mod rolling;
