@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod enhanced;
 mod health;
 mod membership;
 mod mesh;
@@ -16,6 +17,7 @@ mod retained_store;
 mod session_links;
 
 pub use access::{Account, Admission, AuthError, ConnectPermission, QueryRefusal, Role, SourceAddress};
+pub use enhanced::{AuthenticatingClient, AuthenticationExchange, AuthenticationStep, EnhancedAuthenticator};
 pub use health::{LeaseGate, Readiness, ReadinessReport};
 pub use membership::{LeaveError, MemberView, Membership, PartitionView};
 pub use mesh::{CallError, PeerCall, PeerHandler, PeerLinks};

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod authentication;
 mod config;
 mod connection;
 mod finish;

@@ -3,8 +3,8 @@
 use crate::{
     Cause, ConnAck, Connect, ConnectRefusal, DecodeFault, Effect, Event, Fault, KeepAlive, Limits, Order, Outgoing,
     Packet, Phase, Publish, PublishVerdict, ReasonCode, Receipt, RequestedSubscription, RetainHandling, Session,
-    Subscribe, SubscribeAnswer, alias::IncomingAliases, connect, connect::ConnectRequest, ending::ending,
-    inbound::Arrival, window::Acknowledged,
+    Subscribe, SubscribeAnswer, alias::IncomingAliases, authentication::Authentication, connect,
+    connect::ConnectRequest, ending::ending, inbound::Arrival, window::Acknowledged,
 };
 use rollcall_types::{BootTime, Protocol, QoS, TopicFilterError, check_topic_filter};
 use std::{
@@ -21,18 +21,24 @@ const INBOUND_MAX_V3: usize = 65_535;
 /// ignored.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
     state: State,
     seed: u128,
     protocol: Option<Protocol>,
     keep_alive: KeepAlive,
     session_expiry_s: u32,
     aliases: IncomingAliases,
+    /// Where CONNECT named a method.
+    pub(crate) authentication: Option<Box<Authentication>>,
 }
 
 #[derive(Clone, Debug)]
 enum State {
-    AwaitingConnect { deadline: Option<BootTime> },
+    AwaitingConnect {
+        deadline: Option<BootTime>,
+    },
+    /// The client proves who it is, beyond what CONNECT says.
+    Authenticating,
     Claiming(Box<ConnAck>),
     Open,
     Ended,
@@ -51,17 +57,24 @@ impl Connection {
             keep_alive: KeepAlive::new(0, now),
             session_expiry_s: 0,
             aliases: IncomingAliases::default(),
+            authentication: None,
         }
     }
 
-    /// When [`Event::Tick`] is wanted next; `None`: never. Only CONNACK brings it forward, otherwise it moves away.
+    /// When [`Event::Tick`] is wanted next; `None`: never. Only CONNACK and an AUTH bring it forward, otherwise it moves
+    /// away.
     #[must_use]
     pub fn next_deadline(&self) -> Option<BootTime> {
         match &self.state {
             State::AwaitingConnect { deadline } => *deadline,
-            State::Open => self.keep_alive.deadline(),
+            State::Authenticating => self.authentication_deadline(),
+            State::Open => [self.keep_alive.deadline(), self.authentication_deadline()].into_iter().flatten().min(),
             State::Claiming(_) | State::Ended => None,
         }
+    }
+
+    fn authentication_deadline(&self) -> Option<BootTime> {
+        self.authentication.as_ref().and_then(|known| known.deadline())
     }
 
     /// The version, once CONNECT named it.
@@ -101,6 +114,7 @@ impl Connection {
                 subscribed(packet_id, subscription_id, filters, answers)
             }
             Event::Unsubscribed { packet_id, existed } => send(Outgoing::UnsubAck(packet_id, existed)),
+            Event::Authenticated(answer) => self.authenticated(answer),
             Event::Order(order) => self.end(Cause::Ordered(order)),
         }
     }
@@ -114,18 +128,18 @@ impl Connection {
     fn phase(&self) -> Phase {
         match self.state {
             State::AwaitingConnect { .. } => Phase::AwaitingConnect,
-            State::Claiming(_) => Phase::Claiming,
+            State::Claiming(_) | State::Authenticating => Phase::Claiming,
             State::Open | State::Ended => Phase::Open,
         }
     }
 
-    fn end(&mut self, cause: Cause) -> Vec<Effect> {
+    pub(crate) fn end(&mut self, cause: Cause) -> Vec<Effect> {
         let ending = ending(cause, self.phase(), self.protocol);
         self.state = State::Ended;
         vec![Effect::End(ending)]
     }
 
-    fn fault(&mut self, fault: Fault) -> Vec<Effect> {
+    pub(crate) fn fault(&mut self, fault: Fault) -> Vec<Effect> {
         self.end(Cause::Fault(fault))
     }
 
@@ -136,6 +150,8 @@ impl Connection {
     fn tick(&mut self, now: BootTime) -> Vec<Effect> {
         match &self.state {
             State::AwaitingConnect { deadline: Some(deadline) } if now >= *deadline => self.end(Cause::ConnectTimedOut),
+            State::Authenticating if self.authentication_is_late(now) => self.end(Cause::ConnectTimedOut),
+            State::Open if self.authentication_is_late(now) => self.end(Cause::Ordered(Order::NotAuthorized)),
             State::Open if self.keep_alive.is_over(now) => self.end(Cause::KeepAliveExpired),
             _ => Vec::new(),
         }
@@ -149,12 +165,20 @@ impl Connection {
             (_, Packet::Connect(_)) => self.fault(Fault::SecondConnect),
             // The shell reads no packet while the claim is under way; one that comes all the same is out of order.
             (State::Claiming(_), _) => self.fault(Fault::ProtocolError),
+            (State::Authenticating, Packet::Disconnect { reason, .. }) => self.end(Cause::ClientLeft(reason)),
+            (state, Packet::Auth(auth)) => {
+                let is_open = matches!(state, State::Open);
+                self.auth(*auth, is_open, now)
+            }
+            (State::Authenticating, _) => self.fault(Fault::ProtocolError), // MQTT-3.1.2-30
             (_, packet) => self.open_packet(packet, session),
         }
     }
 
-    fn connect(&mut self, connect: Connect) -> Vec<Effect> {
+    fn connect(&mut self, mut connect: Connect) -> Vec<Effect> {
         self.protocol = Some(connect.protocol);
+        let method = connect.authentication_method.take();
+        let data = std::mem::take(&mut connect.authentication_data);
         let asked_keep_alive_s = connect.keep_alive_s;
         let asked_expiry_s = connect.session_expiry_s;
         let request = match connect::check(connect, &self.limits, self.seed) {
@@ -163,8 +187,18 @@ impl Connection {
         };
         self.session_expiry_s = request.session_expiry_s;
         self.keep_alive = KeepAlive::new(request.keep_alive_s, BootTime::default());
-        self.state = State::Claiming(Box::new(self.connack(&request, asked_keep_alive_s, asked_expiry_s)));
-        vec![Effect::Admit(Box::new(request))]
+        let connack = Box::new(self.connack(&request, asked_keep_alive_s, asked_expiry_s));
+        let request = Box::new(request);
+        let Some(method) = method else { return self.claim(request, connack) };
+        let authentication = Authentication::new(method, data, &request);
+        let deadline = self.next_deadline();
+        self.state = State::Authenticating;
+        self.authenticate(authentication, request, connack, deadline)
+    }
+
+    pub(crate) fn claim(&mut self, request: Box<ConnectRequest>, connack: Box<ConnAck>) -> Vec<Effect> {
+        self.state = State::Claiming(connack);
+        vec![Effect::Admit(request)]
     }
 
     fn connack(&self, request: &ConnectRequest, asked_keep_alive_s: u16, asked_expiry_s: u32) -> ConnAck {
@@ -177,6 +211,7 @@ impl Connection {
             receive_maximum: self.limits.receive_maximum,
             packet_bytes_max: self.limits.packet_bytes_max,
             topic_alias_maximum: self.limits.topic_alias_maximum,
+            authentication: None,
         }
     }
 
@@ -205,7 +240,7 @@ impl Connection {
                 Some(session) => self.acknowledgement(packet, session),
                 None => Vec::new(),
             },
-            Packet::Auth | Packet::ServerOnly | Packet::Connect(_) => self.fault(Fault::ProtocolError),
+            Packet::Auth(_) | Packet::ServerOnly | Packet::Connect(_) => self.fault(Fault::ProtocolError),
         }
     }
 

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod alias;
+mod authentication;
 mod connect;
 mod connection;
 mod delivery;
@@ -33,6 +34,7 @@ mod session;
 mod stored;
 mod window;
 
+pub use authentication::{Auth, AuthAnswer, AuthPurpose, Authenticating};
 pub use connect::ConnectRequest;
 pub use connection::Connection;
 pub use delivery::{Delivery, OutgoingAlias, OutgoingPublish};
