@@ -16,8 +16,8 @@ use crate::{
 };
 use parking_lot::Mutex;
 use rollcall_contracts::{
-    Admission, ConnectionEnding, DeliveryTarget, EndingKind, LeaseGate, OwnerLinks, Part, PartTaken, PeerPublisher,
-    PresenceStore, RouteBoard, SessionLinks,
+    Admission, ConnectionEnding, DeliveryTarget, EndingKind, EnhancedAuthenticator, LeaseGate, OwnerLinks, Part,
+    PartTaken, PeerPublisher, PresenceStore, RouteBoard, SessionLinks,
 };
 use rollcall_session::Order;
 use rollcall_types::{ClientId, DisconnectReason, Epoch, Message};
@@ -52,6 +52,7 @@ pub struct Broker {
     pub(crate) next_number: AtomicU64,
     pub(crate) retained: Retained,
     pub(crate) owners: OnceLock<Arc<dyn OwnerLinks>>,
+    pub(crate) authenticators: OnceLock<Vec<Arc<dyn EnhancedAuthenticator>>>,
     pub(crate) session_links: OnceLock<Arc<dyn SessionLinks>>,
     /// Sessions on their way here, at most one for each CONNECT under way, and those being discarded.
     pub(crate) handovers: TaskTracker,
@@ -90,6 +91,7 @@ impl Broker {
             next_number: AtomicU64::new(0),
             retained: Retained::default(),
             owners: OnceLock::new(),
+            authenticators: OnceLock::new(),
             session_links: OnceLock::new(),
             handovers: TaskTracker::new(),
             system_topics: SystemTopics::default(),

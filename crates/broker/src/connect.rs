@@ -1,8 +1,8 @@
 //! The way of a CONNECT on its node: admission, turn, claim, and is it still so?
 
 use crate::{
-    Broker, Connection, HeldClaim, Peer, client_session::ClientSession, connection::Identity, handover::FreshClaim,
-    metrics::Metrics, sessions::Wish, turn::Turn,
+    Broker, Connection, HeldClaim, Peer, client_session::ClientSession, connection::Identity, enhanced::Proved,
+    handover::FreshClaim, metrics::Metrics, sessions::Wish, turn::Turn,
 };
 use rollcall_contracts::{Account, AuthError, ClaimError, ClaimGranted, ConnectPermission};
 use rollcall_presence::ClaimDetails;
@@ -27,9 +27,22 @@ impl Broker {
         request: ConnectRequest,
         peer: impl Into<Peer>,
     ) -> Result<HeldClaim, ConnectRefusal> {
+        self.connect_as(request, peer, None).await
+    }
+
+    /// The same for a client whose account an exchange has proved, where there is one; the rate was charged before it.
+    ///
+    /// # Errors
+    /// When the connection may not come in; the refusal says what its client is told.
+    pub async fn connect_as(
+        self: &Arc<Self>,
+        request: ConnectRequest,
+        peer: impl Into<Peer>,
+        proved: Option<Proved>,
+    ) -> Result<HeldClaim, ConnectRefusal> {
         let Peer { address: peer, certificate_subject: _ } = peer.into();
         let deadline = Duration::from_millis(self.config.connect_deadline_ms);
-        let result = match tokio::time::timeout(deadline, self.admit_and_claim(request, peer)).await {
+        let result = match tokio::time::timeout(deadline, self.admit_and_claim(request, peer, proved)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(ConnectRefusal::Unavailable),
         };
@@ -44,19 +57,22 @@ impl Broker {
         self: &Arc<Self>,
         request: ConnectRequest,
         peer: SocketAddr,
+        proved: Option<Proved>,
     ) -> Result<HeldClaim, ConnectRefusal> {
         if self.is_draining() {
             return Err(ConnectRefusal::ShuttingDown);
         }
         let incarnation = self.lease.serving().ok_or(ConnectRefusal::NotServing)?;
         // Rate before credentials: a storm must not cost a hash each (B-127).
-        self.admission.admit_connect().map_err(|_| ConnectRefusal::RateExceeded)?;
+        if proved.is_none() {
+            self.admission.admit_connect().map_err(|_| ConnectRefusal::RateExceeded)?;
+        }
         if !self.damping.admit(&request.client_id, self.config.client_connects_per_minute, self.lease.now()) {
             self.metrics.limited("client_connects_per_minute");
             return Err(ConnectRefusal::Flapping);
         }
         let _under_way = UnderWay::enter(self)?;
-        let account = self.authorize(&request, peer).await?;
+        let account = self.authorize(&request, peer, proved).await?;
         let turn = self.registry.take_turn(&request.client_id, self.config.client_connects_waiting).await;
         let turn = turn.map_err(|_| ConnectRefusal::Busy)?;
         let client_id = request.client_id.clone();
@@ -148,16 +164,16 @@ impl Broker {
         Ok(held)
     }
 
-    async fn authorize(&self, request: &ConnectRequest, peer: SocketAddr) -> Result<Arc<Account>, ConnectRefusal> {
-        let password = request.password.as_ref().map(|password| password.0.as_slice());
-        let account =
-            self.admission.authenticate_mqtt(request.username.as_deref(), password, peer.ip()).await.map_err(
-                |error| match error {
-                    AuthError::Rejected => ConnectRefusal::BadCredentials,
-                    AuthError::TooManyFailures { .. } => ConnectRefusal::TooManyFailures,
-                    AuthError::Unavailable => ConnectRefusal::AccountsUnavailable,
-                },
-            )?;
+    async fn authorize(
+        &self,
+        request: &ConnectRequest,
+        peer: SocketAddr,
+        proved: Option<Proved>,
+    ) -> Result<Arc<Account>, ConnectRefusal> {
+        let account = match proved {
+            Some(Proved(account)) => account,
+            None => self.authenticate(request, peer).await?,
+        };
         let client_id = request.client_id.as_str();
         let permission = self.admission.may_connect(&account, Some(client_id), peer.ip());
         if permission != ConnectPermission::Allowed {
@@ -169,6 +185,17 @@ impl Broker {
             return Err(ConnectRefusal::NotAuthorized);
         }
         Ok(account)
+    }
+
+    async fn authenticate(&self, request: &ConnectRequest, peer: SocketAddr) -> Result<Arc<Account>, ConnectRefusal> {
+        let password = request.password.as_ref().map(|password| password.0.as_slice());
+        self.admission.authenticate_mqtt(request.username.as_deref(), password, peer.ip()).await.map_err(|error| {
+            match error {
+                AuthError::Rejected => ConnectRefusal::BadCredentials,
+                AuthError::TooManyFailures { .. } => ConnectRefusal::TooManyFailures,
+                AuthError::Unavailable => ConnectRefusal::AccountsUnavailable,
+            }
+        })
     }
 
     fn details(&self, request: ConnectRequest, account: &Account, peer: SocketAddr) -> ClaimDetails {

@@ -7,6 +7,7 @@
 mod access;
 #[cfg(feature = "mutants")]
 pub mod crash_points;
+mod enhanced;
 mod health;
 mod membership;
 mod mesh;
@@ -20,6 +21,7 @@ mod routes;
 mod session_links;
 
 pub use access::{Account, Admission, AuthError, ConnectPermission, QueryRefusal, Role, SourceAddress};
+pub use enhanced::{AuthenticatingClient, AuthenticationExchange, AuthenticationStep, EnhancedAuthenticator};
 pub use health::{LeaseGate, Readiness, ReadinessReport};
 pub use membership::{LeaveError, MemberView, Membership, PartitionView};
 pub use mesh::{CallError, PeerCall, PeerHandler, PeerLinks};

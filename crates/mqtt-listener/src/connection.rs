@@ -2,6 +2,7 @@
 
 use crate::{
     acknowledgements::Acknowledgements,
+    authentication::{Authentication, poll_answer},
     first::{Done, First, HoldingBack},
     outbound::{NotSent, Outbound},
     publishing::Slowed,
@@ -48,8 +49,10 @@ pub(crate) struct Engine {
     pub(crate) held: Option<HeldClaim>,
     socket: OpenSocket,
     closing: ClosingSignal,
-    peer: Peer,
+    pub(crate) peer: Peer,
     pub(crate) broker: Arc<Broker>,
+    /// Of a client that named a method.
+    pub(crate) authentication: Option<Box<Authentication>>,
 }
 
 /// What an open connection waits for.
@@ -106,6 +109,7 @@ impl Engine {
             closing: parts.closing,
             peer: parts.peer,
             broker: parts.broker,
+            authentication: None,
         }
     }
 
@@ -113,9 +117,11 @@ impl Engine {
     /// small: the task keeps room for the largest thing it ever waits for in place.
     pub(crate) async fn run(mut self) {
         self.rearm();
-        let mut event = Box::pin(self.before_connect()).await;
+        let mut event = Box::pin(self.before_connack()).await;
         loop {
             event = match self.step(event) {
+                // No claim yet: an exchange of AUTH packets comes first.
+                Step::Wait if self.held.is_none() => Box::pin(self.before_connack()).await,
                 Step::Wait => self.next_event().await,
                 Step::Admit(request) => Box::pin(self.admit(request)).await,
                 Step::End(ending) => return Box::pin(self.finish(ending)).await,
@@ -165,7 +171,9 @@ impl Engine {
         }
     }
 
-    async fn before_connect(&mut self) -> Event {
+    async fn before_connack(&mut self) -> Event {
+        self.rearm();
+        let authentication = &mut self.authentication;
         tokio::select! {
             biased;
             () = self.closing.closing() => Event::Order(self.closing_order()),
@@ -174,6 +182,7 @@ impl Engine {
                 Ok(None) | Err(Either::Right(_)) => Event::PeerGone,
                 Err(Either::Left(fault)) => Event::Undecodable(fault),
             },
+            answer = poll_fn(|cx| poll_answer(authentication, false, cx)) => answer,
             () = self.timer.passed() => Event::Tick,
         }
     }
@@ -217,6 +226,9 @@ impl Engine {
         let io = &self.outbound.io;
         if let Poll::Ready((receipt, verdict)) = self.verdicts.poll_next(cx) {
             return Poll::Ready(Happened::Event(Event::Published { receipt, verdict }));
+        }
+        if let Poll::Ready(answer) = poll_answer(&mut self.authentication, true, cx) {
+            return Poll::Ready(Happened::Event(answer));
         }
         if let Some(first) = &mut self.first {
             if let Poll::Ready(done) = first.poll(cx) {
@@ -289,6 +301,11 @@ impl Engine {
                     self.broker.limit_reached(limit);
                     None
                 }
+                Effect::BeginAuthentication(asked) => self.begin_authentication(*asked),
+                Effect::ContinueAuthentication(data) => {
+                    self.continue_authentication(data);
+                    None
+                }
                 Effect::Send(outgoing) => self.send(&outgoing),
                 Effect::Publish { message, receipt } => self.publish(&Arc::new(message), receipt),
                 Effect::Subscribe { packet_id, subscription_id, filters } => {
@@ -325,10 +342,11 @@ impl Engine {
     /// Waits for the claim, while the socket is open and the node does not close. Giving up drops the claim's future,
     /// and the store releases what may come of it.
     async fn admit(&mut self, request: Box<ConnectRequest>) -> Event {
+        let proved = self.take_proved();
         let io = &self.outbound.io;
         let result = tokio::select! {
             biased;
-            result = self.broker.connect(*request, self.peer.clone()) => result,
+            result = self.broker.connect_as(*request, self.peer.clone(), proved) => result,
             () = self.closing.closing() => return Event::Order(self.closing_order()),
             () = poll_fn(|cx| poll_gone(io, cx)) => return Event::PeerGone,
         };
@@ -374,8 +392,8 @@ impl Engine {
             }
             Err(NotSent::Closed) => Some(Event::PeerGone),
             Err(NotSent::Shut) => Some(self.shut()),
-            // A client that cannot take its CONNACK cannot be served.
-            Err(NotSent::TooLarge) if is_connack => Some(Event::PeerGone),
+            // A client that cannot take its CONNACK, or AUTH, cannot be served.
+            Err(NotSent::TooLarge) if is_connack || matches!(outgoing, Outgoing::Auth(_)) => Some(Event::PeerGone),
             Err(NotSent::TooLarge) => {
                 self.broker.dropped_too_large();
                 if let (Outgoing::Publish(publish), Some(connection)) = (outgoing, self.outbound.connection()) {

@@ -17,6 +17,7 @@
 
 mod accept;
 mod acknowledgements;
+mod authentication;
 mod config;
 mod connection;
 mod finish;

@@ -47,7 +47,12 @@ impl Outbound {
         if self.io.is_closed() {
             return Err(NotSent::Closed);
         }
-        if !self.connection().is_some_and(|connection| connection.may_send()) {
+        // An AUTH before CONNACK promises nothing and belongs to no claim.
+        let may_send = match self.connection() {
+            Some(connection) => connection.may_send(),
+            None => matches!(outgoing, Outgoing::Auth(_)),
+        };
+        if !may_send {
             return Err(NotSent::Shut);
         }
         self.encode(outgoing, self.wire.protocol().unwrap_or(Protocol::V311))

@@ -45,9 +45,6 @@ impl ConnectRequest {
 
 /// Checks a CONNECT. `seed` is 128 random bits for an assigned client id.
 pub(crate) fn check(connect: Connect, limits: &Limits, seed: u128) -> Result<ConnectRequest, Fault> {
-    if connect.authentication_method.is_some() {
-        return Err(Fault::BadAuthenticationMethod);
-    }
     let (client_id, assigned) = client_id(&connect, limits, seed)?;
     if connect.username.as_deref().is_some_and(has_null) {
         return Err(Fault::Malformed);

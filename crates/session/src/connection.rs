@@ -3,7 +3,8 @@
 use crate::{
     Cause, ClientLimit, ConnAck, Connect, ConnectRefusal, DecodeFault, Effect, Event, Fault, KeepAlive, Limits, Order,
     Outgoing, Packet, Phase, ReasonCode, RequestedSubscription, RetainHandling, Session, Subscribe, SubscribeAnswer,
-    alias::IncomingAliases, connect, connect::ConnectRequest, ending::ending, window::Acknowledged,
+    alias::IncomingAliases, authentication::Authentication, connect, connect::ConnectRequest, ending::ending,
+    window::Acknowledged,
 };
 use rollcall_types::{BootTime, Protocol, TopicFilterError, check_topic_filter};
 use std::{
@@ -24,11 +25,17 @@ pub struct Connection {
     keep_alive: KeepAlive,
     session_expiry_s: u32,
     pub(crate) aliases: IncomingAliases,
+    /// Where CONNECT named a method.
+    pub(crate) authentication: Option<Box<Authentication>>,
 }
 
 #[derive(Clone, Debug)]
 enum State {
-    AwaitingConnect { deadline: Option<BootTime> },
+    AwaitingConnect {
+        deadline: Option<BootTime>,
+    },
+    /// The client proves who it is, beyond what CONNECT says.
+    Authenticating,
     Claiming(Box<ConnAck>),
     Open,
     Ended,
@@ -47,17 +54,24 @@ impl Connection {
             keep_alive: KeepAlive::new(0, now),
             session_expiry_s: 0,
             aliases: IncomingAliases::default(),
+            authentication: None,
         }
     }
 
-    /// When [`Event::Tick`] is wanted next; `None`: never. Only CONNACK brings it forward, otherwise it moves away.
+    /// When [`Event::Tick`] is wanted next; `None`: never. Only CONNACK and an AUTH bring it forward, otherwise it moves
+    /// away.
     #[must_use]
     pub fn next_deadline(&self) -> Option<BootTime> {
         match &self.state {
             State::AwaitingConnect { deadline } => *deadline,
-            State::Open => self.keep_alive.deadline(),
+            State::Authenticating => self.authentication_deadline(),
+            State::Open => [self.keep_alive.deadline(), self.authentication_deadline()].into_iter().flatten().min(),
             State::Claiming(_) | State::Ended => None,
         }
+    }
+
+    fn authentication_deadline(&self) -> Option<BootTime> {
+        self.authentication.as_ref().and_then(|known| known.deadline())
     }
 
     /// The version, once CONNECT named it.
@@ -97,6 +111,7 @@ impl Connection {
                 subscribed(packet_id, subscription_id, filters, answers)
             }
             Event::Unsubscribed { packet_id, existed } => send(Outgoing::UnsubAck(packet_id, existed)),
+            Event::Authenticated(answer) => self.authenticated(answer),
             Event::Order(order) => self.end(Cause::Ordered(order)),
         }
     }
@@ -110,7 +125,7 @@ impl Connection {
     fn phase(&self) -> Phase {
         match self.state {
             State::AwaitingConnect { .. } => Phase::AwaitingConnect,
-            State::Claiming(_) => Phase::Claiming,
+            State::Claiming(_) | State::Authenticating => Phase::Claiming,
             State::Open | State::Ended => Phase::Open,
         }
     }
@@ -138,6 +153,8 @@ impl Connection {
     fn tick(&mut self, now: BootTime) -> Vec<Effect> {
         match &self.state {
             State::AwaitingConnect { deadline: Some(deadline) } if now >= *deadline => self.end(Cause::ConnectTimedOut),
+            State::Authenticating if self.authentication_is_late(now) => self.end(Cause::ConnectTimedOut),
+            State::Open if self.authentication_is_late(now) => self.end(Cause::Ordered(Order::NotAuthorized)),
             State::Open if self.keep_alive.is_over(now) => self.end(Cause::KeepAliveExpired),
             _ => Vec::new(),
         }
@@ -151,12 +168,20 @@ impl Connection {
             (_, Packet::Connect(_)) => self.fault(Fault::SecondConnect),
             // The shell reads no packet while the claim is under way; one that comes all the same is out of order.
             (State::Claiming(_), _) => self.fault(Fault::ProtocolError),
+            (State::Authenticating, Packet::Disconnect { reason, .. }) => self.end(Cause::ClientLeft(reason)),
+            (state, Packet::Auth(auth)) => {
+                let is_open = matches!(state, State::Open);
+                self.auth(*auth, is_open, now)
+            }
+            (State::Authenticating, _) => self.fault(Fault::ProtocolError), // MQTT-3.1.2-30
             (_, packet) => self.open_packet(packet, session),
         }
     }
 
-    fn connect(&mut self, connect: Connect) -> Vec<Effect> {
+    fn connect(&mut self, mut connect: Connect) -> Vec<Effect> {
         self.protocol = Some(connect.protocol);
+        let method = connect.authentication_method.take();
+        let data = std::mem::take(&mut connect.authentication_data);
         let asked_keep_alive_s = connect.keep_alive_s;
         let asked_expiry_s = connect.session_expiry_s;
         let passed = connect::passed(&connect, &self.limits);
@@ -172,9 +197,23 @@ impl Connection {
         }
         self.session_expiry_s = request.session_expiry_s;
         self.keep_alive = KeepAlive::new(request.keep_alive_s, BootTime::default());
-        self.state = State::Claiming(Box::new(self.connack(&request, asked_keep_alive_s, asked_expiry_s)));
-        effects.push(Effect::Admit(Box::new(request)));
+        let connack = Box::new(self.connack(&request, asked_keep_alive_s, asked_expiry_s));
+        let request = Box::new(request);
+        effects.extend(match method {
+            None => self.claim(request, connack),
+            Some(method) => {
+                let authentication = Authentication::new(method, data, &request);
+                let deadline = self.next_deadline();
+                self.state = State::Authenticating;
+                self.authenticate(authentication, request, connack, deadline)
+            }
+        });
         effects
+    }
+
+    pub(crate) fn claim(&mut self, request: Box<ConnectRequest>, connack: Box<ConnAck>) -> Vec<Effect> {
+        self.state = State::Claiming(connack);
+        vec![Effect::Admit(request)]
     }
 
     fn connack(&self, request: &ConnectRequest, asked_keep_alive_s: u16, asked_expiry_s: u32) -> ConnAck {
@@ -187,6 +226,7 @@ impl Connection {
             receive_maximum: self.limits.receive_maximum,
             packet_bytes_max: self.limits.packet_bytes_max,
             topic_alias_maximum: self.limits.topic_alias_maximum,
+            authentication: None,
             why: "",
         }
     }
@@ -216,7 +256,7 @@ impl Connection {
                 Some(session) => self.acknowledgement(packet, session),
                 None => Vec::new(),
             },
-            Packet::Auth | Packet::ServerOnly | Packet::Connect(_) => self.fault(Fault::ProtocolError),
+            Packet::Auth(_) | Packet::ServerOnly | Packet::Connect(_) => self.fault(Fault::ProtocolError),
         }
     }
 

@@ -1,8 +1,8 @@
 //! What can happen to a connection, and what its shell must do.
 
 use crate::{
-    ClientLimit, ConnectRefusal, ConnectRequest, DecodeFault, Ending, Outgoing, Packet, ReasonCode,
-    RequestedSubscription,
+    AuthAnswer, Authenticating, ClientLimit, ConnectRefusal, ConnectRequest, DecodeFault, Ending, Outgoing, Packet,
+    ReasonCode, RequestedSubscription,
 };
 use rollcall_types::{Message, QoS};
 use std::num::{NonZeroU16, NonZeroU32};
@@ -50,6 +50,8 @@ pub enum Event {
         /// True where a subscription existed, in order.
         existed: Vec<bool>,
     },
+    /// The answer to [`Effect::BeginAuthentication`] or [`Effect::ContinueAuthentication`].
+    Authenticated(AuthAnswer),
     /// The broker ends the connection.
     Order(Order),
 }
@@ -59,7 +61,12 @@ pub enum Event {
 pub enum Effect {
     /// Ask for admission and claim the client id; answer with [`Event::Admitted`] or [`Event::Refused`].
     Admit(Box<ConnectRequest>),
-    /// Send a packet, through the gate.
+    /// Ask the authenticator of this method; answer with [`Event::Authenticated`]. Before CONNACK the account it proves is
+    /// the one to admit.
+    BeginAuthentication(Box<Authenticating>),
+    /// Hand the client's answer to the authenticator asked before; answer with [`Event::Authenticated`].
+    ContinueAuthentication(Vec<u8>),
+    /// Send a packet, through the gate; an AUTH before CONNACK goes out without.
     Send(Outgoing),
     /// Hand a message on; answer with [`Event::Published`] when there is a receipt.
     Publish {

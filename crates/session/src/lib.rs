@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod alias;
+mod authentication;
 mod client_limit;
 mod connect;
 mod connection;
@@ -35,6 +36,7 @@ mod session;
 mod stored;
 mod window;
 
+pub use authentication::{Auth, AuthAnswer, AuthPurpose, Authenticating};
 pub use client_limit::ClientLimit;
 pub use connect::ConnectRequest;
 pub use connection::Connection;

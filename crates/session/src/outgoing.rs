@@ -1,6 +1,6 @@
 //! Packets to a client, neutral of the protocol version.
 
-use crate::{OutgoingPublish, ReasonCode, event::SubscribeAnswer};
+use crate::{Auth, OutgoingPublish, ReasonCode, event::SubscribeAnswer};
 use std::{num::NonZeroU16, sync::Arc};
 
 /// One packet to a client. What MQTT 3 cannot say is left out by the encoder.
@@ -24,6 +24,8 @@ pub enum Outgoing {
     UnsubAck(NonZeroU16, Vec<bool>),
     /// PINGRESP.
     PingResp,
+    /// AUTH (MQTT 5 only).
+    Auth(Box<Auth>),
     /// DISCONNECT (MQTT 5 only).
     Disconnect {
         /// Why.
@@ -54,6 +56,8 @@ pub struct ConnAck {
     pub packet_bytes_max: u32,
     /// Topic Alias Maximum of the broker.
     pub topic_alias_maximum: u16,
+    /// The authentication method of CONNECT, with the last data for the client (MQTT 5).
+    pub authentication: Option<(String, Vec<u8>)>,
     /// Why not, in words (MQTT 5); empty for none.
     pub why: &'static str,
 }
@@ -71,6 +75,7 @@ impl ConnAck {
             receive_maximum: u16::MAX,
             packet_bytes_max: 0,
             topic_alias_maximum: 0,
+            authentication: None,
             why,
         }
     }

@@ -1,6 +1,6 @@
 //! Packets of a client, decoded and neutral of the protocol version.
 
-use crate::ReasonCode;
+use crate::{Auth, ReasonCode};
 use rollcall_types::{Message, Protocol, QoS, Will};
 use std::{fmt, num::NonZeroU16, num::NonZeroU32};
 
@@ -43,7 +43,7 @@ pub enum Packet {
         session_expiry_s: Option<u32>,
     },
     /// AUTH (MQTT 5).
-    Auth,
+    Auth(Box<Auth>),
     /// A packet that only a server may send.
     ServerOnly,
 }
@@ -84,6 +84,8 @@ pub struct Connect {
     pub topic_alias_maximum: u16,
     /// MQTT 5: authentication method.
     pub authentication_method: Option<String>,
+    /// MQTT 5: authentication data.
+    pub authentication_data: Vec<u8>,
 }
 
 /// A password. Its `Debug` form tells nothing.

@@ -177,6 +177,7 @@ fn opened() -> rollcall_session::Connection {
         receive_maximum: 10,
         topic_alias_maximum: 0,
         authentication_method: None,
+        authentication_data: Vec::new(),
     };
     machine.handle(Event::Packet(Packet::Connect(Box::new(connect))), None, world_time());
     machine.handle(Event::Admitted { session_present: false }, None, world_time());

@@ -22,6 +22,7 @@ pub(crate) fn second_connect(protocol: Protocol) -> Packet {
         receive_maximum: u16::MAX,
         topic_alias_maximum: 0,
         authentication_method: None,
+        authentication_data: Vec::new(),
     }))
 }
 

@@ -72,6 +72,7 @@ fn connect(connect: WireConnect, protocol: Protocol) -> Connect {
         receive_maximum: u16::MAX,
         topic_alias_maximum: 0,
         authentication_method: None,
+        authentication_data: Vec::new(),
     }
 }
 
@@ -112,7 +113,7 @@ pub(crate) fn encodable(outgoing: &Outgoing, protocol: Protocol) -> Option<Encod
         Outgoing::UnsubAck(packet_id, _) => WirePacket::UnsubscribeAck { packet_id: *packet_id },
         Outgoing::PingResp => WirePacket::PingResponse,
         // PUBLISH is written by `publish.rs`; MQTT 3 has no DISCONNECT to a client.
-        Outgoing::Publish(_) | Outgoing::Disconnect { .. } => return None,
+        Outgoing::Publish(_) | Outgoing::Auth(_) | Outgoing::Disconnect { .. } => return None,
     };
     Some(Encoded::Packet(packet))
 }

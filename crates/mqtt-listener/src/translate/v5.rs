@@ -3,14 +3,14 @@
 use super::qos;
 use ntex::util::{ByteString, Bytes};
 use ntex_mqtt::v5::codec::{
-    Connect as WireConnect, ConnectAck, ConnectAckReason, Decoded, Disconnect, DisconnectReasonCode, Encoded, LastWill,
-    Packet as WirePacket, Publish as WirePublish, PublishAck, PublishAck2, PublishAck2Reason, PublishAckReason,
-    RetainHandling as WireRetainHandling, Subscribe as WireSubscribe, SubscribeAck, SubscribeAckReason, UnsubscribeAck,
-    UnsubscribeAckReason,
+    Auth as WireAuth, AuthReasonCode, Connect as WireConnect, ConnectAck, ConnectAckReason, Decoded, Disconnect,
+    DisconnectReasonCode, Encoded, LastWill, Packet as WirePacket, Publish as WirePublish, PublishAck, PublishAck2,
+    PublishAck2Reason, PublishAckReason, RetainHandling as WireRetainHandling, Subscribe as WireSubscribe,
+    SubscribeAck, SubscribeAckReason, UnsubscribeAck, UnsubscribeAckReason,
 };
 use rollcall_session::{
-    ConnAck, Connect, Outgoing, Packet, Password, Publish, ReasonCode, RequestedSubscription, RetainHandling,
-    Subscribe, SubscribeAnswer,
+    Auth, AuthPurpose, ConnAck, Connect, Outgoing, Packet, Password, Publish, ReasonCode, RequestedSubscription,
+    RetainHandling, Subscribe, SubscribeAnswer,
 };
 use rollcall_types::{Message, MessageProperties, Protocol, QoS, Will};
 use std::num::{NonZeroU16, NonZeroU32};
@@ -38,7 +38,7 @@ pub(crate) fn packet(decoded: Decoded) -> Option<Packet> {
                 reason: disconnect.reason_code.into(),
                 session_expiry_s: disconnect.session_expiry_interval_secs,
             },
-            WirePacket::Auth(_) => Packet::Auth,
+            WirePacket::Auth(auth) => Packet::Auth(Box::new(self::auth(auth))),
             WirePacket::ConnectAck(_)
             | WirePacket::SubscribeAck(_)
             | WirePacket::UnsubscribeAck(_)
@@ -60,6 +60,19 @@ fn connect(connect: WireConnect) -> Connect {
         receive_maximum: connect.receive_max.map_or(u16::MAX, NonZeroU16::get),
         topic_alias_maximum: connect.topic_alias_max,
         authentication_method: connect.auth_method.map(|method| method.to_string()),
+        authentication_data: connect.auth_data.map_or_else(Vec::new, |data| data.to_vec()),
+    }
+}
+
+fn auth(auth: WireAuth) -> Auth {
+    Auth {
+        purpose: match auth.reason_code {
+            AuthReasonCode::Success => AuthPurpose::Success,
+            AuthReasonCode::ContinueAuth => AuthPurpose::Continue,
+            AuthReasonCode::ReAuth => AuthPurpose::Again,
+        },
+        method: auth.auth_method.map_or_else(String::new, |method| method.to_string()),
+        data: auth.auth_data.map_or_else(Vec::new, |data| data.to_vec()),
     }
 }
 
@@ -164,6 +177,16 @@ pub(crate) fn encodable(outgoing: &Outgoing, why: Option<&'static str>) -> Optio
                 .collect(),
         }),
         Outgoing::PingResp => WirePacket::PingResponse,
+        Outgoing::Auth(auth) => WirePacket::Auth(WireAuth {
+            reason_code: match auth.purpose {
+                AuthPurpose::Success => AuthReasonCode::Success,
+                AuthPurpose::Continue => AuthReasonCode::ContinueAuth,
+                AuthPurpose::Again => AuthReasonCode::ReAuth,
+            },
+            auth_method: Some(ByteString::from(auth.method.as_str())),
+            auth_data: binary(&auth.data),
+            ..WireAuth::default()
+        }),
         Outgoing::Disconnect { code, server_reference, .. } => {
             let code = DisconnectReasonCode::try_from(code.byte()).unwrap_or(DisconnectReasonCode::UnspecifiedError);
             let server_reference = server_reference.as_ref().map(|reference| ByteString::from(reference.as_ref()));
@@ -191,8 +214,15 @@ fn connack(connack: &ConnAck) -> ConnectAck {
         subscription_identifiers_available: true,
         shared_subscription_available: true,
         server_keepalive_sec: connack.server_keep_alive_s,
+        auth_method: connack.authentication.as_ref().map(|(method, _)| ByteString::from(method.as_str())),
+        auth_data: connack.authentication.as_ref().and_then(|(_, data)| binary(data)),
         ..ConnectAck::default()
     }
+}
+
+/// Data that are not there are not sent.
+fn binary(data: &[u8]) -> Option<Bytes> {
+    (!data.is_empty()).then(|| Bytes::copy_from_slice(data))
 }
 
 fn ack(packet_id: NonZeroU16, code: ReasonCode, reason_string: Option<ByteString>) -> PublishAck {

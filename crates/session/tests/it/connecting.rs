@@ -2,8 +2,8 @@
 
 use crate::steps::{EVERY_PROTOCOL, at, connect, ended, fresh, open_with, will};
 use rollcall_session::{
-    ClientLimit, Connect, ConnectRefusal, ConnectRequest, DecodeFault, Effect, Event, Farewell, Limits, Outgoing,
-    Packet, Password, ReasonCode,
+    AuthPurpose, ClientLimit, Connect, ConnectRefusal, ConnectRequest, DecodeFault, Effect, Event, Farewell, Limits,
+    Outgoing, Packet, Password, ReasonCode,
 };
 use rollcall_types::Protocol;
 use std::num::NonZeroU16;
@@ -159,7 +159,6 @@ fn what_is_not_acceptable_in_connect_is_refused_with_its_code() {
         (Connect { will: named("a\0"), ..base() }, refused(ReasonCode::MalformedPacket)),
         (Connect { will: Some(odd_response), ..base() }, refused(ReasonCode::ProtocolError)),
         (Connect { will: Some(null_property), ..base() }, refused(ReasonCode::MalformedPacket)),
-        (Connect { authentication_method: Some("x".into()), ..base() }, refused(ReasonCode::BadAuthenticationMethod)),
     ] {
         assert_eq!(ask(asked.clone()).unwrap_err(), v5, "{asked:?}");
         // MQTT 3 has no such code: the connection is closed without an answer.
@@ -202,7 +201,11 @@ fn an_unknown_protocol_level_is_answered_in_a_form_its_client_can_read() {
 #[test]
 fn the_first_packet_must_be_connect() {
     // MQTT-3.1.0-1
-    for first in [Packet::PingReq, Packet::Auth, Packet::Disconnect { reason: 0, session_expiry_s: None }] {
+    for first in [
+        Packet::PingReq,
+        crate::steps::auth(AuthPurpose::Again, "x"),
+        Packet::Disconnect { reason: 0, session_expiry_s: None },
+    ] {
         let effects = fresh(Limits::default()).handle(Event::Packet(first), at(0));
         assert_eq!(ended(&effects).farewell, Farewell::Silent);
     }

@@ -2,7 +2,7 @@
 
 use crate::steps::{at, connect, ended, fresh, open, open_with, packet, publish};
 use rollcall_session::{
-    Connect, DecodeFault, Effect, Event, Farewell, Limits, Order, Packet, Publish, ReasonCode, ending,
+    AuthPurpose, Connect, DecodeFault, Effect, Event, Farewell, Limits, Order, Packet, Publish, ReasonCode, ending,
 };
 use rollcall_types::{DisconnectReason as Reason, Protocol, QoS};
 
@@ -37,7 +37,13 @@ const OPEN_ENDINGS: &[(&str, Drive, Reason, Option<ReasonCode>, bool)] = &[
         true,
     ),
     ("second CONNECT", second_connect, Reason::ProtocolError, Some(ReasonCode::ProtocolError), true),
-    ("AUTH", |p| packet(&mut open(p), Packet::Auth), Reason::ProtocolError, Some(ReasonCode::ProtocolError), true),
+    (
+        "AUTH",
+        |p| packet(&mut open(p), crate::steps::auth(AuthPurpose::Again, "x")),
+        Reason::ProtocolError,
+        Some(ReasonCode::ProtocolError),
+        true,
+    ),
     (
         "server's packet",
         |p| packet(&mut open(p), Packet::ServerOnly),

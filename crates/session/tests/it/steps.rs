@@ -1,8 +1,8 @@
 //! Short words for the steps of a test.
 
 use rollcall_session::{
-    Connect, Connection, Delivery, Effect, Ending, Event, Limits, LinkTerms, Outgoing, Packet, Publish, QueueLimits,
-    RequestedSubscription, RetainHandling, Session, Subscribe,
+    Auth, AuthPurpose, Connect, Connection, Delivery, Effect, Ending, Event, Limits, LinkTerms, Outgoing, Packet,
+    Publish, QueueLimits, RequestedSubscription, RetainHandling, Session, Subscribe,
 };
 use rollcall_types::{BootTime, Message, MessageProperties, Protocol, QoS, Will};
 use std::{num::NonZeroU16, sync::Arc};
@@ -58,7 +58,12 @@ pub(crate) fn connect(protocol: Protocol) -> Connect {
         receive_maximum: u16::MAX,
         topic_alias_maximum: 0,
         authentication_method: None,
+        authentication_data: Vec::new(),
     }
+}
+
+pub(crate) fn auth(purpose: AuthPurpose, method: &str) -> Packet {
+    Packet::Auth(Box::new(Auth { purpose, method: method.into(), data: b"answer".to_vec() }))
 }
 
 pub(crate) fn will(topic: &str) -> Will {

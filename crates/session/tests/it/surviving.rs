@@ -3,7 +3,8 @@
 use crate::steps::{Machine, at, connect, id, publish, subscribe};
 use proptest::{collection::vec, prelude::*};
 use rollcall_session::{
-    ConnectRefusal, DecodeFault, Effect, Event, Limits, Order, Outgoing, Packet, Publish, PublishVerdict, Receipt,
+    AuthAnswer, AuthPurpose, ConnectRefusal, DecodeFault, Effect, Event, Limits, Order, Outgoing, Packet, Publish,
+    PublishVerdict, Receipt,
 };
 use rollcall_types::{Protocol, QoS};
 
@@ -17,7 +18,10 @@ fn qos() -> impl Strategy<Value = QoS> {
 
 fn client_packet() -> impl Strategy<Value = Packet> {
     prop_oneof![
-        protocol().prop_map(|protocol| Packet::Connect(Box::new(connect(protocol)))),
+        (protocol(), any::<bool>()).prop_map(|(protocol, method)| {
+            let method = (method && protocol == Protocol::V5).then(|| "x".to_owned());
+            Packet::Connect(Box::new(rollcall_session::Connect { authentication_method: method, ..connect(protocol) }))
+        }),
         ("[a-c/+#]{0,4}", qos(), proptest::option::of(1..4u16))
             .prop_map(|(topic, qos, packet_id)| Packet::Publish(publish(&topic, qos, packet_id))),
         (1..4u16).prop_map(|number| Packet::PubRel(id(number))),
@@ -28,7 +32,8 @@ fn client_packet() -> impl Strategy<Value = Packet> {
         Just(Packet::PingReq),
         (any::<u8>(), proptest::option::of(0..3u32))
             .prop_map(|(reason, session_expiry_s)| Packet::Disconnect { reason, session_expiry_s }),
-        Just(Packet::Auth),
+        prop_oneof![Just(AuthPurpose::Success), Just(AuthPurpose::Continue), Just(AuthPurpose::Again)]
+            .prop_map(|purpose| crate::steps::auth(purpose, "x")),
         Just(Packet::ServerOnly),
     ]
 }
@@ -41,6 +46,12 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::PeerGone),
         2 => Just(Event::Tick),
         1 => Just(Event::Undecodable(DecodeFault::NotMqtt)),
+        2 => prop_oneof![
+            Just(AuthAnswer::Continue(vec![1])),
+            Just(AuthAnswer::Success(vec![])),
+            Just(AuthAnswer::UnknownMethod)
+        ]
+        .prop_map(Event::Authenticated),
         1 => Just(Event::Order(Order::Takeover)),
         3 => (1..4u16, any::<bool>()).prop_map(|(number, exactly_once)| Event::Published {
             receipt: Receipt { packet_id: id(number), exactly_once },
