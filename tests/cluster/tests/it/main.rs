@@ -28,5 +28,6 @@ mod quota;
 mod retained;
 mod rolling;
 mod shipped_elsewhere;
+mod soak;
 mod status;
 mod takeover;
