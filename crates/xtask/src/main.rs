@@ -74,6 +74,15 @@ enum Command {
         /// Only scenarios whose name contains this.
         scenario: Option<String>,
     },
+    /// Three nodes under the same load for a long time: memory stays flat, nothing acknowledged is lost.
+    Soak {
+        /// How long; memory is judged from the second one on.
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+        /// Messages a second that are tried.
+        #[arg(long, default_value_t = 2000)]
+        rate: u64,
+    },
     /// Start real nodes in network namespaces, let faults loose on them, and judge what their clients saw. Needs root,
     /// `ip`, `tc`, `nft`, `iptables`, `strace`, `mkfs.ext4`, `python3` and libfaketime; `.ci/run` installs them.
     Chaos {
@@ -104,6 +113,7 @@ fn main() -> ExitCode {
         Command::RaftSimulate { seeds, seed } => (plan::raft_simulate(seeds, seed), false),
         Command::Fuzz { target, seconds, seed } => (plan::fuzz(target.as_deref(), seconds, seed), false),
         Command::Cluster { scenario } => (plan::cluster(scenario.as_deref()), false),
+        Command::Soak { minutes, rate } => (plan::soak(minutes, rate), false),
         Command::Chaos { short, cells, seed, seconds, mutants } => {
             let mut arguments = Vec::new();
             arguments.extend(short.then(|| "--short".to_owned()));

@@ -106,6 +106,17 @@ pub(crate) fn cluster(scenario: Option<&str>) -> Vec<Step> {
     vec![step("build", &["build", "--workspace", "--all-targets"], "mend what the compiler names"), run]
 }
 
+/// One scenario for long. The program is built first, as for all of them.
+pub(crate) fn soak(minutes: u64, rate: u64) -> Vec<Step> {
+    let mut steps = cluster(Some("under_the_same_load_for_long"));
+    if let Some(run) = steps.last_mut() {
+        run.cargo.extend(["--", "--nocapture"].map(str::to_owned));
+        run.environment =
+            vec![("ROLLCALL_SOAK_MINUTES", minutes.to_string()), ("ROLLCALL_SOAK_RATE", rate.to_string())];
+    }
+    steps
+}
+
 /// Seeds of faults over the rules. Optimized: the rules need few dependencies, and thousands of seeds much time.
 pub(crate) fn simulate(seeds: u64, seed: Option<u64>) -> Vec<Step> {
     let program = ["run", "--profile", "simulation", "-p", "rollcall-test-simulation", "--bin", "simulate", "--"];

@@ -31,5 +31,6 @@ mod rolling;
 mod sharing;
 mod shipped_elsewhere;
 mod slow_consumers;
+mod soak;
 mod status;
 mod takeover;
