@@ -10,6 +10,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use rollcall_contracts::{
     ClientsPage, ClientsQuestion, KnownClient, PresenceAnswer, PresenceQuestions, StatusAnswer, StatusError,
 };
@@ -44,8 +45,17 @@ impl Questions {
         self.reads.answer_peer(partition, request).await
     }
 
-    /// Asks all side by side, on threads of their own accord; the first that cannot answer ends it.
+    /// Asks all side by side; the first that cannot answer ends it.
     async fn ask_all(&self, looks: BTreeMap<PartitionId, Look>) -> Result<BTreeMap<PartitionId, Seen>, StatusError> {
+        let ask = |(partition, look)| async move { Ok((partition, self.reads.ask(partition, look).await?)) };
+        Ok(try_join_all(looks.into_iter().map(ask)).await?.into_iter().collect())
+    }
+
+    /// The same on the runtime's threads, for looks that take more time than the way there.
+    async fn ask_all_apart(
+        &self,
+        looks: BTreeMap<PartitionId, Look>,
+    ) -> Result<BTreeMap<PartitionId, Seen>, StatusError> {
         let mut asking = JoinSet::new();
         for (partition, look) in looks {
             let reads = self.reads.clone();
@@ -138,7 +148,7 @@ impl PresenceQuestions for Questions {
         };
         let look = Look::Page { filter, from: question.from, limit: u32::try_from(limit).unwrap_or(u32::MAX) };
         let partitions = (0..self.groups.topology().partitions).map(PartitionId);
-        let seen = self.ask_all(partitions.map(|partition| (partition, look.clone())).collect()).await?;
+        let seen = self.ask_all_apart(partitions.map(|partition| (partition, look.clone())).collect()).await?;
         let mut parts = Vec::with_capacity(seen.len());
         for Seen { what, .. } in seen.into_values() {
             let SeenWhat::Page(part) = what else { return Err(StatusError::NoQuorum) };

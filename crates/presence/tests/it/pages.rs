@@ -238,7 +238,7 @@ fn a_full_page_looks_at_no_more_clients_than_it_holds() {
 
 /// B-132, for the part of it that grows with the number of clients.
 #[test]
-#[allow(clippy::disallowed_methods, reason = "how long it takes is the question")]
+#[allow(clippy::disallowed_methods, reason = "how long it takes is what is asked")]
 fn a_page_of_a_thousand_at_a_million_clients_is_there_in_less_than_50_ms() {
     const CLIENTS: u64 = 1_000_000;
     const PER_ENTRY: u64 = 10_000;

@@ -247,18 +247,20 @@ async fn drive(shared: Arc<Shared>, number: u32, seed: u64) -> Result<(), Failur
                 }
             };
             let response = link.exchange(&request, deadline).await?;
+            // What is done with the answer here is no part of its latency.
+            let arrived = Instant::now();
             let said = match shared.in_batches {
                 true => Said::counts_in_batch(response.body),
                 false => Said::by(response.body).counts(),
             };
-            Ok::<_, ExchangeError>((response.status, said))
+            Ok::<_, ExchangeError>((response.status, said, arrived))
         }
         .await;
         now = Instant::now();
         // A closed loop ends on time; what a fixed rate began is part of it, however late its answer.
         let counts = due >= shared.measured_from && (now <= shared.end || shared.schedule.is_some());
         match outcome {
-            Ok((status, said)) if counts => shared.tally().answered(status, said, now - due),
+            Ok((status, said, arrived)) if counts => shared.tally().answered(status, said, arrived - due),
             Ok(_) => {}
             Err(error) => {
                 if counts {
