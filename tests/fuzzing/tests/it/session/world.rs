@@ -1,9 +1,9 @@
 //! A connection, its session, and what a client and a broker that keep count know of both.
 
 use rollcall_session::{
-    Connect, Connection, Delivery, Effect, Event, Limits, LinkTerms, Outgoing, OutgoingPublish, Packet, Publish,
-    PublishVerdict, QueueLimits, ReasonCode, Receipt, RequestedSubscription, RetainHandling, Session, SessionState,
-    Subscribe, SubscribeAnswer,
+    Auth, AuthPurpose, Connect, Connection, Delivery, Effect, Event, Limits, LinkTerms, Outgoing, OutgoingPublish,
+    Packet, Publish, PublishVerdict, QueueLimits, ReasonCode, Receipt, RequestedSubscription, RetainHandling, Session,
+    SessionState, Subscribe, SubscribeAnswer,
 };
 use rollcall_test_fuzzing::Choices;
 use rollcall_types::{BootTime, Message, MessageProperties, Protocol, QoS};
@@ -122,6 +122,7 @@ impl World {
             receive_maximum: self.client_max,
             topic_alias_maximum: 2,
             authentication_method: None,
+            authentication_data: Vec::new(),
         };
         let asked = self.connection.handle(Event::Packet(Packet::Connect(Box::new(connect))), None, self.now);
         assert!(matches!(asked[..], [Effect::Admit(_)]), "{asked:?}");
@@ -462,9 +463,11 @@ impl World {
                 self.expect("PINGREQ", &effects, &[Effect::Send(Outgoing::PingResp)])
             }
             4 => {
-                let connect = [Packet::Auth, Packet::ServerOnly][filter.len() % 2].clone();
-                let effects = self.handle(Event::Packet(connect));
-                self.expect_end("a packet of a server", &effects)
+                // CONNECT named no method.
+                let auth = Auth { purpose: AuthPurpose::Again, method: "m".into(), data: Vec::new() };
+                let unwanted = [Packet::Auth(Box::new(auth)), Packet::ServerOnly][filter.len() % 2].clone();
+                let effects = self.handle(Event::Packet(unwanted));
+                self.expect_end("AUTH, or a packet of a server", &effects)
             }
             5 => {
                 let effects = self.handle(Event::Packet(Packet::Disconnect { reason: 0, session_expiry_s: Some(5) }));
