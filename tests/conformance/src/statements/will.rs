@@ -49,7 +49,8 @@ fn published(world: &World) -> Outcome {
     watcher.message_of("gone").map(drop)
 }
 
-/// A second client's will, due later, shows that the first would have come.
+/// A second will of the same client id, due later, shows that the first would have come: those of two ids may come in any
+/// order.
 fn removed(world: &World) -> Outcome {
     let topic = world.name("will");
     let mut watcher = world.subscriber(&topic, 0)?;
@@ -57,7 +58,7 @@ fn removed(world: &World) -> Outcome {
     leaving.introduce(&world.connect("A").will(&topic, "left", 0, false))?;
     leaving.leave()?;
     let mut vanishing = world.open()?;
-    vanishing.introduce(&world.connect("C").will(&topic, "vanished", 0, false))?;
+    vanishing.introduce(&world.connect("A").will(&topic, "vanished", 0, false))?;
     vanishing.vanish();
     watcher.message_of("vanished").map(drop)
 }

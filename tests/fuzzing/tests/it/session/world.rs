@@ -65,6 +65,8 @@ pub(crate) struct World {
     under_way: BTreeMap<NonZeroU16, UnderWay>,
     handing: BTreeMap<NonZeroU16, Handing>,
     received: BTreeSet<NonZeroU16>,
+    /// Of these, what came again over this link without DUP.
+    repeated: BTreeSet<NonZeroU16>,
     earlier: usize,
     /// PUBRECs owed for what an earlier link brought.
     owed: BTreeMap<NonZeroU16, ReasonCode>,
@@ -95,6 +97,7 @@ impl World {
             under_way: BTreeMap::new(),
             handing: BTreeMap::new(),
             received: BTreeSet::new(),
+            repeated: BTreeSet::new(),
             earlier: 0,
             owed: BTreeMap::new(),
             seen: BTreeSet::new(),
@@ -153,10 +156,14 @@ impl World {
         self.handing.values_mut().for_each(|one| one.late = true);
         self.earlier = self.handing.len() + self.received.len();
         self.owed.clear();
+        self.repeated.clear();
     }
 
     fn handle(&mut self, event: Event) -> Vec<Effect> {
-        self.connection.handle(event, Some(&mut self.session), self.now)
+        let mut effects = self.connection.handle(event, Some(&mut self.session), self.now);
+        // Which limits were reached is only counted.
+        effects.retain(|effect| !matches!(effect, Effect::LimitReached(_)));
+        effects
     }
 
     /// What must come, and nothing else. An end is followed by silence, and by another connection.
@@ -223,6 +230,7 @@ impl World {
             7 => {
                 let id = client_id(next(CLIENT_IDS));
                 let known = self.received.remove(&id);
+                self.repeated.remove(&id);
                 let code = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
                 let effects = self.handle(Event::Packet(Packet::PubRel(id)));
                 self.expect("PUBREL", &effects, &[Effect::Send(Outgoing::PubComp(id, code))])
@@ -354,6 +362,9 @@ impl World {
             return self.expect("PUBLISH under way", &effects, &[]);
         }
         if self.received.contains(&id) {
+            if !dup && !self.repeated.insert(id) {
+                return self.expect_end("repeated without DUP and end", &effects);
+            }
             let answer = match exactly_once {
                 true => Outgoing::PubRec(id, ReasonCode::Success),
                 false => Outgoing::PubAck(id, ReasonCode::PacketIdentifierInUse),
@@ -371,6 +382,9 @@ impl World {
     fn verdict(&mut self, id: NonZeroU16, exactly_once: bool, which: u8) -> Step {
         let v5 = self.protocol == Protocol::V5;
         let (verdict, code) = match which {
+            1 if v5 && !exactly_once => {
+                (PublishVerdict::Accepted { matched: false }, ReasonCode::NoMatchingSubscribers)
+            }
             0 | 1 => (PublishVerdict::Accepted { matched: which == 0 }, ReasonCode::Success),
             2 if v5 => (PublishVerdict::NotAuthorized, ReasonCode::NotAuthorized),
             2 => (PublishVerdict::NotAuthorized, ReasonCode::Success),
