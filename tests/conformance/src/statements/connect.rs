@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::breakage::Breakage::{Accepts, ClosesInsteadOf, Doubles, Mistakes, NeverCloses, Silent, TurnsAt};
-use crate::bytes::{Connect, DISCONNECT, PINGREQ, Publish, Version, kind};
+use crate::bytes::{Connect, DISCONNECT, PINGREQ, Publish, Version, kind, text};
 use crate::client::Arrival;
 use crate::statement::{Statement, v3, v5};
 use crate::world::World;
@@ -114,6 +114,12 @@ pub(super) const ROWS: &[Statement] = &[
     v5("MQTT-3.2.2-6", "A refusal has Session Present 0.", refused, TurnsAt(kind::CONNACK, 0, 1)),
     v3("MQTT-3.2.2-5", "After a refusal the connection ends.", refused, NeverCloses),
     v5("MQTT-3.2.2-7", "After a refusal the connection ends.", refused, NeverCloses),
+    v5(
+        "MQTT-4.12.0-1",
+        "An authentication method that the server does not know: CONNACK 0x8C, and the end.",
+        unknown_method,
+        TurnsAt(kind::CONNACK, 1, 0x04),
+    ),
 ];
 
 fn is_refused(world: &World, connect: &Connect) -> Outcome {
@@ -343,4 +349,16 @@ fn refused(world: &World) -> Outcome {
         }
         other => Err(format!("wanted a refusal with Session Present 0, got {other:?}")),
     }
+}
+
+fn unknown_method(world: &World) -> Outcome {
+    let mut client = world.open()?;
+    // Authentication Method.
+    let properties = [&[0x15][..], &text(b"a method of nobody")].concat();
+    client.send(&Connect { properties, ..world.connect("A") }.bytes());
+    let connack = client.expect(kind::CONNACK)?;
+    if connack.body.get(1) != Some(&0x8c) {
+        return Err(format!("wanted 0x8C, got {connack:?}"));
+    }
+    client.is_closed()
 }

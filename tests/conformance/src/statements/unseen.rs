@@ -5,6 +5,8 @@ use crate::statement::{Statement, unseen};
 
 const CLIENT: &str = "asks something of clients; the broker only receives";
 const MAY: &str = "allows and does not demand";
+const METHOD: &str =
+    "no authenticator comes with the broker; the exchange is tested over sockets with one of the tests' own";
 const INSIDE: &str = "happens inside the broker; only its consequences are seen, under other numbers";
 
 pub(super) const ROWS: &[Statement] = &[
@@ -35,5 +37,18 @@ pub(super) const ROWS: &[Statement] = &[
         "whether aliases are sent at all is the server's choice",
     ),
     unseen(V5, "MQTT-3.14.4-1", "After DISCONNECT the client ends the connection.", CLIENT),
+    unseen(V5, "MQTT-4.12.0-2", "What the server wants to know more of it asks in an AUTH of 0x18.", METHOD),
+    unseen(V5, "MQTT-4.12.0-3", "A client answers an AUTH with an AUTH of 0x18.", CLIENT),
+    unseen(V5, "MQTT-4.12.0-4", "A server that refuses an exchange ends the connection.", METHOD),
+    unseen(V5, "MQTT-4.12.0-5", "Each AUTH, and the CONNACK, names the method of CONNECT.", METHOD),
+    unseen(
+        V5,
+        "MQTT-4.12.0-6",
+        "Without a method in CONNECT the server sends neither AUTH nor a method.",
+        "a broker that is broken so cannot be made by spoiling packets: there are none",
+    ),
+    unseen(V5, "MQTT-4.12.0-7", "A client that named no method sends no AUTH.", CLIENT),
+    unseen(V5, "MQTT-4.12.1-1", "A client authenticates again with the method of CONNECT.", CLIENT),
+    unseen(V5, "MQTT-4.12.1-2", "Authentication that fails later ends the connection.", METHOD),
     unseen(V5, "MQTT-4.1.0-1", "Session state is not discarded while the connection is open.", INSIDE),
 ];
