@@ -3,12 +3,18 @@
 use crate::raft_types::Entry;
 use std::{collections::VecDeque, ops::Range};
 
+/// What an entry takes beside its stored bytes: its place in the queue, and what an allocation costs. Most entries are a
+/// few operations, so without it the bound would be passed several times over.
+const BESIDE_BYTES: usize = size_of::<(Entry, usize)>() + 48;
+
 /// Consecutive entries, the last of which is the log's last.
 #[derive(Default, Debug)]
 pub(crate) struct EntryCache {
     /// Index of the first entry held; without entries, the index at which the next one will stand.
     first: u64,
+    /// Each with its stored size.
     entries: VecDeque<(Entry, usize)>,
+    /// What all of them take, in memory.
     bytes: usize,
     /// One past the last durable entry: only those below may leave.
     durable_end: u64,
@@ -31,14 +37,14 @@ impl EntryCache {
             self.first = index;
         }
         self.entries.push_back((entry, bytes));
-        self.bytes += bytes;
+        self.bytes += bytes + BESIDE_BYTES;
     }
 
     /// Forgets the entries from `end` on; the next one will stand there.
     pub(crate) fn truncate(&mut self, end: u64) {
         while self.first + self.entries.len() as u64 > end {
             match self.entries.pop_back() {
-                Some((_, bytes)) => self.bytes -= bytes,
+                Some((_, bytes)) => self.bytes -= bytes + BESIDE_BYTES,
                 None => {
                     self.first = end;
                     break;
@@ -54,7 +60,7 @@ impl EntryCache {
         while self.first < start {
             match self.entries.pop_front() {
                 Some((_, bytes)) => {
-                    self.bytes -= bytes;
+                    self.bytes -= bytes + BESIDE_BYTES;
                     self.first += 1;
                 }
                 None => self.first = start,
@@ -68,7 +74,7 @@ impl EntryCache {
         while self.bytes > self.bytes_max && self.first < self.durable_end {
             match self.entries.pop_front() {
                 Some((_, bytes)) => {
-                    self.bytes -= bytes;
+                    self.bytes -= bytes + BESIDE_BYTES;
                     self.first += 1;
                 }
                 None => break,
@@ -111,7 +117,7 @@ mod tests {
     use openraft::entry::RaftEntry as _;
 
     fn cache(indexes: std::ops::Range<u64>) -> EntryCache {
-        let mut cache = EntryCache::new(30);
+        let mut cache = EntryCache::new(3 * (10 + BESIDE_BYTES));
         for index in indexes {
             let entry = Entry::new(LogId::new(CommittedLeaderId::new(1), index), EntryPayload::Blank);
             cache.push(index, entry, 10);
