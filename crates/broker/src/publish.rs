@@ -188,11 +188,16 @@ impl Broker {
             self.peers.publish_to_peers(message.clone(), spread.peers);
             return Published::Now(PublishVerdict::Accepted { matched });
         }
+        let eased = self.eased(slow);
+        // The usual case on one node, which should cost nothing more.
+        if unserved.is_empty() && eased.is_none() && self.peers.concerns_nobody(&spread) {
+            return Published::Now(self.verdict_under_lease(from.incarnation, matched));
+        }
         let (peers, handed_on) = (self.peers.clone(), message.clone());
         let mut queued: Pin<Box<dyn Future<Output = Charge> + Send>> =
             Box::pin(async move { peers.publish(handed_on, spread).await });
         let (broker, message, incarnation) = (self.clone(), message.clone(), from.incarnation);
-        let here = TakenHere { matched, unserved, eased: self.eased(slow) };
+        let here = TakenHere { matched, unserved, eased };
         let follow = move |charge: Charge| broker.after(charge, here, message, incarnation);
         // Most of the time there is room, and nothing to wait for.
         match queued.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -201,9 +206,14 @@ impl Broker {
         }
     }
 
-    /// The other nodes have the message in their queues, and shared groups that nobody served yet go on to other nodes. What
-    /// others take, and that nobody else wants it, counts only while this node holds its lease: without it, they may have
-    /// counted it out.
+    /// What others take, and that nobody else wants a message, counts only while this node holds its lease: without it,
+    /// they may have counted it out.
+    fn verdict_under_lease(&self, incarnation: Incarnation, matched: bool) -> PublishVerdict {
+        let holds = self.lease.may_serve(incarnation);
+        if holds { PublishVerdict::Accepted { matched } } else { PublishVerdict::Failed }
+    }
+
+    /// The other nodes have the message in their queues, and shared groups that nobody served yet go on to other nodes.
     fn after(
         self: Arc<Self>,
         charge: Charge,
@@ -215,8 +225,7 @@ impl Broker {
         // Also one that came to want it since it was decided who does.
         let matched = matched || charge.nodes > 0;
         if charge.nodes == 0 && unserved.is_empty() && eased.is_none() {
-            let holds = self.lease.may_serve(incarnation);
-            return Published::Now(if holds { PublishVerdict::Accepted { matched } } else { PublishVerdict::Failed });
+            return Published::Now(self.verdict_under_lease(incarnation, matched));
         }
         let all = Box::pin(async move {
             let elsewhere = charge.taken.await;

@@ -91,6 +91,10 @@ pub trait PeerPublisher: Send + Sync + 'static {
     /// Whoever hands over the next message of the same publisher awaits this first, so that the order is kept, and
     /// acknowledges once [`Charge::taken`] has come.
     async fn publish(&self, message: Arc<Message>, spread: Spread) -> Charge;
+
+    /// True when a spread concerns no other node, and none came to want the message since it was decided: then there is
+    /// nothing to [`publish`](PeerPublisher::publish), and whoever asks is spared the wait.
+    fn concerns_nobody(&self, spread: &Spread) -> bool;
 }
 
 /// A message on its way to the other nodes.

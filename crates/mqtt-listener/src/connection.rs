@@ -307,7 +307,7 @@ impl Engine {
                     None
                 }
                 Effect::Send(outgoing) => self.send(&outgoing),
-                Effect::Publish { message, receipt } => self.publish(&Arc::new(message), receipt),
+                Effect::Publish { message, receipt } => self.publish(&message, receipt),
                 Effect::Subscribe { packet_id, subscription_id, filters } => {
                     self.subscribe(packet_id, subscription_id, filters)
                 }

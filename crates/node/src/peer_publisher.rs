@@ -161,6 +161,11 @@ impl Publisher {
         self.streams.get()?.send(to, item).await.ok()
     }
 
+    /// A peer has told something new since then.
+    fn has_news(&self, view: Option<u64>) -> bool {
+        view.is_some_and(|view| view != self.routes.view())
+    }
+
     fn tell(&self, change: impl FnOnce(&mut Own) -> Option<Bytes>) {
         // Queued under the lock, so that changes leave in the order of their numbers.
         let mut own = self.routes.own.lock();
@@ -239,16 +244,15 @@ impl PeerPublisher for Publisher {
     }
 
     async fn publish(&self, message: Arc<Message>, spread: Spread) -> Charge {
-        let Spread { mut peers, view, .. } = spread;
-        let news = |known: Option<u64>| known.is_some_and(|known| known != self.routes.view());
-        if peers.is_empty() && !news(view) {
+        if self.concerns_nobody(&spread) {
             return Charge::none();
         }
+        let Spread { mut peers, view, .. } = spread;
         let Some(items) = Items::of(&message) else { return Charge::none() };
         // All at once, so that each has its place in every queue that has room.
         let queued = peers.iter().map(|(peer, part)| self.send(*peer, items.for_part(part)));
         let mut sent = join_all(queued).await;
-        if news(view) {
+        if self.has_news(view) {
             // A session may be moving, and its new node may know already that this one has heard of it. Whoever comes
             // later still finds the message in the queue of the old one.
             let wanting = self.routes.told.read().wanting(&message.topic);
@@ -260,6 +264,10 @@ impl PeerPublisher for Publisher {
             }
         }
         Charge { nodes: peers.len(), taken: Box::pin(unserved(peers, sent)) }
+    }
+
+    fn concerns_nobody(&self, spread: &Spread) -> bool {
+        spread.peers.is_empty() && !self.has_news(spread.view)
     }
 }
 

@@ -5,7 +5,10 @@ use crate::{
     ReasonCode, RequestedSubscription,
 };
 use rollcall_types::{Message, QoS};
-use std::num::{NonZeroU16, NonZeroU32};
+use std::{
+    num::{NonZeroU16, NonZeroU32},
+    sync::Arc,
+};
 
 /// What happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,7 +74,7 @@ pub enum Effect {
     /// Hand a message on; answer with [`Event::Published`] when there is a receipt.
     Publish {
         /// The message.
-        message: Message,
+        message: Arc<Message>,
         /// QoS 1 and 2: what must be acknowledged.
         receipt: Option<Receipt>,
     },

@@ -2,7 +2,7 @@
 
 use crate::{Auth, ReasonCode};
 use rollcall_types::{Message, Protocol, QoS, Will};
-use std::{fmt, num::NonZeroU16, num::NonZeroU32};
+use std::{fmt, num::NonZeroU16, num::NonZeroU32, sync::Arc};
 
 /// One packet from a client.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,7 +52,7 @@ impl Packet {
     /// The message in it: that of a PUBLISH, or the will of a CONNECT.
     pub fn message_mut(&mut self) -> Option<&mut Message> {
         match self {
-            Packet::Publish(publish) => Some(&mut publish.message),
+            Packet::Publish(publish) => Some(Arc::make_mut(&mut publish.message)),
             Packet::Connect(connect) => connect.will.as_mut().map(|will| &mut will.message),
             _ => None,
         }
@@ -101,8 +101,9 @@ impl fmt::Debug for Password {
 /// PUBLISH.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Publish {
-    /// The message; its topic is empty when only an alias was sent.
-    pub message: Message,
+    /// The message; its topic is empty when only an alias was sent. Shared from the start, as it will be by all who get
+    /// it: a packet is handed from step to step, and is small this way.
+    pub message: Arc<Message>,
     /// Packet identifier of QoS 1 and 2.
     pub packet_id: Option<NonZeroU16>,
     /// DUP flag.

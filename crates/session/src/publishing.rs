@@ -7,6 +7,7 @@ use crate::{
     inbound::{Arrival, Arriving},
 };
 use rollcall_types::{Protocol, QoS};
+use std::sync::Arc;
 
 /// Most packet identifiers MQTT 3 can have under way: all there are.
 const INBOUND_MAX_V3: usize = 65_535;
@@ -58,7 +59,11 @@ impl Connection {
         if publish.has_subscription_id {
             return Err(Fault::ProtocolError); // MQTT-3.3.4-6
         }
-        self.aliases.resolve(publish.topic_alias, &mut publish.message, self.limits.topic_alias_maximum)?;
+        self.aliases.resolve(
+            publish.topic_alias,
+            Arc::make_mut(&mut publish.message),
+            self.limits.topic_alias_maximum,
+        )?;
         let message = &publish.message;
         connect::check_name(&message.topic, &self.limits)?;
         connect::check_properties(&message.properties)?;

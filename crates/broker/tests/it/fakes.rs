@@ -305,6 +305,11 @@ impl PeerPublisher for FakePeers {
         });
         Charge { nodes, taken }
     }
+
+    /// So that every message is seen.
+    fn concerns_nobody(&self, _: &Spread) -> bool {
+        false
+    }
 }
 
 /// Remembers what the other nodes are told.

@@ -10,6 +10,7 @@ use rollcall_session::{
     Connect, Outgoing, Packet, Password, Publish, RequestedSubscription, RetainHandling, Subscribe, SubscribeAnswer,
 };
 use rollcall_types::{Message, MessageProperties, Protocol, Will};
+use std::sync::Arc;
 
 /// A decoded packet; `None` for pieces of a payload, which a complete frame never gives.
 pub(crate) fn packet(decoded: Decoded, protocol: Protocol) -> Option<Packet> {
@@ -78,13 +79,13 @@ fn connect(connect: WireConnect, protocol: Protocol) -> Connect {
 
 fn publish(publish: &WirePublish, payload: &Bytes) -> Publish {
     Publish {
-        message: Message {
+        message: Arc::new(Message {
             topic: publish.topic.to_string(),
             payload: payload.to_vec(),
             qos: qos(publish.qos),
             retain: publish.retain,
             properties: MessageProperties::default(),
-        },
+        }),
         packet_id: publish.packet_id,
         dup: publish.dup,
         topic_alias: None,

@@ -13,7 +13,10 @@ use rollcall_session::{
     RetainHandling, Subscribe, SubscribeAnswer,
 };
 use rollcall_types::{Message, MessageProperties, Protocol, QoS, Will};
-use std::num::{NonZeroU16, NonZeroU32};
+use std::{
+    num::{NonZeroU16, NonZeroU32},
+    sync::Arc,
+};
 
 /// A decoded packet; `None` for pieces of a payload, which a complete frame never gives.
 pub(crate) fn packet(decoded: Decoded) -> Option<Packet> {
@@ -99,7 +102,7 @@ fn will(will: LastWill) -> Will {
 fn publish(publish: WirePublish, payload: &Bytes) -> Publish {
     let properties = publish.properties;
     Publish {
-        message: Message {
+        message: Arc::new(Message {
             topic: publish.topic.to_string(),
             payload: payload.to_vec(),
             qos: qos(publish.qos),
@@ -112,7 +115,7 @@ fn publish(publish: WirePublish, payload: &Bytes) -> Publish {
                 correlation_data: properties.correlation_data.map(|data| data.to_vec()),
                 user: pairs(properties.user_properties),
             },
-        },
+        }),
         packet_id: publish.packet_id,
         dup: publish.dup,
         topic_alias: properties.topic_alias.map(NonZeroU16::get),

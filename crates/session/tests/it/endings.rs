@@ -5,6 +5,7 @@ use rollcall_session::{
     AuthPurpose, Connect, DecodeFault, Effect, Event, Farewell, Limits, Order, Packet, Publish, ReasonCode, ending,
 };
 use rollcall_types::{DisconnectReason as Reason, Protocol, QoS};
+use std::sync::Arc;
 
 type Drive = fn(Protocol) -> Vec<Effect>;
 
@@ -104,7 +105,7 @@ fn topic_alias(protocol: Protocol) -> Vec<Effect> {
 
 fn large_payload(protocol: Protocol) -> Vec<Effect> {
     let mut large = publish("a", QoS::AtMostOnce, None);
-    large.message.payload = vec![0; 9];
+    Arc::make_mut(&mut large.message).payload = vec![0; 9];
     let limits = Limits { payload_bytes_max: 8, ..Limits::default() };
     packet(&mut open_with(limits, connect(protocol)), Packet::Publish(large))
 }

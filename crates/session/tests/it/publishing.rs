@@ -6,6 +6,7 @@ use rollcall_session::{
     Receipt,
 };
 use rollcall_types::{DisconnectReason, Protocol, QoS};
+use std::sync::Arc;
 
 const ACCEPTED: PublishVerdict = PublishVerdict::Accepted { matched: true };
 
@@ -72,7 +73,7 @@ fn a_second_repeat_that_is_not_marked_as_one_ends_the_connection() {
         let other = Packet::Publish(Publish { dup: false, ..publish("a", QoS::ExactlyOnce, Some(3)) });
         let mut other_message = other.clone();
         if let Packet::Publish(publish) = &mut other_message {
-            publish.message.payload = vec![];
+            Arc::make_mut(&mut publish.message).payload = vec![];
         }
         assert_eq!(packet(&mut connection, other_message), pubrec, "another message is not this one again");
         assert_eq!(packet(&mut connection, other), pubrec);
@@ -167,7 +168,7 @@ fn a_publish_refused_for_a_limit_names_it() {
     let limits = || Limits { payload_bytes_max: 3, topic_levels_max: 2, ..Limits::default() };
     let on = |topic: &str| publish(topic, QoS::AtMostOnce, None);
     let mut heavy = on("t");
-    heavy.message.payload = vec![0; 4];
+    Arc::make_mut(&mut heavy.message).payload = vec![0; 4];
     for (bad, limit) in [
         (on(&"t".repeat(1025)), Some(ClientLimit::TopicBytes)),
         (on("a/b/c"), Some(ClientLimit::TopicLevels)),
@@ -207,9 +208,9 @@ fn a_publish_that_breaks_a_rule_ends_the_connection_with_its_code() {
     let on = |topic: &str| publish(topic, QoS::AtMostOnce, None);
     let deep = "a/".repeat(128);
     let mut null_property = base();
-    null_property.message.properties.content_type = Some("\0".into());
+    Arc::make_mut(&mut null_property.message).properties.content_type = Some("\0".into());
     let mut odd_response = base();
-    odd_response.message.properties.response_topic = Some("+".into());
+    Arc::make_mut(&mut odd_response.message).properties.response_topic = Some("+".into());
     for (bad, code) in [
         (Publish { dup: true, ..base() }, ReasonCode::MalformedPacket),
         (publish("a", QoS::AtMostOnce, Some(1)), ReasonCode::MalformedPacket),

@@ -82,7 +82,7 @@ pub(crate) fn message(topic: &str, qos: QoS) -> Message {
 
 pub(crate) fn publish(topic: &str, qos: QoS, packet_id: Option<u16>) -> Publish {
     Publish {
-        message: message(topic, qos),
+        message: Arc::new(message(topic, qos)),
         packet_id: packet_id.map(id),
         dup: false,
         topic_alias: None,

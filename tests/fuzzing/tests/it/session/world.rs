@@ -340,7 +340,7 @@ impl World {
 
     fn publish(&mut self, qos: u8, id: NonZeroU16, dup: bool) -> Step {
         let (exactly_once, qos) = (qos == 2, [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][usize::from(qos)]);
-        let message = message("t", qos);
+        let message = Arc::new(message("t", qos));
         let at_most_once = qos == QoS::AtMostOnce;
         let publish = Publish {
             message: message.clone(),
