@@ -10,6 +10,7 @@ use crate::{
     registry::{Ended, Registry},
     retained::Retained,
     sessions::KeptSessions,
+    shared_lag::NamedGroups,
     sockets::Sockets,
     subscribe::Subscriptions,
     system_topics::SystemTopics,
@@ -58,6 +59,7 @@ pub struct Broker {
     pub(crate) handovers: TaskTracker,
     pub(crate) system_topics: SystemTopics,
     pub(crate) orphans: Orphans,
+    pub(crate) named_groups: NamedGroups,
 }
 
 impl Broker {
@@ -71,6 +73,7 @@ impl Broker {
         peers: Arc<dyn PeerPublisher>,
     ) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new());
+        let subscriptions = Subscriptions::new(config.shared_strategy);
         Arc::new(Broker {
             config,
             store,
@@ -78,7 +81,7 @@ impl Broker {
             admission,
             peers,
             registry: Arc::new(Registry::new()),
-            subscriptions: Subscriptions::default(),
+            subscriptions,
             kept: KeptSessions::default(),
             sockets: Arc::new(Sockets::new(metrics.clone())),
             damping: Damping::default(),
@@ -96,6 +99,7 @@ impl Broker {
             handovers: TaskTracker::new(),
             system_topics: SystemTopics::default(),
             orphans: Orphans::default(),
+            named_groups: NamedGroups::default(),
         })
     }
 

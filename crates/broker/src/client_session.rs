@@ -254,6 +254,11 @@ impl ClientSession {
         Poll::Pending
     }
 
+    /// Messages of a shared subscription that the client has not acknowledged.
+    pub(crate) fn lag(&self, group: &Arc<str>) -> usize {
+        self.inner.lock().session.shared().filter(|one| *one == group).count()
+    }
+
     /// Messages wait for the client of this connection.
     pub(crate) fn owes_messages(&self, connection: u64) -> bool {
         let inner = self.inner.lock();

@@ -42,6 +42,7 @@ mod registry;
 mod retained;
 mod sessions;
 mod shared;
+mod shared_lag;
 mod sockets;
 mod standing_order;
 mod subscribe;

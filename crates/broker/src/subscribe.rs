@@ -8,7 +8,7 @@ use crate::{
 };
 use parking_lot::RwLock;
 use rollcall_contracts::{Announced, Part, RouteBoard};
-use rollcall_routing::{Added, SubscriptionTable, split_shared};
+use rollcall_routing::{Added, Strategy, SubscriptionTable, split_shared};
 use rollcall_session::{ReasonCode, RequestedSubscription, SubscribeAnswer};
 use rollcall_types::QoS;
 use std::{
@@ -115,6 +115,11 @@ impl Broker {
 }
 
 impl Subscriptions {
+    pub(crate) fn new(strategy: Strategy) -> Self {
+        let groups = Groups::new(strategy);
+        Subscriptions { inner: RwLock::new(Inner { groups, ..Inner::default() }), ..Subscriptions::default() }
+    }
+
     pub(crate) fn set_routes(&self, routes: Arc<dyn RouteBoard>) {
         let _ = self.routes.0.set(routes);
     }
@@ -267,7 +272,7 @@ impl Subscriptions {
         }
         inner.shared.for_each_match(topic, |group, ()| {
             if let Some(name) = inner.groups.name(*group).filter(|name| part.serves(name))
-                && let Some((session, options)) = inner.groups.choose(*group)
+                && let Some((session, options)) = inner.groups.choose(*group, part.client_hash, 0)
             {
                 matched = true;
                 wanted.push(Wanted::by(session, options, Some(name.clone())));
@@ -276,10 +281,15 @@ impl Subscriptions {
         (wanted, matched)
     }
 
-    /// Another member of a shared subscription.
-    pub(crate) fn member(&self, group: &Arc<str>) -> Option<Wanted> {
+    /// All members of shared subscriptions.
+    pub(crate) fn members(&self) -> Vec<(Arc<str>, Arc<ClientSession>)> {
+        self.inner.read().groups.all().map(|(group, member)| (group.clone(), member.clone())).collect()
+    }
+
+    /// A member of a shared subscription for a message that so many others could not take.
+    pub(crate) fn member(&self, group: &Arc<str>, client_hash: u64, tried: usize) -> Option<Wanted> {
         let inner = self.inner.read();
-        let (session, options) = inner.groups.choose(inner.groups.number(group)?)?;
+        let (session, options) = inner.groups.choose(inner.groups.number(group)?, client_hash, tried)?;
         Some(Wanted::by(session, options, Some(group.clone())))
     }
 }

@@ -40,6 +40,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Longest time for clients to leave when the node stops.
 const DRAIN_BUDGET: Duration = Duration::from_secs(10);
 
+/// How often the lag of shared subscriptions is counted.
+const SHARED_LAG_EVERY: Duration = Duration::from_secs(5);
+
 /// A running node.
 pub struct Node {
     gateway: Gateway,
@@ -83,7 +86,7 @@ impl Node {
         let accounts = Arc::new(ReplicatedAccounts::new(settings::allow_by_default(&config)));
         let gate = Arc::new(NodeLeaseGate::new(terms));
         let readiness = Arc::new(NodeReadiness::new(complaint));
-        let publisher = Arc::new(Publisher::default());
+        let publisher = Arc::new(Publisher::new(settings::shared_strategy(&config)));
         let management = Arc::new(Management::default());
         let admission = Arc::new(Admission::new(settings::admission(&config), accounts.clone()));
         let broker = Broker::new(
@@ -180,6 +183,7 @@ impl Shell {
         let store = Arc::new(Store::open(&self.directory, settings::store(&self.config))?);
         let peers = founding.members.iter().map(|m| (m.id, m.addresses.mesh.clone())).collect();
         self.mesh.identify(me, founding.cluster_id.clone());
+        self.publisher.identify(me);
         self.connect_peers(me, peers);
         let config = self.groups_config(&founding);
         let replication =
@@ -334,7 +338,13 @@ async fn serve_subscribers(broker: Arc<Broker>, sys_interval: Duration, stop: Ca
         }
     };
     let (retained, shared) = (Arc::clone(&broker).answer_retained(), Arc::clone(&broker).find_members());
-    let serving = async { tokio::join!(retained, shared, system_topics) };
+    let lag = async {
+        loop {
+            tokio::time::sleep(SHARED_LAG_EVERY).await;
+            broker.count_shared_lag().await;
+        }
+    };
+    let serving = async { tokio::join!(retained, shared, system_topics, lag) };
     tokio::select! {
         biased;
         () = stop.cancelled() => {}

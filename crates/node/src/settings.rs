@@ -1,7 +1,7 @@
 //! From the configuration to what each part is started with.
 
 use crate::{
-    config::{Config, ListenerTls, PolicyAction, PolicyEffect, Profile, Secret},
+    config::{Config, ListenerTls, PolicyAction, PolicyEffect, Profile, Secret, SharedStrategy},
     errors::StartError,
 };
 use rollcall_admission::{AdmissionConfig, Share, hash_password};
@@ -11,6 +11,7 @@ use rollcall_http_gateway::GatewayConfig;
 use rollcall_mesh::{MeshConfig, MeshTls};
 use rollcall_mqtt_listener::ListenerConfig;
 use rollcall_retained::RetainedLimits;
+use rollcall_routing::Strategy;
 use rollcall_session::Limits;
 use rollcall_storage::StoreConfig;
 use rollcall_tls::{CertificateFiles, Certificates};
@@ -114,8 +115,18 @@ pub(crate) fn broker(config: &Config) -> BrokerConfig {
         refused_filter: (config.node.profile == Profile::Conformance).then_some(CONFORMANCE_REFUSED_FILTER),
         client_connects_per_minute: config.limits.client_connects_per_minute,
         client_takeovers_per_minute: config.limits.client_takeovers_per_minute,
+        shared_strategy: shared_strategy(config),
         subscribe_deadline_ms: config.cluster.lease_ms.saturating_mul(LEASES_PER_SUBSCRIBE),
         ..BrokerConfig::default()
+    }
+}
+
+/// How members of shared subscriptions are chosen, by the publisher's node and by the member's.
+pub(crate) fn shared_strategy(config: &Config) -> Strategy {
+    match config.broker.shared_strategy {
+        SharedStrategy::RoundRobin => Strategy::RoundRobin,
+        SharedStrategy::Random => Strategy::Random,
+        SharedStrategy::HashOfClient => Strategy::HashOfClient,
     }
 }
 

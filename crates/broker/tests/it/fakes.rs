@@ -268,12 +268,12 @@ pub(crate) struct FakePeers {
 
 #[async_trait]
 impl PeerPublisher for FakePeers {
-    fn spread(&self, _: &str) -> Spread {
+    fn spread(&self, _: &str, _: u64) -> Spread {
         self.spread.lock().unwrap().clone().unwrap_or(Spread::here())
     }
 
-    fn choose_again(&self, _: &str, tried: &BTreeSet<Home>) -> Option<Home> {
-        self.homes.lock().unwrap().iter().map(|(home, _)| *home).find(|home| !tried.contains(home))
+    fn choose_again(&self, unserved: &Unserved) -> Option<Home> {
+        self.homes.lock().unwrap().iter().map(|(home, _)| *home).find(|home| !unserved.tried.contains(home))
     }
 
     fn publish_to_peers(&self, message: Arc<Message>, _: Vec<(NodeId, Part)>) {
@@ -288,7 +288,7 @@ impl PeerPublisher for FakePeers {
             for group in part.groups {
                 self.dispatched.lock().unwrap().push((node, group.clone(), message.topic.clone()));
                 if !takes {
-                    unserved.push(Unserved { group, tried: BTreeSet::from([home]) });
+                    unserved.push(Unserved { group, tried: BTreeSet::from([home]), client_hash: part.client_hash });
                 }
             }
         }

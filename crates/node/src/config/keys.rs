@@ -55,6 +55,7 @@ const U32: Kind = Kind::Integer(u32::MAX as u64);
 /// TOML numbers are signed and 64 bits wide.
 const U63: Kind = Kind::Integer(i64::MAX as u64);
 const ROLE: Kind = Kind::Choice(&["admin", "operator", "viewer", "client"]);
+const STRATEGY: Kind = Kind::Choice(&["round_robin", "random", "hash_of_client"]);
 const EFFECT: Kind = Kind::Choice(&["allow", "deny"]);
 
 const fn key(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
@@ -127,6 +128,8 @@ pub const KEYS: &[Key] = &[
     key("limits.auth_failures_per_minute", U32, "Failed authentications from one source address, HTTP and MQTT."),
     key("limits.retained_messages", U32, "Topics with a retained message, whole cluster; each partition has an equal part."),
     key("limits.retained_bytes", U32, "Bytes of retained messages, their topics and properties, whole cluster; each partition has an equal part."),
+
+    key("broker.shared_strategy", STRATEGY, "Which member of a shared subscription gets a message, on whichever node it is: one after the other, one by chance, or always the same one for a publishing client as long as the members are the same. The same on all nodes."),
 
     key("auth.anonymous", Kind::Boolean, "Whether clients without credentials are let in. Loopback only."),
     key("auth.authenticators", Kind::ChoiceList(&["password"]), "What checks credentials, asked in this order."),
