@@ -9,7 +9,7 @@ use crate::{
     redispatch::Orphans,
     registry::{Ended, Registry},
     retained::Retained,
-    sessions::KeptSessions,
+    session_store::SessionStore,
     shared_lag::NamedGroups,
     sockets::Sockets,
     subscribe::Subscriptions,
@@ -41,7 +41,7 @@ pub struct Broker {
     pub(crate) peers: Arc<dyn PeerPublisher>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) subscriptions: Subscriptions,
-    pub(crate) kept: KeptSessions,
+    pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) sockets: Arc<Sockets>,
     pub(crate) damping: Damping,
     pub(crate) takeovers: Damping,
@@ -63,7 +63,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker that nobody is connected to.
+    /// A broker that nobody is connected to. What `sessions` keeps is resumed.
     #[must_use]
     pub fn new(
         config: BrokerConfig,
@@ -71,6 +71,7 @@ impl Broker {
         lease: Arc<dyn LeaseGate>,
         admission: Arc<dyn Admission>,
         peers: Arc<dyn PeerPublisher>,
+        sessions: Arc<dyn SessionStore>,
     ) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new());
         let subscriptions = Subscriptions::new(config.shared_strategy);
@@ -82,7 +83,7 @@ impl Broker {
             peers,
             registry: Arc::new(Registry::new()),
             subscriptions,
-            kept: KeptSessions::default(),
+            sessions,
             sockets: Arc::new(Sockets::new(metrics.clone())),
             damping: Damping::default(),
             takeovers: Damping::default(),

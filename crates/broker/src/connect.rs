@@ -113,7 +113,7 @@ impl Broker {
 
     /// What is known before the claim of the session that this CONNECT may resume.
     async fn look_before(&self, wish: &Wish) -> Result<Before, ConnectRefusal> {
-        let here = self.resumable(wish);
+        let here = self.resumable(wish).await.map_err(|_| ConnectRefusal::SessionsUnavailable)?;
         if wish.clean_start || (here.is_none() && !self.has_others()) {
             return Ok(Before { here, last: None });
         }
@@ -138,7 +138,7 @@ impl Broker {
             (Some((session, served_under)), last) if last.is_none_or(|last| last <= served_under) => {
                 Ok((turn, Some(session)))
             }
-            (_, Some(last)) => self.fetch_session(wish, last, granted, turn).await.ok_or(ConnectRefusal::Unavailable),
+            (_, Some(last)) => self.fetch_session(wish, last, granted, turn).await,
             (_, None) => Ok((turn, None)),
         }
     }

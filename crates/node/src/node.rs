@@ -24,7 +24,7 @@ use crate::{
     settings,
 };
 use rollcall_admission::Admission;
-use rollcall_broker::Broker;
+use rollcall_broker::{Broker, MemorySessions};
 use rollcall_cluster::{DirectoryId, FormedCluster, Founding, FoundingMember, Hello, KnownMember, LeaseTerms};
 use rollcall_controller::{LeaderDuties, NodeLeaseGate};
 use rollcall_http_gateway::{Addresses, Gateway, GatewayParts};
@@ -95,6 +95,7 @@ impl Node {
             gate.clone(),
             admission.clone(),
             publisher.clone(),
+            Arc::new(MemorySessions::default()),
         );
         broker.set_routes(publisher.clone());
         let certificates = settings::certificates(&config)?;

@@ -157,7 +157,9 @@ fn refused(refusal: ConnectRefusal) -> DisconnectReason {
         | ConnectRefusal::NotAuthorized
         | ConnectRefusal::OtherAccount
         | ConnectRefusal::AccountsUnavailable => DisconnectReason::NotAuthorized,
-        ConnectRefusal::Busy | ConnectRefusal::Unavailable => DisconnectReason::ConnectionLost,
+        ConnectRefusal::Busy | ConnectRefusal::Unavailable | ConnectRefusal::SessionsUnavailable => {
+            DisconnectReason::ConnectionLost
+        }
         ConnectRefusal::ShuttingDown => DisconnectReason::ServerShutdown,
         ConnectRefusal::Displaced => DisconnectReason::Takeovered,
         ConnectRefusal::NotServing | ConnectRefusal::LeaseLost => DisconnectReason::NodeLost,

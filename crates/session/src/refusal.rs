@@ -24,6 +24,8 @@ pub enum ConnectRefusal {
     Busy,
     /// No quorum in time; whether the claim was applied is unknown, its release follows.
     Unavailable,
+    /// Whether the client has a session cannot be known now.
+    SessionsUnavailable,
     /// This node serves no clients now. Nothing happened.
     NotServing,
     /// This node drains. Nothing happened.
@@ -47,6 +49,7 @@ impl ConnectRefusal {
             ConnectRefusal::NotAuthorized | ConnectRefusal::OtherAccount => Some(ReasonCode::NotAuthorized),
             ConnectRefusal::AccountsUnavailable
             | ConnectRefusal::Unavailable
+            | ConnectRefusal::SessionsUnavailable
             | ConnectRefusal::NotServing
             | ConnectRefusal::ShuttingDown => Some(ReasonCode::ServerUnavailable),
             ConnectRefusal::WillTooLarge => Some(ReasonCode::PacketTooLarge),
@@ -67,6 +70,7 @@ impl ConnectRefusal {
             ConnectRefusal::OtherAccount => "the client id is held by another account",
             ConnectRefusal::Busy => "too many connects wait",
             ConnectRefusal::Unavailable => "no quorum for the client's partition",
+            ConnectRefusal::SessionsUnavailable => "the client's session cannot be read now",
             ConnectRefusal::NotServing => "this node serves no clients now",
             ConnectRefusal::ShuttingDown => "this node is shutting down",
             ConnectRefusal::Displaced => "displaced by a newer connection",
@@ -88,6 +92,7 @@ impl ConnectRefusal {
             ConnectRefusal::OtherAccount => "other_account",
             ConnectRefusal::Busy => "busy",
             ConnectRefusal::Unavailable => "unavailable",
+            ConnectRefusal::SessionsUnavailable => "sessions_unavailable",
             ConnectRefusal::NotServing => "not_serving",
             ConnectRefusal::ShuttingDown => "shutting_down",
             ConnectRefusal::Displaced => "displaced",
