@@ -17,7 +17,7 @@ use crate::{
     metrics_text,
     owner_links::MeshOwnerLinks,
     peer_calls::{Parts, PeerCalls},
-    peer_publisher::Publisher,
+    peer_publisher::{COMPARE_EVERY, Publisher},
     readiness::{Complaint, Looked, NodeReadiness},
     serving::Serving,
     session_links::MeshSessionLinks,
@@ -231,7 +231,7 @@ impl Shell {
         };
         tasks.spawn(members.follow(background.clone()));
         let (publisher, ended) = (Arc::clone(&self.publisher), background.clone());
-        tasks.spawn(async move { publisher.compare_now_and_then(ended).await });
+        tasks.spawn(async move { publisher.compare_now_and_then(COMPARE_EVERY, ended).await });
         let sys_interval = Duration::from_secs(u64::from(self.config.telemetry.sys_interval_s));
         tasks.spawn(serve_subscribers(Arc::clone(&self.broker), sys_interval, background.clone()));
         let duty = Arc::clone(&duties);

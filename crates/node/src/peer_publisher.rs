@@ -30,7 +30,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How often the other nodes compare what they know of this node's routes.
-const COMPARE_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const COMPARE_EVERY: Duration = Duration::from_secs(10);
 
 /// Hands publishes of this node's clients to the other nodes that want them, and tells those what is wanted here.
 #[derive(Default)]
@@ -153,15 +153,21 @@ impl Publisher {
         }
     }
 
-    /// Has the other nodes compare now and then, so that no difference lasts.
-    pub(crate) async fn compare_now_and_then(&self, stop: CancellationToken) {
+    /// Has the other nodes compare every so often, so that no difference lasts.
+    pub(crate) async fn compare_now_and_then(&self, every: Duration, stop: CancellationToken) {
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(COMPARE_EVERY) => self.tell(|own| Some(own.digest())),
+                () = tokio::time::sleep(every) => self.tell(|own| Some(own.digest())),
             }
         }
+    }
+
+    /// A subscription more that the others are not told of: what a fault would have to do.
+    #[cfg(test)]
+    pub(crate) fn route_added_unheard(&self, filter: &str) {
+        assert!(self.routes.own.lock().add(filter).is_some());
     }
 
     /// Ends all streams; what waits is lost.

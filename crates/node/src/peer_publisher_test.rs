@@ -18,6 +18,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
+use tokio_util::sync::CancellationToken;
 
 const WITHIN: Duration = Duration::from_secs(20);
 const GROUP: &str = "$share/g/s";
@@ -261,4 +262,23 @@ async fn what_a_node_was_chosen_for_comes_back_when_it_dies() {
     assert_eq!(within(taken).await, [Unserved { group: GROUP.into(), tried: tried.clone(), client_hash: 0 }]);
     let unserved = Unserved { group: GROUP.into(), tried: BTreeSet::new(), client_hash: 0 };
     assert_eq!(nodes[0].publisher.choose_again(&unserved), None, "its members are gone");
+}
+
+/// The others do not know that they miss a change as long as no other follows it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_that_was_lost_on_the_way_is_there_after_the_next_comparison() {
+    let nodes = cluster(3).await;
+    nodes[1].announces("a").await;
+    nodes[1].publisher.route_added_unheard("b");
+    // Whatever would have been on its way has come.
+    nodes[1].publisher.flush(nodes[0].id).await;
+    assert_eq!((nodes[0].receivers("a"), nodes[0].receivers("b")), (vec![nodes[1].id], vec![]));
+    let (publisher, stop) = (nodes[1].publisher.clone(), CancellationToken::new());
+    let every = Duration::from_millis(20);
+    let ended = stop.clone();
+    let comparing = tokio::spawn(async move { publisher.compare_now_and_then(every, ended).await });
+    until(|| [0, 2].iter().all(|other: &usize| nodes[*other].receivers("b") == [nodes[1].id])).await;
+    assert_eq!(nodes[0].receivers("x"), [], "all is known again, and no more");
+    stop.cancel();
+    within(comparing).await.unwrap();
 }
