@@ -6,6 +6,7 @@
 
 use crate::{
     accounts::ReplicatedAccounts,
+    authenticators,
     config::Config,
     errors::StartError,
     feed_reader::FeedReader,
@@ -26,6 +27,7 @@ use crate::{
 use rollcall_admission::Admission;
 use rollcall_broker::{Broker, MemorySessions};
 use rollcall_cluster::{DirectoryId, FormedCluster, Founding, FoundingMember, Hello, KnownMember, LeaseTerms};
+use rollcall_contracts::EnhancedAuthenticator;
 use rollcall_controller::{LeaderDuties, NodeLeaseGate};
 use rollcall_http_gateway::{Addresses, Gateway, GatewayParts};
 use rollcall_mesh::Mesh;
@@ -78,6 +80,15 @@ impl Node {
     /// # Errors
     /// When the configuration contradicts itself, the directory cannot be used, or a listener cannot be opened.
     pub async fn start(config: Config, complaint: Complaint) -> Result<Node, StartError> {
+        Node::start_with(config, complaint, authenticators::offered()).await
+    }
+
+    /// The same with these methods of enhanced authentication.
+    pub(crate) async fn start_with(
+        config: Config,
+        complaint: Complaint,
+        authenticators: Vec<Arc<dyn EnhancedAuthenticator>>,
+    ) -> Result<Node, StartError> {
         config.validate()?;
         let metrics = metrics_text::renderer();
         let terms = settings::lease_terms(&config)?;
@@ -98,6 +109,7 @@ impl Node {
             Arc::new(MemorySessions::default()),
         );
         broker.set_routes(publisher.clone());
+        broker.set_authenticators(authenticators);
         let certificates = settings::certificates(&config)?;
         let gateway = Gateway::start(
             settings::gateway(&config, certificates.clone()),
