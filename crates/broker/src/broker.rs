@@ -3,6 +3,7 @@
 use crate::{
     BrokerConfig, ClosingSignal, Connection, OpenSocket,
     damping::Damping,
+    instance_limits::InstanceLimits,
     metrics::{DropReason, Metrics},
     pressure::Slow,
     reconcile::Suspects,
@@ -45,6 +46,7 @@ pub struct Broker {
     pub(crate) sockets: Arc<Sockets>,
     pub(crate) damping: Damping,
     pub(crate) takeovers: Damping,
+    pub(crate) limits: InstanceLimits,
     pub(crate) suspects: Suspects,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) draining: AtomicBool,
@@ -87,6 +89,7 @@ impl Broker {
             sockets: Arc::new(Sockets::new(metrics.clone())),
             damping: Damping::default(),
             takeovers: Damping::default(),
+            limits: InstanceLimits::default(),
             suspects: Suspects::default(),
             metrics,
             draining: AtomicBool::new(false),
@@ -113,6 +116,11 @@ impl Broker {
     /// The other nodes are told of subscriptions from now on. Without this, nobody is.
     pub fn set_routes(&self, routes: Arc<dyn RouteBoard>) {
         self.subscriptions.set_routes(routes);
+    }
+
+    /// This node's part of the instance's connections and subscriptions from now on; `usize::MAX` for no limit.
+    pub fn set_instance_limits(&self, connections: usize, subscriptions: usize) {
+        self.limits.set(connections, subscriptions);
     }
 
     /// A listener accepted a socket.

@@ -26,7 +26,7 @@ use std::{
 const RESERVED: [&str; 3] = ["$events", "$SYS", "$share"];
 
 /// Seconds a client waits while the node holds no grant at all.
-const NO_GRANT_RETRY_S: u32 = 1;
+pub(crate) const NO_GRANT_RETRY_S: u32 = 1;
 
 /// What became of a message on this node.
 pub(crate) struct Delivered {

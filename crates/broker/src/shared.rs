@@ -20,6 +20,8 @@ pub(crate) struct Groups {
     /// The whole filters of each session, by its number.
     of_session: HashMap<u64, Vec<Arc<str>>>,
     next: u64,
+    /// Members of all groups together.
+    count: usize,
     strategy: Strategy,
     /// Where chance comes from: clients cannot foresee how it hashes.
     chance: RandomState,
@@ -70,6 +72,7 @@ impl Groups {
             None => {
                 group.members.push((session.clone(), options));
                 self.of_session.entry(session.number).or_default().push(group.name.clone());
+                self.count += 1;
                 true
             }
         };
@@ -82,6 +85,7 @@ impl Groups {
         let group = self.by_number.get_mut(&number)?;
         let place = group.members.iter().position(|(member, _)| member.number == session)?;
         group.members.remove(place);
+        self.count -= 1;
         if let Some(filters) = self.of_session.get_mut(&session) {
             filters.retain(|present| **present != *whole);
             if filters.is_empty() {
@@ -115,7 +119,7 @@ impl Groups {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.of_session.values().map(Vec::len).sum()
+        self.count
     }
 
     /// The whole filter of a group.

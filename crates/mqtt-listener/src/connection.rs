@@ -156,9 +156,7 @@ impl Engine {
                     }
                     None
                 }
-                Effect::Unsubscribe { packet_id, filters } => self.outbound.connection().map(|connection| {
-                    Event::Unsubscribed { packet_id, existed: self.broker.unsubscribe(connection, &filters) }
-                }),
+                Effect::Unsubscribe { packet_id, filters } => self.unsubscribe(packet_id, filters),
             };
             if let Some(event) = next {
                 for effect in self.handle(event, now).into_iter().rev() {

@@ -110,6 +110,7 @@ impl Node {
         );
         broker.set_routes(publisher.clone());
         broker.set_authenticators(authenticators);
+        settings::share_limits(&config, config.cluster.expect_nodes, &admission, &broker);
         let certificates = settings::certificates(&config)?;
         let gateway = Gateway::start(
             settings::gateway(&config, certificates.clone()),
@@ -238,6 +239,7 @@ impl Shell {
             publisher: Arc::clone(&self.publisher),
             greeting: Arc::clone(&self.greeting),
             admission: Arc::clone(&self.admission),
+            broker: Arc::clone(&self.broker),
             config: self.config.clone(),
             hello: self.hello(),
         };

@@ -150,6 +150,7 @@ fn before_connack(cause: Cause, code: ReasonCode, protocol: Protocol) -> Farewel
 fn refused(refusal: ConnectRefusal) -> DisconnectReason {
     match refusal {
         ConnectRefusal::RateExceeded
+        | ConnectRefusal::TooManyConnections
         | ConnectRefusal::Flapping
         | ConnectRefusal::TooManyFailures
         | ConnectRefusal::WillTooLarge => DisconnectReason::QuotaExceeded,

@@ -6,7 +6,9 @@ use std::{error, fmt};
 /// Why the broker does not let a connection in. Each may be tried again unless it says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConnectRefusal {
-    /// More connects per second than allowed. Nothing happened.
+    /// As many connections as allowed are there. Nothing happened, or a release follows.
+    TooManyConnections,
+    /// More connects per second than allowed, or more with a will. Nothing happened.
     RateExceeded,
     /// This client id connects too often. Nothing happened.
     Flapping,
@@ -43,7 +45,8 @@ impl ConnectRefusal {
     #[must_use]
     pub fn reason_code(self) -> Option<ReasonCode> {
         match self {
-            ConnectRefusal::RateExceeded | ConnectRefusal::TooManyFailures => Some(ReasonCode::QuotaExceeded),
+            ConnectRefusal::RateExceeded => Some(ReasonCode::ConnectionRateExceeded),
+            ConnectRefusal::TooManyConnections | ConnectRefusal::TooManyFailures => Some(ReasonCode::QuotaExceeded),
             ConnectRefusal::Flapping | ConnectRefusal::Busy => Some(ReasonCode::ServerBusy),
             ConnectRefusal::BadCredentials => Some(ReasonCode::BadUserNameOrPassword),
             ConnectRefusal::NotAuthorized | ConnectRefusal::OtherAccount => Some(ReasonCode::NotAuthorized),
@@ -61,6 +64,7 @@ impl ConnectRefusal {
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
+            ConnectRefusal::TooManyConnections => "too many connections",
             ConnectRefusal::RateExceeded => "too many connects per second",
             ConnectRefusal::Flapping => "this client id connects too often",
             ConnectRefusal::BadCredentials => "user name or password wrong",
@@ -83,6 +87,7 @@ impl ConnectRefusal {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            ConnectRefusal::TooManyConnections => "too_many_connections",
             ConnectRefusal::RateExceeded => "rate_exceeded",
             ConnectRefusal::Flapping => "flapping",
             ConnectRefusal::BadCredentials => "bad_credentials",
