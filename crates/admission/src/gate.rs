@@ -12,7 +12,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use rollcall_cluster::{Action, Request};
-use rollcall_contracts::{Account, AuthError, ConnectPermission, QueryRefusal, Role, SourceAddress};
+use rollcall_contracts::{Account, AuthError, ConnectPermission, QueryRefusal, Rated, Role, SourceAddress};
 use rollcall_types::QoS;
 use std::sync::Arc;
 
@@ -24,7 +24,8 @@ pub struct Admission {
     verification: Verification,
     failures: FailureLimit,
     messages: Rate,
-    connects: Rate,
+    /// In the order of [`Rated::ALL`].
+    packets: [Rate; 4],
     metrics: AdmissionMetrics,
     anonymous: Arc<Account>,
 }
@@ -38,7 +39,8 @@ impl Admission {
             verification: Verification::new(),
             failures: FailureLimit::new(config.auth_failures_per_minute),
             messages: Rate::new(Share::of_limit(config.messages_per_second), config.burst_percent),
-            connects: Rate::new(Share::of_limit(config.connects_per_second), config.burst_percent),
+            packets: Rated::ALL
+                .map(|packet| Rate::new(Share::of_limit(config.packets_per_second(packet)), config.burst_percent)),
             metrics: AdmissionMetrics::new(),
             anonymous: Arc::new(Account { username: String::new(), role: Role::Client }),
             config,
@@ -51,9 +53,9 @@ impl Admission {
         self.messages.set(share);
     }
 
-    /// Another share of the instance's connects from now on; it starts with nothing saved up.
-    pub fn set_connect_share(&self, share: Share) {
-        self.connects.set(share);
+    /// Another share of one of the instance's other rates from now on; it starts with nothing saved up.
+    pub fn set_packet_share(&self, packet: Rated, share: Share) {
+        self.packets[packet as usize].set(share);
     }
 
     /// Password hashes computed so far.
@@ -247,8 +249,9 @@ impl rollcall_contracts::Admission for Admission {
         self.messages.charge(n).inspect_err(|_| self.metrics.limited_messages.increment(1))
     }
 
-    fn admit_connect(&self) -> Result<(), QueryRefusal> {
-        self.connects.charge(1).inspect_err(|_| self.metrics.limited_connects.increment(1))
+    fn admit(&self, packet: Rated) -> Result<(), QueryRefusal> {
+        let place = packet as usize;
+        self.packets[place].charge(1).inspect_err(|_| self.metrics.limited_packets[place].increment(1))
     }
 
     fn bind_account(&self) -> bool {

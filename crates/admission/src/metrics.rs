@@ -1,8 +1,9 @@
 //! Names and handles of admission's metrics. The recorder must be installed before admission is made.
 
 use metrics::{Counter, counter, describe_counter};
+use rollcall_contracts::Rated;
 
-/// Refused because a limit was reached, by kind of limit (`messages`, `connects`, `auth_failures`).
+/// Refused because a limit was reached, by kind of limit (`messages`, those of [`Rated`], `auth_failures`).
 pub(crate) const QUOTA_LIMITED_TOTAL: &str = "rollcall_quota_limited_total";
 /// Credentials checked, by result (`ok`, `rejected`, `unavailable`); those the cache knew are not counted.
 pub(crate) const AUTHENTICATIONS_TOTAL: &str = "rollcall_authentications_total";
@@ -12,7 +13,8 @@ pub(crate) const PASSWORD_HASHES_TOTAL: &str = "rollcall_password_hashes_total";
 /// Handles.
 pub(crate) struct AdmissionMetrics {
     pub(crate) limited_messages: Counter,
-    pub(crate) limited_connects: Counter,
+    /// In the order of [`Rated::ALL`].
+    pub(crate) limited_packets: [Counter; 4],
     pub(crate) limited_auth_failures: Counter,
     pub(crate) auth_ok: Counter,
     pub(crate) auth_rejected: Counter,
@@ -27,7 +29,7 @@ impl AdmissionMetrics {
         describe_counter!(PASSWORD_HASHES_TOTAL, "password hashes computed");
         AdmissionMetrics {
             limited_messages: counter!(QUOTA_LIMITED_TOTAL, "kind" => "messages"),
-            limited_connects: counter!(QUOTA_LIMITED_TOTAL, "kind" => "connects"),
+            limited_packets: Rated::ALL.map(|packet| counter!(QUOTA_LIMITED_TOTAL, "kind" => packet.name())),
             limited_auth_failures: counter!(QUOTA_LIMITED_TOTAL, "kind" => "auth_failures"),
             auth_ok: counter!(AUTHENTICATIONS_TOTAL, "result" => "ok"),
             auth_rejected: counter!(AUTHENTICATIONS_TOTAL, "result" => "rejected"),

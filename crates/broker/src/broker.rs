@@ -3,13 +3,15 @@
 use crate::{
     BrokerConfig, ClosingSignal, Connection, OpenSocket,
     damping::Damping,
+    instance_limits::InstanceLimits,
     metrics::{DropReason, Metrics},
     pressure::Slow,
     reconcile::Suspects,
     redispatch::Orphans,
     registry::{Ended, Registry},
     retained::Retained,
-    sessions::KeptSessions,
+    session_store::SessionStore,
+    shared_lag::NamedGroups,
     sockets::Sockets,
     subscribe::Subscriptions,
     system_topics::SystemTopics,
@@ -40,10 +42,11 @@ pub struct Broker {
     pub(crate) peers: Arc<dyn PeerPublisher>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) subscriptions: Subscriptions,
-    pub(crate) kept: KeptSessions,
+    pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) sockets: Arc<Sockets>,
     pub(crate) damping: Damping,
     pub(crate) takeovers: Damping,
+    pub(crate) limits: InstanceLimits,
     pub(crate) suspects: Suspects,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) draining: AtomicBool,
@@ -58,10 +61,11 @@ pub struct Broker {
     pub(crate) handovers: TaskTracker,
     pub(crate) system_topics: SystemTopics,
     pub(crate) orphans: Orphans,
+    pub(crate) named_groups: NamedGroups,
 }
 
 impl Broker {
-    /// A broker that nobody is connected to.
+    /// A broker that nobody is connected to. What `sessions` keeps is resumed.
     #[must_use]
     pub fn new(
         config: BrokerConfig,
@@ -69,8 +73,10 @@ impl Broker {
         lease: Arc<dyn LeaseGate>,
         admission: Arc<dyn Admission>,
         peers: Arc<dyn PeerPublisher>,
+        sessions: Arc<dyn SessionStore>,
     ) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new());
+        let subscriptions = Subscriptions::new(config.shared_strategy);
         Arc::new(Broker {
             config,
             store,
@@ -78,11 +84,12 @@ impl Broker {
             admission,
             peers,
             registry: Arc::new(Registry::new()),
-            subscriptions: Subscriptions::default(),
-            kept: KeptSessions::default(),
+            subscriptions,
+            sessions,
             sockets: Arc::new(Sockets::new(metrics.clone())),
             damping: Damping::default(),
             takeovers: Damping::default(),
+            limits: InstanceLimits::default(),
             suspects: Suspects::default(),
             metrics,
             draining: AtomicBool::new(false),
@@ -96,6 +103,7 @@ impl Broker {
             handovers: TaskTracker::new(),
             system_topics: SystemTopics::default(),
             orphans: Orphans::default(),
+            named_groups: NamedGroups::default(),
         })
     }
 
@@ -108,6 +116,11 @@ impl Broker {
     /// The other nodes are told of subscriptions from now on. Without this, nobody is.
     pub fn set_routes(&self, routes: Arc<dyn RouteBoard>) {
         self.subscriptions.set_routes(routes);
+    }
+
+    /// This node's part of the instance's connections and subscriptions from now on; `usize::MAX` for no limit.
+    pub fn set_instance_limits(&self, connections: usize, subscriptions: usize) {
+        self.limits.set(connections, subscriptions);
     }
 
     /// A listener accepted a socket.

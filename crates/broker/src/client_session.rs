@@ -28,6 +28,8 @@ pub(crate) struct ClientSession {
     pub(crate) client_id: ClientId,
     /// Whose it is: another account never gets it (B-158).
     pub(crate) username: Arc<str>,
+    /// Locked while the session goes from its connection to the store or back, so that it is in one of the two.
+    pub(crate) place: Mutex<()>,
     held: AtomicBool,
     inner: Mutex<Inner>,
 }
@@ -89,7 +91,8 @@ pub(crate) enum AfterConnection {
 
 impl ClientSession {
     pub(crate) fn new(number: u64, client_id: ClientId, username: Arc<str>) -> Self {
-        ClientSession { number, client_id, username, held: AtomicBool::new(false), inner: Mutex::default() }
+        let (held, place, inner) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
+        ClientSession { number, client_id, username, place, held, inner }
     }
 
     /// A connection takes the session, under its claim. False when the session is over or its time is.
@@ -115,11 +118,6 @@ impl ClientSession {
         let inner = self.inner.lock();
         let lives = !inner.over && inner.session.expiry_s() > 0;
         (lives && inner.kept_until.is_none_or(|until| now < until)).then_some(inner.epoch)
-    }
-
-    /// The end of its time, while nobody holds it.
-    pub(crate) fn kept_until(&self) -> Option<BootTime> {
-        self.inner.lock().kept_until
     }
 
     /// A connection is there. For choosing among sessions only: it may be over a moment later.
@@ -252,6 +250,11 @@ impl ClientSession {
             none => *none = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// Messages of a shared subscription that the client has not acknowledged.
+    pub(crate) fn lag(&self, group: &Arc<str>) -> usize {
+        self.inner.lock().session.shared().filter(|one| *one == group).count()
     }
 
     /// Messages wait for the client of this connection.

@@ -1,5 +1,7 @@
 //! Settings of the broker.
 
+use rollcall_routing::Strategy;
+
 /// Settings of the broker. 0 switches a limit off where the field says so.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BrokerConfig {
@@ -11,6 +13,8 @@ pub struct BrokerConfig {
     pub client_messages_per_second: u32,
     /// Subscriptions of one client; 0 = off.
     pub client_filters: usize,
+    /// How one of this node's members of a shared subscription is chosen.
+    pub shared_strategy: Strategy,
     /// A filter that is refused with 0x80, as outside test suites expect.
     pub refused_filter: Option<&'static str>,
     /// Connects of one client id per minute; 0 = off. Beyond it CONNACK 0x89.
@@ -40,6 +44,7 @@ impl Default for BrokerConfig {
             client_queue_bytes: 64 * 1024 * 1024,
             client_messages_per_second: 0,
             client_filters: 0,
+            shared_strategy: Strategy::RoundRobin,
             refused_filter: None,
             client_connects_per_minute: 0,
             client_takeovers_per_minute: 0,

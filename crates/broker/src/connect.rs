@@ -1,10 +1,16 @@
 //! The way of a CONNECT on its node: admission, turn, claim, and is it still so?
 
 use crate::{
-    Broker, Connection, HeldClaim, Peer, client_session::ClientSession, connection::Identity, enhanced::Proved,
-    handover::FreshClaim, metrics::Metrics, sessions::Wish, turn::Turn,
+    Broker, Connection, HeldClaim, Peer,
+    client_session::ClientSession,
+    connection::Identity,
+    enhanced::Proved,
+    handover::FreshClaim,
+    metrics::Metrics,
+    sessions::Wish,
+    turn::{NotEntered, Turn},
 };
-use rollcall_contracts::{Account, AuthError, ClaimError, ClaimGranted, ConnectPermission};
+use rollcall_contracts::{Account, AuthError, ClaimError, ClaimGranted, ConnectPermission, Rated};
 use rollcall_presence::ClaimDetails;
 use rollcall_session::{ConnectRefusal, ConnectRequest, Order};
 use rollcall_types::{DisconnectReason, Epoch, Incarnation, Will};
@@ -65,7 +71,16 @@ impl Broker {
         let incarnation = self.lease.serving().ok_or(ConnectRefusal::NotServing)?;
         // Rate before credentials: a storm must not cost a hash each (B-127).
         if proved.is_none() {
-            self.admission.admit_connect().map_err(|_| ConnectRefusal::RateExceeded)?;
+            self.admission.admit(Rated::Connects).map_err(|_| ConnectRefusal::RateExceeded)?;
+        }
+        if request.will.is_some() {
+            self.admission.admit(Rated::WillConnects).map_err(|_| ConnectRefusal::RateExceeded)?;
+        }
+        // Before anything is spent on it; what comes at the same moment is counted when it enters.
+        let replaces = self.registry.connection_of(&request.client_id).is_some();
+        if !replaces && self.registry.online() >= self.limits.connections() {
+            self.metrics.limited("connections");
+            return Err(ConnectRefusal::TooManyConnections);
         }
         if !self.damping.admit(&request.client_id, self.config.client_connects_per_minute, self.lease.now()) {
             self.metrics.limited("client_connects_per_minute");
@@ -98,11 +113,17 @@ impl Broker {
             Identity { number, client_id, epoch: granted.epoch, incarnation, account, source: peer.ip(), session },
             self,
         ));
-        let displaced = match turn.enter(&connection) {
+        let displaced = match turn.enter(&connection, self.limits.connections()) {
             Ok(displaced) => displaced,
-            Err(_already_ended) => {
+            Err(NotEntered::AlreadyEnded) => {
                 self.leave_session(&connection);
                 return Err(ConnectRefusal::Displaced);
+            }
+            Err(NotEntered::TooMany) => {
+                self.metrics.limited("connections");
+                self.leave_session(&connection);
+                self.store.release(connection.client_id.clone(), granted.epoch, DisconnectReason::QuotaExceeded);
+                return Err(ConnectRefusal::TooManyConnections);
             }
         };
         self.count_sessions();
@@ -113,7 +134,7 @@ impl Broker {
 
     /// What is known before the claim of the session that this CONNECT may resume.
     async fn look_before(&self, wish: &Wish) -> Result<Before, ConnectRefusal> {
-        let here = self.resumable(wish);
+        let here = self.resumable(wish).await.map_err(|_| ConnectRefusal::SessionsUnavailable)?;
         if wish.clean_start || (here.is_none() && !self.has_others()) {
             return Ok(Before { here, last: None });
         }
@@ -138,7 +159,7 @@ impl Broker {
             (Some((session, served_under)), last) if last.is_none_or(|last| last <= served_under) => {
                 Ok((turn, Some(session)))
             }
-            (_, Some(last)) => self.fetch_session(wish, last, granted, turn).await.ok_or(ConnectRefusal::Unavailable),
+            (_, Some(last)) => self.fetch_session(wish, last, granted, turn).await,
             (_, None) => Ok((turn, None)),
         }
     }

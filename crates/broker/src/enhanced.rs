@@ -3,7 +3,7 @@
 
 use crate::{Broker, Connection, Peer, metrics::Metrics};
 use rollcall_contracts::{
-    Account, AuthError, AuthenticatingClient, AuthenticationExchange, AuthenticationStep, EnhancedAuthenticator,
+    Account, AuthError, AuthenticatingClient, AuthenticationExchange, AuthenticationStep, EnhancedAuthenticator, Rated,
 };
 use rollcall_session::{AuthAnswer, Authenticating, ConnectRefusal};
 use std::{fmt, sync::Arc};
@@ -91,7 +91,7 @@ impl Broker {
             return Err(ConnectRefusal::ShuttingDown);
         }
         self.lease.serving().ok_or(ConnectRefusal::NotServing)?;
-        self.admission.admit_connect().map_err(|_| ConnectRefusal::RateExceeded)
+        self.admission.admit(Rated::Connects).map_err(|_| ConnectRefusal::RateExceeded)
     }
 }
 

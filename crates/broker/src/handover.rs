@@ -23,12 +23,14 @@ use crate::{
     client_session::ClientSession,
     handover_wire::{MovedSubscription, Reply, Request, decode, encode},
     metrics::DropReason,
+    session_store::SessionsUnavailable,
     sessions::Wish,
     turn::Turn,
 };
 use futures_util::future::join_all;
 use rollcall_contracts::{ClaimGranted, SessionLinks};
-use rollcall_types::{ClientId, DisconnectReason, Epoch, NodeId};
+use rollcall_session::ConnectRefusal;
+use rollcall_types::{BootTime, ClientId, DisconnectReason, Epoch, NodeId};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -90,14 +92,14 @@ impl Broker {
         served_under: Epoch,
         granted: &ClaimGranted,
         turn: Turn,
-    ) -> Option<(Turn, Option<Arc<ClientSession>>)> {
-        let Some(links) = self.session_links.get().cloned() else { return Some((turn, None)) };
+    ) -> Result<(Turn, Option<Arc<ClientSession>>), ConnectRefusal> {
+        let Some(links) = self.session_links.get().cloned() else { return Ok((turn, None)) };
         let mut at = links.others();
         if let Some(displaced) = granted.displaced {
             at.retain(|node| *node == displaced.owner.node);
         }
         if at.is_empty() {
-            return Some((turn, None));
+            return Ok((turn, None));
         }
         let (client_id, username) = (wish.client_id.clone(), wish.username.clone());
         let sought = Sought { client_id, username, served_under, epoch: granted.epoch, at };
@@ -107,9 +109,12 @@ impl Broker {
             if brought.is_err() {
                 tracing::warn!(client_id = %sought.client_id, "a session did not come from its node in time");
             }
-            (turn, brought.ok().flatten())
+            // One that takes too long begins anew.
+            (turn, brought.unwrap_or(Ok(None)))
         });
-        steps.await.ok()
+        let (turn, brought) = steps.await.map_err(|_| ConnectRefusal::Unavailable)?;
+        let session = brought.map_err(|SessionsUnavailable| ConnectRefusal::SessionsUnavailable)?;
+        Ok((turn, session))
     }
 
     /// The client begins anew: the session of the connection it displaced elsewhere is over. One that waited there without
@@ -123,8 +128,12 @@ impl Broker {
         self.handovers.spawn(async move { ask(&*links, displaced.owner.node, &request, ANSWER_WITHIN).await });
     }
 
-    async fn bring(self: &Arc<Self>, links: &dyn SessionLinks, sought: &Sought) -> Option<Arc<ClientSession>> {
-        let (node, subscriptions) = find(links, sought).await?;
+    async fn bring(
+        self: &Arc<Self>,
+        links: &dyn SessionLinks,
+        sought: &Sought,
+    ) -> Result<Option<Arc<ClientSession>>, SessionsUnavailable> {
+        let Some((node, subscriptions)) = find(links, sought).await? else { return Ok(None) };
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(ClientSession::new(number, sought.client_id.clone(), sought.username.clone()));
         let mut collecting = Collecting { broker: self.clone(), session: session.clone(), complete: false };
@@ -132,18 +141,30 @@ impl Broker {
         self.known_elsewhere().await;
         flush_all(links, node).await;
         let request = Request::Take { client_id: sought.client_id.as_str().to_owned(), epoch: sought.served_under };
-        let Some(Reply::Taken(state)) = ask(links, node, &request, ANSWER_WITHIN).await else { return None };
+        let state = match ask(links, node, &request, ANSWER_WITHIN).await {
+            Some(Reply::Taken(state)) => state,
+            Some(Reply::Unavailable) => return Err(SessionsUnavailable),
+            _ => return Ok(None),
+        };
         let (until, left_out) = session.move_in(*state, sought.epoch, self.queue_limits(), self.lease.now());
         (0..left_out).for_each(|_| self.metrics.dropped(DropReason::QueueFull));
-        if !self.kept.keep(until, &session) {
-            return None;
+        if !self.put_away_here(&session, until) {
+            return Ok(None);
         }
         collecting.complete = true;
-        if let Some(earlier) = self.registry.put_session(&session) {
+        self.count_subscriptions();
+        Ok(Some(session))
+    }
+
+    /// The session waits here for its connection; any other that the client has here is out of date.
+    fn put_away_here(&self, session: &Arc<ClientSession>, until: BootTime) -> bool {
+        let place = session.place.lock();
+        let is_kept = self.put_away(session, until);
+        drop(place);
+        if is_kept && let Some(earlier) = self.registry.session(&session.client_id) {
             self.end_session(&earlier);
         }
-        self.count_subscriptions();
-        Some(session)
+        is_kept
     }
 
     /// Waits, not for long, until the other nodes know of all subscriptions here.
@@ -155,7 +176,12 @@ impl Broker {
     }
 }
 
-async fn find(links: &dyn SessionLinks, sought: &Sought) -> Option<(NodeId, Vec<MovedSubscription>)> {
+/// The node that has the session. One that has it but cannot read it now is worth a refusal; one that says nothing is dead,
+/// or cannot reach this one, and is not waited for.
+async fn find(
+    links: &dyn SessionLinks,
+    sought: &Sought,
+) -> Result<Option<(NodeId, Vec<MovedSubscription>)>, SessionsUnavailable> {
     let request = Request::Find {
         client_id: sought.client_id.as_str().to_owned(),
         username: sought.username.as_ref().to_owned(),
@@ -163,11 +189,17 @@ async fn find(links: &dyn SessionLinks, sought: &Sought) -> Option<(NodeId, Vec<
     };
     let asked = sought.at.iter().map(|node| async {
         match ask(links, *node, &request, ANSWER_WITHIN).await {
-            Some(Reply::Found(subscriptions)) => Some((*node, subscriptions)),
-            _ => None,
+            Some(Reply::Found(subscriptions)) => Ok(Some((*node, subscriptions))),
+            Some(Reply::Unavailable) => Err(SessionsUnavailable),
+            _ => Ok(None),
         }
     });
-    join_all(asked).await.into_iter().flatten().next()
+    let answers = join_all(asked).await;
+    let unavailable = answers.iter().any(Result::is_err);
+    match answers.into_iter().find_map(Result::unwrap_or_default) {
+        None if unavailable => Err(SessionsUnavailable),
+        found => Ok(found),
+    }
 }
 
 /// Whatever was published before reaches the node before this returns.

@@ -36,6 +36,8 @@ pub(crate) enum Reply {
     Flushed,
     /// The session, which is no longer here.
     Taken(Box<SessionState>),
+    /// Whether it is here cannot be known now. A program that does not know this answer takes it for none.
+    Unavailable,
 }
 
 /// One subscription of a session that moves.
@@ -134,7 +136,7 @@ mod tests {
             retain_as_published: false,
             subscription_id: NonZeroU32::new(9),
         };
-        let replies: [(Reply, &[u8]); 4] = [
+        let replies: [(Reply, &[u8]); 5] = [
             (Reply::None, &[1, 0]),
             (Reply::Found(vec![found]), &[1, 1, 1, 1, b'f', 2, 1, 0, 1, 9]),
             (Reply::Flushed, &[1, 2]),
@@ -142,6 +144,7 @@ mod tests {
                 Reply::Taken(Box::new(state(vec![message(1)]))),
                 &[1, 3, 60, 1, 1, b't', 1, 7, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 172, 2, 1, 4, 0, 5, 0],
             ),
+            (Reply::Unavailable, &[1, 4]),
         ];
         for (reply, bytes) in replies {
             assert_eq!(encode(&reply).unwrap(), bytes);

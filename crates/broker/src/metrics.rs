@@ -52,6 +52,16 @@ pub fn describe_metrics() {
     describe_counter!(SESSIONS_STUCK, Unit::Count, "times a slow consumer took nothing and was waited for no more");
     describe_counter!(LIMITED, Unit::Count, "refused or cut because a limit was reached, by kind of limit");
     describe_gauge!(SUBSCRIPTIONS, Unit::Count, "subscriptions of this node's sessions");
+    describe_gauge!(
+        "rollcall_shared_lag",
+        Unit::Count,
+        "messages that members of shared subscriptions on this node were given and have not acknowledged"
+    );
+    describe_gauge!(
+        "rollcall_shared_group_lag",
+        Unit::Count,
+        "the same by group, for the first hundred groups since the start"
+    );
     describe_gauge!(MISMATCH, Unit::Count, "sockets without a record plus records without a socket on this node");
 }
 

@@ -6,13 +6,14 @@ use crate::{
     metrics::DropReason,
     point_to_point,
     pressure::Slow,
+    redispatch::not_here,
     subscribe::Wanted,
 };
-use rollcall_contracts::{Account, Charge, Part, QueryRefusal, Unserved};
+use rollcall_contracts::{Account, Charge, Part, QueryRefusal};
+use rollcall_routing::hash_of_client;
 use rollcall_session::{ClientLimit, Delivery, Offered, PublishVerdict, QueueLimits, Receipt};
-use rollcall_types::{BootTime, Home, Incarnation, Message, QoS};
+use rollcall_types::{BootTime, Incarnation, Message, QoS};
 use std::{
-    collections::BTreeSet,
     fmt,
     future::Future,
     net::IpAddr,
@@ -25,7 +26,7 @@ use std::{
 const RESERVED: [&str; 3] = ["$events", "$SYS", "$share"];
 
 /// Seconds a client waits while the node holds no grant at all.
-const NO_GRANT_RETRY_S: u32 = 1;
+pub(crate) const NO_GRANT_RETRY_S: u32 = 1;
 
 /// What became of a message on this node.
 pub(crate) struct Delivered {
@@ -86,6 +87,7 @@ type Eased = Pin<Box<dyn Future<Output = ()> + Send>>;
 struct TakenHere {
     matched: bool,
     unserved: Vec<Arc<str>>,
+    client_hash: u64,
     eased: Option<Eased>,
 }
 
@@ -180,7 +182,8 @@ impl Broker {
     /// To the subscribers here and to the other nodes. Where a peer's queue is full, that comes first: it is how the
     /// publisher is slowed down.
     fn spread(self: &Arc<Self>, from: &Connection, message: &Arc<Message>) -> Published {
-        let spread = self.peers.spread(&message.topic);
+        let client_hash = hash_of_client(from.client_id.as_str());
+        let spread = self.peers.spread(&message.topic, client_hash);
         let mut slow = Slow::default();
         let Delivered { matched, unserved } = self.deliver(message, Some(&from.session), &spread.here, &mut slow);
         let matched = matched || !spread.peers.is_empty();
@@ -197,7 +200,7 @@ impl Broker {
         let mut queued: Pin<Box<dyn Future<Output = Charge> + Send>> =
             Box::pin(async move { peers.publish(handed_on, spread).await });
         let (broker, message, incarnation) = (self.clone(), message.clone(), from.incarnation);
-        let here = TakenHere { matched, unserved, eased };
+        let here = TakenHere { matched, unserved, client_hash, eased };
         let follow = move |charge: Charge| broker.after(charge, here, message, incarnation);
         // Most of the time there is room, and nothing to wait for.
         match queued.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -221,7 +224,7 @@ impl Broker {
         message: Arc<Message>,
         incarnation: Incarnation,
     ) -> Published {
-        let TakenHere { matched, unserved, eased } = here;
+        let TakenHere { matched, unserved, client_hash, eased } = here;
         // Also one that came to want it since it was decided who does.
         let matched = matched || charge.nodes > 0;
         if charge.nodes == 0 && unserved.is_empty() && eased.is_none() {
@@ -229,7 +232,7 @@ impl Broker {
         }
         let all = Box::pin(async move {
             let elsewhere = charge.taken.await;
-            let here = unserved.into_iter().map(|group| Unserved { group, tried: BTreeSet::from([Home::Here]) });
+            let here = unserved.into_iter().map(|group| not_here(group, client_hash));
             for one in here.chain(elsewhere) {
                 self.dispatch_again(&message, one).await;
             }
@@ -302,7 +305,7 @@ impl Broker {
             };
             match group {
                 None => drop(self.queue(&session, delivery, now, slow)),
-                Some(group) if self.queue_shared(&session, delivery, now, slow) => drop(group),
+                Some(group) if self.queue_shared(&session, delivery, part.client_hash, now, slow) => drop(group),
                 Some(group) => unserved.push(group),
             }
         }

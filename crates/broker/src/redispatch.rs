@@ -53,6 +53,7 @@ impl Broker {
         &self,
         member: &ClientSession,
         delivery: Delivery,
+        client_hash: u64,
         now: BootTime,
         slow: &mut Slow,
     ) -> bool {
@@ -62,14 +63,22 @@ impl Broker {
         }
         let (message, group) = (delivery.message.clone(), delivery.group.clone());
         self.put(member, delivery, now, slow)
-            || group.is_some_and(|group| self.queue_for_member(&message, &group, now, slow))
+            || group.is_some_and(|group| self.queue_for_member(&message, (&group, client_hash), 1, now, slow))
     }
 
-    /// Queues a message that was charged already for a member of a group here. False when none can take it.
-    fn queue_for_member(&self, message: &Arc<Message>, group: &Arc<str>, now: BootTime, slow: &mut Slow) -> bool {
-        for _ in 0..MEMBERS_TRIED {
+    /// Queues a message that was charged already for a member of a group here, by the hash of its publisher's client id
+    /// where members are chosen by it; so many could not take it before. False when none can take it.
+    fn queue_for_member(
+        &self,
+        message: &Arc<Message>,
+        (group, client_hash): (&Arc<str>, u64),
+        tried: usize,
+        now: BootTime,
+        slow: &mut Slow,
+    ) -> bool {
+        for attempt in 0..MEMBERS_TRIED {
             let Some(Wanted { session, qos, retain_as_published, subscription_ids, group }) =
-                self.subscriptions.member(group)
+                self.subscriptions.member(group, client_hash, tried + attempt)
             else {
                 return false;
             };
@@ -88,16 +97,17 @@ impl Broker {
 
     /// Hands a message to another node with members of the group until one of them has it, or enough were tried.
     pub(crate) async fn dispatch_again(&self, message: &Arc<Message>, unserved: Unserved) {
-        let Unserved { group, mut tried } = unserved;
+        let mut unserved = unserved;
         // It was waited for already, and is one of few.
         let mut slow = Slow::default();
-        while tried.len() < NODES_TRIED
-            && let Some(home) = self.peers.choose_again(&group, &tried)
+        while unserved.tried.len() < NODES_TRIED
+            && let Some(home) = self.peers.choose_again(&unserved)
         {
+            let Unserved { group, client_hash, .. } = &unserved;
             let failed = match home {
-                Home::Here => !self.queue_for_member(message, &group, self.lease.now(), &mut slow),
+                Home::Here => !self.queue_for_member(message, (group, *client_hash), 0, self.lease.now(), &mut slow),
                 Home::Peer(node) => {
-                    let part = Part { groups: vec![group.clone()], ..Part::none() };
+                    let part = Part { groups: vec![group.clone()], client_hash: *client_hash, ..Part::none() };
                     let spread = Spread { here: Part::none(), peers: vec![(node, part)], view: None };
                     !self.peers.publish(message.clone(), spread).await.taken.await.is_empty()
                 }
@@ -105,19 +115,20 @@ impl Broker {
             if !failed {
                 return;
             }
-            tried.insert(home);
+            unserved.tried.insert(home);
         }
         self.metrics.dropped(DropReason::NoMember);
     }
 
-    /// What an ended session owed to shared subscriptions goes to other members. It was charged before.
+    /// What an ended session owed to shared subscriptions goes to other members. It was charged before. Who published it
+    /// is not known any more: where that counts, all of it goes to one member.
     pub(crate) fn deliver_again(&self, orphans: Vec<Delivery>) {
         let now = self.lease.now();
         for orphan in orphans {
             if let Some(group) = orphan.group.filter(|_| orphan.qos != QoS::AtMostOnce)
-                && !self.queue_for_member(&orphan.message, &group, now, &mut Slow::default())
+                && !self.queue_for_member(&orphan.message, (&group, 0), 0, now, &mut Slow::default())
             {
-                self.adopt(&orphan.message, Unserved { group, tried: BTreeSet::from([Home::Here]) });
+                self.adopt(&orphan.message, not_here(group, 0));
             }
         }
     }
@@ -144,4 +155,9 @@ impl Broker {
             }
         }
     }
+}
+
+/// A group that nobody of this node took a message for.
+pub(crate) fn not_here(group: Arc<str>, client_hash: u64) -> Unserved {
+    Unserved { group, tried: BTreeSet::from([Home::Here]), client_hash }
 }

@@ -5,7 +5,7 @@
 use crate::{
     Connection,
     client_session::ClientSession,
-    turn::{AlreadyEnded, Connecting, Turn},
+    turn::{Connecting, NotEntered, Turn},
 };
 use parking_lot::Mutex;
 use rollcall_types::{ClientId, Epoch};
@@ -128,20 +128,25 @@ impl Registry {
         }
     }
 
-    pub(crate) fn enter(&self, connection: &Arc<Connection>) -> Result<Option<Arc<Connection>>, AlreadyEnded> {
+    /// `most`: so many client ids may be held in all; one that is held already may be held by a newer connection.
+    pub(crate) fn enter(
+        &self,
+        connection: &Arc<Connection>,
+        most: usize,
+    ) -> Result<Option<Arc<Connection>>, NotEntered> {
         let mut shard = self.shard(&connection.client_id).lock();
         let slot = shard.entry(connection.client_id.clone()).or_default();
         let ended = slot.connecting.as_ref().and_then(|connecting| connecting.ended);
         if ended.is_some_and(|ended| ended >= connection.epoch)
             || slot.connection.as_ref().is_some_and(|present| present.epoch >= connection.epoch)
         {
-            return Err(AlreadyEnded);
+            return Err(NotEntered::AlreadyEnded);
         }
-        let displaced = slot.connection.replace(connection.clone());
-        if displaced.is_none() {
-            self.online.fetch_add(1, Ordering::SeqCst);
+        if slot.connection.is_none() {
+            let one_more = |online: usize| (online < most).then(|| online + 1);
+            self.online.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).map_err(|_| NotEntered::TooMany)?;
         }
-        Ok(displaced)
+        Ok(slot.connection.replace(connection.clone()))
     }
 
     /// Takes the connection out of its slot, unless a later one is there (B-078, B-083, B-089).

@@ -4,11 +4,12 @@
 //! reads the store page by page and puts the messages in the client's queue as it has room. Live messages wait behind
 //! them (`held_back.rs`).
 
-use crate::{Broker, Connection, client_session::Over, metrics::DropReason, pressure::Slow};
+use crate::{Broker, Connection, client_session::Over, metrics::DropReason, pressure::Slow, redispatch::not_here};
 use parking_lot::Mutex;
 use rollcall_contracts::{Part, RetainError, RetainedPlace, RetainedStore, Unserved};
+use rollcall_routing::hash_of_client;
 use rollcall_session::{Delivery, Offered, PublishVerdict, RequestedSubscription};
-use rollcall_types::{Home, Message, QoS};
+use rollcall_types::{ClientId, Message, QoS};
 use std::{
     collections::BTreeSet,
     num::NonZeroU32,
@@ -112,7 +113,7 @@ impl Broker {
 
     /// A will is due: it goes to the plain subscribers of this node. `for_all`: this node is the one that keeps it, if it
     /// is to be retained, and that finds members of shared subscriptions for it.
-    pub fn will_due(&self, message: &Arc<Message>, for_all: bool) {
+    pub fn will_due(&self, client_id: &ClientId, message: &Arc<Message>, for_all: bool) {
         if !for_all {
             self.deliver(message, None, &Part::plain(), &mut Slow::default());
             return;
@@ -120,13 +121,14 @@ impl Broker {
         if message.retain {
             self.retain_soon(message);
         }
-        let spread = self.peers.spread(&message.topic);
+        let client_hash = hash_of_client(client_id.as_str());
+        let spread = self.peers.spread(&message.topic, client_hash);
         let unserved = self.deliver(message, None, &spread.here, &mut Slow::default()).unserved;
         for group in unserved {
-            self.adopt(message, Unserved { group, tried: BTreeSet::from([Home::Here]) });
+            self.adopt(message, not_here(group, client_hash));
         }
         for group in spread.peers.into_iter().flat_map(|(_, part)| part.groups) {
-            self.adopt(message, Unserved { group, tried: BTreeSet::from([Home::Here]) });
+            self.adopt(message, Unserved { group, tried: BTreeSet::new(), client_hash });
         }
     }
 

@@ -1,29 +1,18 @@
-//! The life of sessions on this node: found or made at a CONNECT, kept for a while without a connection, ended.
+//! The life of sessions on this node: found or made at a CONNECT, kept for a while without a connection, ended. Where they
+//! are kept meanwhile is `session_store.rs`.
 
 use crate::{
     Broker, Connection,
     client_session::{AfterConnection, ClientSession},
     metrics::{DropReason, Metrics},
+    session_store::{DetachedSession, SessionsUnavailable},
 };
-use parking_lot::Mutex;
 use rollcall_session::{ConnectRequest, LinkTerms};
 use rollcall_types::{BootTime, ClientId, Epoch};
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
-};
-
-/// Sessions without a connection that are kept at most; beyond it a session ends with its connection.
-const KEPT_MAX: usize = 1_000_000;
+use std::sync::{Arc, atomic::Ordering};
 
 /// Sessions that one sweep ends at most; the next one goes on.
 const SWEEP_MAX: usize = 10_000;
-
-/// Sessions without a connection, by the end of their time.
-#[derive(Debug, Default)]
-pub(crate) struct KeptSessions {
-    by_end: Mutex<BTreeMap<(BootTime, u64), Arc<ClientSession>>>,
-}
 
 /// What a CONNECT asks of the sessions.
 pub(crate) struct Wish {
@@ -44,48 +33,29 @@ impl Wish {
     }
 }
 
-impl KeptSessions {
-    /// False when too many are kept already.
-    pub(crate) fn keep(&self, until: BootTime, session: &Arc<ClientSession>) -> bool {
-        let mut by_end = self.by_end.lock();
-        if by_end.len() >= KEPT_MAX {
-            return false;
-        }
-        by_end.insert((until, session.number), session.clone());
-        true
-    }
-
-    /// The session is held again, or over.
-    pub(crate) fn forget(&self, until: BootTime, session: &ClientSession) {
-        self.by_end.lock().remove(&(until, session.number));
-    }
-
-    fn take_due(&self, now: BootTime) -> Vec<Arc<ClientSession>> {
-        let mut by_end = self.by_end.lock();
-        let mut due = Vec::new();
-        while due.len() < SWEEP_MAX
-            && let Some(first) = by_end.first_entry()
-            && first.key().0 <= now
-        {
-            due.push(first.remove());
-        }
-        due
-    }
-
-    fn len(&self) -> usize {
-        self.by_end.lock().len()
-    }
-}
-
 impl Broker {
     /// The session that a CONNECT may resume, if any, with the epoch it was last served under.
-    pub(crate) fn resumable(&self, wish: &Wish) -> Option<(Arc<ClientSession>, Epoch)> {
+    pub(crate) async fn resumable(
+        &self,
+        wish: &Wish,
+    ) -> Result<Option<(Arc<ClientSession>, Epoch)>, SessionsUnavailable> {
         if wish.clean_start {
-            return None;
+            return Ok(None);
         }
-        let session = self.registry.session(&wish.client_id)?;
-        let epoch = session.resumable(self.lease.now()).filter(|_| session.username == wish.username)?;
-        Some((session, epoch))
+        let Some(session) = self.held_or_kept(&wish.client_id).await? else { return Ok(None) };
+        let epoch = session.resumable(self.lease.now()).filter(|_| session.username == wish.username);
+        Ok(epoch.map(|epoch| (session, epoch)))
+    }
+
+    /// The session of a client on this node, with a connection or without.
+    pub(crate) async fn held_or_kept(
+        &self,
+        client_id: &ClientId,
+    ) -> Result<Option<Arc<ClientSession>>, SessionsUnavailable> {
+        match self.registry.session(client_id) {
+            Some(held) => Ok(Some(held)),
+            None => Ok(self.sessions.find(client_id).await?.map(|kept| kept.0)),
+        }
     }
 
     /// The session for a connection whose claim is granted: the one to resume, or a new one in place of any other. True
@@ -98,62 +68,94 @@ impl Broker {
         epoch: Epoch,
     ) -> (Arc<ClientSession>, bool) {
         let now = self.lease.now();
-        if let Some(session) = resume {
-            let kept_until = session.kept_until();
-            if session.attach(connection, epoch, wish.terms, now) {
-                if let Some(until) = kept_until {
-                    self.kept.forget(until, &session);
-                }
-                self.subscriptions.came_or_went(&session);
-                return (session, true);
-            }
+        if let Some(session) = resume
+            && self.resume(&session, wish.terms, connection, epoch)
+        {
+            return (session, true);
         }
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(ClientSession::new(number, wish.client_id, wish.username));
         session.attach(connection, epoch, wish.terms, now);
-        if let Some(earlier) = self.registry.put_session(&session) {
+        let held = self.registry.put_session(&session);
+        let kept = self.sessions.discard(&session.client_id).map(|kept| kept.0);
+        for earlier in held.into_iter().chain(kept) {
             self.end_session(&earlier);
         }
         (session, false)
     }
 
+    /// A connection takes a session, unless its time is over.
+    fn resume(&self, session: &Arc<ClientSession>, terms: LinkTerms, connection: u64, epoch: Epoch) -> bool {
+        let place = session.place.lock();
+        if !session.attach(connection, epoch, terms, self.lease.now()) {
+            return false;
+        }
+        let other = self.registry.put_session(session).filter(|other| other.number != session.number);
+        self.sessions.remove(&DetachedSession(session.clone()));
+        drop(place);
+        if let Some(other) = other {
+            self.end_session(&other);
+        }
+        self.subscriptions.came_or_went(session);
+        true
+    }
+
     /// A connection is over: its session ends with it, or waits for the client's return.
     pub(crate) fn leave_session(&self, connection: &Connection) {
         let session = &connection.session;
+        let place = session.place.lock();
         match session.detach(connection.number, self.lease.now()) {
             AfterConnection::HeldByAnother => {}
-            AfterConnection::Ends => self.end_session(session),
+            AfterConnection::Ends => {
+                drop(place);
+                self.end_session(session);
+            }
             AfterConnection::KeptUntil(until) => {
+                let is_kept = self.put_away(session, until);
+                drop(place);
                 self.subscriptions.came_or_went(session);
-                if !self.kept.keep(until, session) {
-                    tracing::warn!(kept = KEPT_MAX, "too many sessions without a connection, one is not kept");
+                if !is_kept {
+                    tracing::warn!("a session without a connection is not kept");
                     self.end_session(session);
                 }
             }
         }
     }
 
+    /// Nobody holds the session any more. False when it is not kept. To be called with its place locked, since a
+    /// connection may take it at any time.
+    pub(crate) fn put_away(&self, session: &Arc<ClientSession>, until: BootTime) -> bool {
+        let Ok(earlier) = self.sessions.keep(&DetachedSession(session.clone()), until) else { return false };
+        self.registry.remove_session(session);
+        if let Some(earlier) = earlier {
+            self.end_session(&earlier.0);
+        }
+        true
+    }
+
     /// Ends a session: nothing reaches it any more, and what it owed to shared subscriptions goes to other members.
     pub(crate) fn end_session(&self, session: &Arc<ClientSession>) {
-        if let Some(until) = session.kept_until() {
-            self.kept.forget(until, session);
-        }
         let orphans = session.end();
-        self.subscriptions.remove_all(session);
-        self.registry.remove_session(session);
+        self.forget_session(session);
         self.count_subscriptions();
         self.deliver_again(orphans);
+    }
+
+    /// The session is over, or has moved.
+    pub(crate) fn forget_session(&self, session: &Arc<ClientSession>) {
+        self.sessions.remove(&DetachedSession(session.clone()));
+        self.subscriptions.remove_all(session);
+        self.registry.remove_session(session);
     }
 
     /// Ends sessions whose time without a connection is over. To be called every second or so; one call does a bounded
     /// amount of work.
     pub fn sweep_sessions(&self) {
         let now = self.lease.now();
-        for session in self.kept.take_due(now) {
+        for DetachedSession(session) in self.sessions.take_due(now, SWEEP_MAX) {
             // One that was resumed just now is left alone.
             if let Some(orphans) = session.end_if_due(now) {
                 self.subscriptions.remove_all(&session);
-                self.registry.remove_session(&session);
                 self.deliver_again(orphans);
             }
         }
@@ -163,7 +165,7 @@ impl Broker {
     /// Sessions without a connection.
     #[must_use]
     pub fn sessions_kept(&self) -> usize {
-        self.kept.len()
+        self.sessions.count()
     }
 
     pub(crate) fn count_expired(metrics: &Metrics, expired: usize) {

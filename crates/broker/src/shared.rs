@@ -1,8 +1,10 @@
 //! The members of shared subscriptions on this node, and whose turn it is.
 
 use crate::{client_session::ClientSession, subscribe::Options};
+use rollcall_routing::Strategy;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::RandomState},
+    hash::BuildHasher as _,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -18,6 +20,11 @@ pub(crate) struct Groups {
     /// The whole filters of each session, by its number.
     of_session: HashMap<u64, Vec<Arc<str>>>,
     next: u64,
+    /// Members of all groups together.
+    count: usize,
+    strategy: Strategy,
+    /// Where chance comes from: clients cannot foresee how it hashes.
+    chance: RandomState,
 }
 
 /// One group and filter.
@@ -39,6 +46,10 @@ pub(crate) struct Joined {
 }
 
 impl Groups {
+    pub(crate) fn new(strategy: Strategy) -> Self {
+        Groups { strategy, ..Groups::default() }
+    }
+
     pub(crate) fn join(&mut self, session: &Arc<ClientSession>, whole: &str, options: Options) -> Joined {
         let (number, is_first) = match self.by_name.get(whole) {
             Some(number) => (*number, false),
@@ -61,6 +72,7 @@ impl Groups {
             None => {
                 group.members.push((session.clone(), options));
                 self.of_session.entry(session.number).or_default().push(group.name.clone());
+                self.count += 1;
                 true
             }
         };
@@ -73,6 +85,7 @@ impl Groups {
         let group = self.by_number.get_mut(&number)?;
         let place = group.members.iter().position(|(member, _)| member.number == session)?;
         group.members.remove(place);
+        self.count -= 1;
         if let Some(filters) = self.of_session.get_mut(&session) {
             filters.retain(|present| **present != *whole);
             if filters.is_empty() {
@@ -100,8 +113,13 @@ impl Groups {
         })
     }
 
+    /// All members, group by group.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<ClientSession>)> {
+        self.by_number.values().flat_map(|group| group.members.iter().map(|(member, _)| (&group.name, member)))
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.of_session.values().map(Vec::len).sum()
+        self.count
     }
 
     /// The whole filter of a group.
@@ -125,12 +143,33 @@ impl Groups {
         }
     }
 
-    /// The next member in turn that has a connection; any other in turn when none has.
-    pub(crate) fn choose(&self, group: u64) -> Option<&(Arc<ClientSession>, Options)> {
+    /// A member that has a connection, chosen by the strategy; any other when none has. `tried` members could not take
+    /// the message before: by the hash of a client the next one is meant, otherwise it is somebody else's turn anyway.
+    pub(crate) fn choose(&self, group: u64, client_hash: u64, tried: usize) -> Option<&(Arc<ClientSession>, Options)> {
         let group = self.by_number.get(&group)?;
         let count = group.members.len();
-        let first = group.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = || group.turn.fetch_add(1, Ordering::Relaxed);
+        let first = match self.strategy {
+            Strategy::RoundRobin => turn(),
+            Strategy::Random => place(self.chance.hash_one(turn()), count),
+            Strategy::HashOfClient => {
+                // Among those with a connection alone, as the publisher's node counted them.
+                let held = group.members.iter().filter(|(member, _)| member.is_held());
+                let among = held.clone().count();
+                let chosen = place(client_hash.wrapping_add(u64::try_from(tried).unwrap_or(0)), among);
+                if let Some(member) = held.clone().nth(chosen) {
+                    return Some(member);
+                }
+                place(client_hash, count)
+            }
+        };
         let in_turn = |step: usize| &group.members[first.wrapping_add(step) % count];
         (0..count).map(in_turn).find(|(member, _)| member.is_held()).or_else(|| (count > 0).then(|| in_turn(0)))
     }
+}
+
+/// A place among so many.
+fn place(number: u64, among: usize) -> usize {
+    let among = u64::try_from(among).unwrap_or(u64::MAX).max(1);
+    usize::try_from(number % among).unwrap_or(0)
 }

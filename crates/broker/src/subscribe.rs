@@ -4,12 +4,13 @@ use crate::{
     Broker, Connection, Subscribed,
     client_session::ClientSession,
     handover_wire::MovedSubscription,
+    publish::NO_GRANT_RETRY_S,
     shared::{Groups, Joined},
 };
 use parking_lot::RwLock;
-use rollcall_contracts::{Announced, Part, RouteBoard};
-use rollcall_routing::{Added, SubscriptionTable, split_shared};
-use rollcall_session::{ReasonCode, RequestedSubscription, SubscribeAnswer};
+use rollcall_contracts::{Announced, Part, QueryRefusal, Rated, RouteBoard};
+use rollcall_routing::{Added, Strategy, SubscriptionTable, split_shared};
+use rollcall_session::{ReasonCode, RequestedSubscription, SubscribeAnswer, UnsubscribeAnswer};
 use rollcall_types::QoS;
 use std::{
     cmp::Ordering,
@@ -50,6 +51,29 @@ pub(crate) struct Options {
     subscription_id: Option<NonZeroU32>,
 }
 
+/// Subscriptions at most.
+#[derive(Clone, Copy)]
+struct Most {
+    /// 0: no limit.
+    of_client: usize,
+    in_all: usize,
+}
+
+/// Why a subscription was not made.
+enum NotAdded {
+    /// The connection has lost its session.
+    NotHeld,
+    /// This limit is reached.
+    TooMany(&'static str),
+}
+
+/// Too many UNSUBSCRIBE packets in this second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OverRate {
+    /// Seconds to wait, at least 1.
+    pub retry_after_s: u32,
+}
+
 /// One session that wants a message, all its matching subscriptions taken together; a shared one by itself.
 pub(crate) struct Wanted {
     pub(crate) session: Arc<ClientSession>,
@@ -69,32 +93,47 @@ impl Broker {
         subscription_id: Option<NonZeroU32>,
         filters: &[(RequestedSubscription, Option<ReasonCode>)],
     ) -> Subscribed {
-        let answers: Vec<_> = filters
-            .iter()
-            .map(|(requested, refused)| {
-                let refused = refused.or_else(|| self.refuse_subscription(connection, requested));
-                match refused {
-                    Some(code) => SubscribeAnswer::Refused(code),
-                    None => {
-                        let most = self.config.client_filters;
-                        let answer = self.subscriptions.add(connection, requested, subscription_id, most);
-                        if answer == SubscribeAnswer::Refused(ReasonCode::QuotaExceeded) {
-                            self.metrics.limited("client_filters");
-                        }
-                        answer
-                    }
+        let over_rate = self.admission.admit(Rated::Subscribes).is_err().then_some(ReasonCode::QuotaExceeded);
+        let most = Most { of_client: self.config.client_filters, in_all: self.limits.subscriptions() };
+        let answer = |(requested, refused): &(RequestedSubscription, Option<ReasonCode>)| {
+            let refused = refused.or(over_rate).or_else(|| self.refuse_subscription(connection, requested));
+            if let Some(code) = refused {
+                return SubscribeAnswer::Refused(code);
+            }
+            match self.subscriptions.add(connection, requested, subscription_id, most) {
+                Ok(is_new) => SubscribeAnswer::Granted { qos: requested.qos, is_new },
+                Err(NotAdded::NotHeld) => SubscribeAnswer::Refused(ReasonCode::UnspecifiedError),
+                Err(NotAdded::TooMany(limit)) => {
+                    self.metrics.limited(limit);
+                    SubscribeAnswer::Refused(ReasonCode::QuotaExceeded)
                 }
-            })
-            .collect();
+            }
+        };
+        let answers: Vec<_> = filters.iter().map(answer).collect();
         self.count_subscriptions();
         self.announced(connection, filters, answers)
     }
 
-    /// Unsubscribes; true where a subscription existed.
-    pub fn unsubscribe(&self, connection: &Arc<Connection>, filters: &[String]) -> Vec<bool> {
-        let existed = filters.iter().map(|filter| self.subscriptions.remove(connection, filter)).collect();
+    /// Unsubscribes.
+    ///
+    /// # Errors
+    /// When there are too many in this second. Nothing has changed.
+    pub fn unsubscribe(
+        &self,
+        connection: &Arc<Connection>,
+        filters: &[String],
+    ) -> Result<Vec<UnsubscribeAnswer>, OverRate> {
+        self.admission.admit(Rated::Unsubscribes).map_err(|refusal| match refusal {
+            QueryRefusal::OverQuota { retry_after_s } => OverRate { retry_after_s: retry_after_s.max(1) },
+            QueryRefusal::NoGrant => OverRate { retry_after_s: NO_GRANT_RETRY_S },
+        })?;
+        let remove = |filter: &String| match self.subscriptions.remove(connection, filter) {
+            true => UnsubscribeAnswer::Removed,
+            false => UnsubscribeAnswer::NoneThere,
+        };
+        let answers = filters.iter().map(remove).collect();
         self.count_subscriptions();
-        existed
+        Ok(answers)
     }
 
     fn refuse_subscription(&self, connection: &Connection, requested: &RequestedSubscription) -> Option<ReasonCode> {
@@ -115,6 +154,11 @@ impl Broker {
 }
 
 impl Subscriptions {
+    pub(crate) fn new(strategy: Strategy) -> Self {
+        let groups = Groups::new(strategy);
+        Subscriptions { inner: RwLock::new(Inner { groups, ..Inner::default() }), ..Subscriptions::default() }
+    }
+
     pub(crate) fn set_routes(&self, routes: Arc<dyn RouteBoard>) {
         let _ = self.routes.0.set(routes);
     }
@@ -130,13 +174,14 @@ impl Subscriptions {
         inner.table.len() + inner.groups.len()
     }
 
+    /// True when the subscription is new to its session.
     fn add(
         &self,
         connection: &Connection,
         requested: &RequestedSubscription,
         subscription_id: Option<NonZeroU32>,
-        most: usize,
-    ) -> SubscribeAnswer {
+        most: Most,
+    ) -> Result<bool, NotAdded> {
         let options = Options {
             qos: requested.qos,
             no_local: requested.no_local,
@@ -149,19 +194,22 @@ impl Subscriptions {
         let mut inner = self.inner.write();
         // Under this lock, so that a session that ends leaves nothing behind.
         if !session.is_held_by(connection.number) {
-            return SubscribeAnswer::Refused(ReasonCode::UnspecifiedError);
+            return Err(NotAdded::NotHeld);
         }
         let shared = inner.groups.filters_of(session.number);
         let count = inner.table.count_of(&subscriber) + shared.len();
         let has = inner.table.has(&subscriber, filter) || shared.iter().any(|present| **present == *filter);
-        if most > 0 && count >= most && !has {
-            return SubscribeAnswer::Refused(ReasonCode::QuotaExceeded);
+        if most.of_client > 0 && count >= most.of_client && !has {
+            return Err(NotAdded::TooMany("client_filters"));
+        }
+        if inner.table.len() + inner.groups.len() >= most.in_all && !has {
+            return Err(NotAdded::TooMany("subscriptions"));
         }
         let is_new = inner.add(session, filter, options);
         if is_new {
             self.routes.tell(&inner.groups, filter, true);
         }
-        SubscribeAnswer::Granted { qos: requested.qos, is_new }
+        Ok(is_new)
     }
 
     pub(crate) fn remove(&self, connection: &Connection, filter: &str) -> bool {
@@ -267,7 +315,7 @@ impl Subscriptions {
         }
         inner.shared.for_each_match(topic, |group, ()| {
             if let Some(name) = inner.groups.name(*group).filter(|name| part.serves(name))
-                && let Some((session, options)) = inner.groups.choose(*group)
+                && let Some((session, options)) = inner.groups.choose(*group, part.client_hash, 0)
             {
                 matched = true;
                 wanted.push(Wanted::by(session, options, Some(name.clone())));
@@ -276,10 +324,15 @@ impl Subscriptions {
         (wanted, matched)
     }
 
-    /// Another member of a shared subscription.
-    pub(crate) fn member(&self, group: &Arc<str>) -> Option<Wanted> {
+    /// All members of shared subscriptions.
+    pub(crate) fn members(&self) -> Vec<(Arc<str>, Arc<ClientSession>)> {
+        self.inner.read().groups.all().map(|(group, member)| (group.clone(), member.clone())).collect()
+    }
+
+    /// A member of a shared subscription for a message that so many others could not take.
+    pub(crate) fn member(&self, group: &Arc<str>, client_hash: u64, tried: usize) -> Option<Wanted> {
         let inner = self.inner.read();
-        let (session, options) = inner.groups.choose(inner.groups.number(group)?)?;
+        let (session, options) = inner.groups.choose(inner.groups.number(group)?, client_hash, tried)?;
         Some(Wanted::by(session, options, Some(group.clone())))
     }
 }

@@ -21,18 +21,27 @@ pub(crate) struct Connecting {
     pub(crate) ended: Option<Epoch>,
 }
 
-/// The claim was over before the connection could be entered.
+/// Why a connection could not be entered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct AlreadyEnded;
+pub(crate) enum NotEntered {
+    /// Its claim was over before.
+    AlreadyEnded,
+    /// As many as allowed are there.
+    TooMany,
+}
 
 impl Turn {
     pub(crate) fn new(registry: Arc<Registry>, client_id: ClientId) -> Self {
         Turn { registry, client_id }
     }
 
-    /// Enters the connection into the slot; gives back the one it displaces.
-    pub(crate) fn enter(&self, connection: &Arc<Connection>) -> Result<Option<Arc<Connection>>, AlreadyEnded> {
-        self.registry.enter(connection)
+    /// Enters the connection into the slot, where there are at most so many; gives back the one it displaces.
+    pub(crate) fn enter(
+        &self,
+        connection: &Arc<Connection>,
+        most: usize,
+    ) -> Result<Option<Arc<Connection>>, NotEntered> {
+        self.registry.enter(connection, most)
     }
 }
 

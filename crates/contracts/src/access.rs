@@ -66,6 +66,35 @@ pub enum QueryRefusal {
     NoGrant,
 }
 
+/// What the instance's rates other than that of messages are of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub enum Rated {
+    /// CONNECT packets.
+    Connects,
+    /// CONNECT packets that carry a will; each is one of [`Rated::Connects`] as well.
+    WillConnects,
+    /// SUBSCRIBE packets.
+    Subscribes,
+    /// UNSUBSCRIBE packets.
+    Unsubscribes,
+}
+
+impl Rated {
+    /// All of them.
+    pub const ALL: [Rated; 4] = [Rated::Connects, Rated::WillConnects, Rated::Subscribes, Rated::Unsubscribes];
+
+    /// The kind that metrics count a reached limit by.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Rated::Connects => "connects",
+            Rated::WillConnects => "will_connects",
+            Rated::Subscribes => "subscribes",
+            Rated::Unsubscribes => "unsubscribes",
+        }
+    }
+}
+
 /// Credentials, permissions and quota, implemented by `admission`.
 #[async_trait]
 pub trait Admission: Send + Sync + 'static {
@@ -101,8 +130,8 @@ pub trait Admission: Send + Sync + 'static {
     /// Charges `n` units of the instance's quota (one query = one QoS 0 publish = 1). Never waits.
     fn charge(&self, n: u32) -> Result<(), QueryRefusal>;
 
-    /// May one more MQTT connection be attempted now (connect rate)? Never waits.
-    fn admit_connect(&self) -> Result<(), QueryRefusal>;
+    /// May there be one more of these now? Never waits.
+    fn admit(&self, packet: Rated) -> Result<(), QueryRefusal>;
 
     /// Whether a takeover or a claim must be refused when another account holds the id.
     fn bind_account(&self) -> bool;

@@ -20,7 +20,7 @@ mod retained_store;
 mod routes;
 mod session_links;
 
-pub use access::{Account, Admission, AuthError, ConnectPermission, QueryRefusal, Role, SourceAddress};
+pub use access::{Account, Admission, AuthError, ConnectPermission, QueryRefusal, Rated, Role, SourceAddress};
 pub use enhanced::{AuthenticatingClient, AuthenticationExchange, AuthenticationStep, EnhancedAuthenticator};
 pub use health::{LeaseGate, Readiness, ReadinessReport};
 pub use membership::{LeaveError, MemberView, Membership, PartitionView};

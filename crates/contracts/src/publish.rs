@@ -14,25 +14,27 @@ pub struct Part {
     pub groups: Vec<Arc<str>>,
     /// Where set, every other group with members there is served as well, but not these.
     pub except: Option<Vec<Arc<str>>>,
+    /// A hash of the publishing client's id, for groups whose members are chosen by it; 0 when nobody knows.
+    pub client_hash: u64,
 }
 
 impl Part {
     /// Everybody, every group.
     #[must_use]
     pub const fn whole() -> Self {
-        Part { plain: true, groups: Vec::new(), except: Some(Vec::new()) }
+        Part { plain: true, groups: Vec::new(), except: Some(Vec::new()), client_hash: 0 }
     }
 
     /// Plain subscribers, no group.
     #[must_use]
     pub const fn plain() -> Self {
-        Part { plain: true, groups: Vec::new(), except: None }
+        Part { plain: true, groups: Vec::new(), except: None, client_hash: 0 }
     }
 
     /// Nobody.
     #[must_use]
     pub const fn none() -> Self {
-        Part { plain: false, groups: Vec::new(), except: None }
+        Part { plain: false, groups: Vec::new(), except: None, client_hash: 0 }
     }
 
     /// Whether a group is served.
@@ -70,17 +72,20 @@ pub struct Unserved {
     pub group: Arc<str>,
     /// Nodes that could not.
     pub tried: BTreeSet<Home>,
+    /// As in [`Part`].
+    pub client_hash: u64,
 }
 
 /// Downward call: hands a message to the other nodes. Implemented over the mesh. What one caller hands over reaches
 /// each peer in that order.
 #[async_trait]
 pub trait PeerPublisher: Send + Sync + 'static {
-    /// Decides who gets a message with this topic. Whatever was announced before this call is regarded.
-    fn spread(&self, topic: &str) -> Spread;
+    /// Decides who gets a message with this topic, of a client with this hash (see [`Part`]). Whatever was announced
+    /// before this call is regarded.
+    fn spread(&self, topic: &str, client_hash: u64) -> Spread;
 
-    /// Chooses a node for a message of a shared group that these could not serve; `None` when there is no other.
-    fn choose_again(&self, group: &str, tried: &BTreeSet<Home>) -> Option<Home>;
+    /// Chooses another node for a message that nobody has taken; `None` when there is none.
+    fn choose_again(&self, unserved: &Unserved) -> Option<Home>;
 
     /// Sends to the peers of a spread, in order per peer. Never blocks: what does not fit in a peer's bounded queue is
     /// dropped and counted (QoS 0).

@@ -1,73 +1,43 @@
-//! The engine of one connection: feeds the pure machine with what happens and carries out what it says.
+//! The engine of one connection: feeds the pure machine with what happens and carries out what it says. What it waits for
+//! is `waiting.rs`.
 
 use crate::{
     acknowledgements::Acknowledgements,
-    authentication::{Authentication, poll_answer},
-    first::{Done, First, HoldingBack},
+    authentication::Authentication,
+    first::{First, HoldingBack},
     outbound::{NotSent, Outbound},
     publishing::Slowed,
     socket::SocketClosed,
     timer::Timer,
     verdicts::Verdicts,
+    waiting::poll_gone,
 };
-use ntex::{
-    io::{IoBoxed, IoStatusUpdate, RecvError},
-    util::Either,
-};
-use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, Peer, ToConnection};
+use rollcall_broker::{Broker, ClosingSignal, HeldClaim, OpenSocket, Peer};
 use rollcall_session::{ConnectRequest, Connection, Effect, Ending, Event, Order, Outgoing, Packet};
 use rollcall_types::BootTime;
-use std::{
-    collections::VecDeque,
-    future::{Future, poll_fn},
-    sync::Arc,
-    task::{Context, Poll},
-};
-
-/// Bytes that may wait to be written while packets of the client are still answered. Beyond the high mark of ntex's
-/// buffer no message is taken for the client, and beyond this nothing is read from it: a client that sends without
-/// reading cannot make its answers pile up, and one that reads slowly still gets its pings through.
-const ANSWERS_WAITING_BYTES: usize = 64 * 1024;
-
-/// Packets of the session sent before the client's own packets, and other connections of the thread, have their turn.
-const SENT_IN_A_ROW: u8 = 64;
+use std::{collections::VecDeque, future::poll_fn, sync::Arc};
 
 /// One connection with all that belongs to it. Dropped in this order: the socket before the claim, the count last.
 pub(crate) struct Engine {
     pub(crate) outbound: Outbound,
     pub(crate) closed: SocketClosed,
     pub(crate) session: Connection,
-    timer: Timer,
+    pub(crate) timer: Timer,
     pub(crate) slowed: Option<Box<Slowed>>,
     pub(crate) first: Option<Box<First>>,
     /// While a SUBSCRIBE is not answered.
     holding_back: Option<HoldingBack>,
     pub(crate) verdicts: Verdicts,
-    acknowledgements: Acknowledgements,
+    pub(crate) acknowledgements: Acknowledgements,
     /// Packets of the session sent since anything else was looked at.
-    sent_in_a_row: u8,
+    pub(crate) sent_in_a_row: u8,
     pub(crate) held: Option<HeldClaim>,
     socket: OpenSocket,
-    closing: ClosingSignal,
+    pub(crate) closing: ClosingSignal,
     pub(crate) peer: Peer,
     pub(crate) broker: Arc<Broker>,
     /// Of a client that named a method.
     pub(crate) authentication: Option<Box<Authentication>>,
-}
-
-/// What an open connection waits for.
-enum Happened {
-    Event(Event),
-    /// The session has a packet for the client.
-    Send(Outgoing),
-    /// An acknowledgement that waited for the client's own messages may go.
-    Acknowledge(Outgoing),
-    /// A slowed client may try again.
-    Retry,
-    /// What had to come first is done.
-    First(Done),
-    /// The write buffer has room again.
-    Flushed,
 }
 
 /// What follows from an event, once all that needs no waiting is done.
@@ -129,41 +99,11 @@ impl Engine {
         }
     }
 
-    async fn next_event(&mut self) -> Event {
-        loop {
-            self.rearm();
-            match poll_fn(|cx| self.poll_happened(cx)).await {
-                Happened::Event(event) => return event,
-                Happened::Send(outgoing) => {
-                    if let Some(event) = self.send(&outgoing) {
-                        return event;
-                    }
-                }
-                Happened::Acknowledge(outgoing) => {
-                    if let Some(event) = self.send_now(&outgoing) {
-                        return event;
-                    }
-                }
-                Happened::Retry => {
-                    if let Some(event) = self.retry() {
-                        return event;
-                    }
-                }
-                Happened::First(done) => {
-                    if let Some(event) = self.first_is_done(done) {
-                        return event;
-                    }
-                }
-                Happened::Flushed => {}
-            }
-        }
-    }
-
-    fn now(&self) -> BootTime {
+    pub(crate) fn now(&self) -> BootTime {
         self.broker.lease().now()
     }
 
-    fn rearm(&mut self) {
+    pub(crate) fn rearm(&mut self) {
         if let Some(deadline) = self.session.next_deadline()
             && self.timer.is_later_than(deadline)
         {
@@ -171,109 +111,8 @@ impl Engine {
         }
     }
 
-    async fn before_connack(&mut self) -> Event {
-        self.rearm();
-        let authentication = &mut self.authentication;
-        tokio::select! {
-            biased;
-            () = self.closing.closing() => Event::Order(self.closing_order()),
-            received = self.outbound.io.recv(&self.outbound.wire) => match received {
-                Ok(Some(packet)) => Event::Packet(packet),
-                Ok(None) | Err(Either::Right(_)) => Event::PeerGone,
-                Err(Either::Left(fault)) => Event::Undecodable(fault),
-            },
-            answer = poll_fn(|cx| poll_answer(authentication, false, cx)) => answer,
-            () = self.timer.passed() => Event::Tick,
-        }
-    }
-
-    fn closing_order(&self) -> Order {
+    pub(crate) fn closing_order(&self) -> Order {
         if self.broker.is_draining() { Order::Shutdown } else { Order::NodeLost }
-    }
-
-    /// Orders first, then the client's packets, the clock last: a packet that is there counts before a deadline.
-    fn poll_happened(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
-        let io = &self.outbound.io;
-        let others_turn = self.sent_in_a_row >= SENT_IN_A_ROW;
-        if let Some(connection) = self.outbound.connection()
-            && let Poll::Ready(next) = connection.poll_next(cx, !others_turn && !io.is_wr_backpressure())
-        {
-            return Poll::Ready(match next {
-                ToConnection::End(order) => Happened::Event(Event::Order(order)),
-                ToConnection::Send(outgoing) => {
-                    self.sent_in_a_row += 1;
-                    Happened::Send(outgoing)
-                }
-            });
-        }
-        self.sent_in_a_row = 0;
-        let happened = self.poll_client(cx);
-        if others_turn && happened.is_pending() {
-            // There may be more to send: come back after the others.
-            cx.waker().wake_by_ref();
-        }
-        happened
-    }
-
-    /// What concerns the client's own packets, and the clock.
-    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
-        if !self.acknowledgements.is_empty()
-            && !self.outbound.connection().is_some_and(|connection| connection.holds_back())
-            && let Some(outgoing) = self.acknowledgements.pop()
-        {
-            return Poll::Ready(Happened::Acknowledge(outgoing));
-        }
-        let io = &self.outbound.io;
-        if let Poll::Ready((receipt, verdict)) = self.verdicts.poll_next(cx) {
-            return Poll::Ready(Happened::Event(Event::Published { receipt, verdict }));
-        }
-        if let Poll::Ready(answer) = poll_answer(&mut self.authentication, true, cx) {
-            return Poll::Ready(Happened::Event(answer));
-        }
-        if let Some(first) = &mut self.first {
-            if let Poll::Ready(done) = first.poll(cx) {
-                return Poll::Ready(Happened::First(done));
-            }
-            return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
-        }
-        if let Some(slowed) = &mut self.slowed {
-            if slowed.until.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Happened::Retry);
-            }
-            return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
-        }
-        if self.verdicts.are_too_many() || self.acknowledgements.are_too_many() {
-            return poll_gone(io, cx).map(|()| Happened::Event(Event::PeerGone));
-        }
-        if let Poll::Ready(happened) = self.poll_read(cx) {
-            return Poll::Ready(happened);
-        }
-        self.timer.poll_passed(cx).map(|()| Happened::Event(Event::Tick))
-    }
-
-    fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Happened> {
-        let io = &self.outbound.io;
-        if io.is_wr_backpressure() && self.outbound.waiting_bytes() > ANSWERS_WAITING_BYTES {
-            return self.poll_flush(cx);
-        }
-        loop {
-            let event = match std::task::ready!(io.poll_recv(&self.outbound.wire, cx)) {
-                Ok(packet) => Event::Packet(packet),
-                Err(RecvError::Decoder(fault)) => Event::Undecodable(fault),
-                Err(RecvError::PeerGone(_)) => Event::PeerGone,
-                // ntex's own keep-alive is not used.
-                Err(RecvError::KeepAlive) => continue,
-                Err(RecvError::WriteBackpressure) => return self.poll_flush(cx),
-            };
-            return Poll::Ready(Happened::Event(event));
-        }
-    }
-
-    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Happened> {
-        self.outbound.io.poll_flush(cx, false).map(|flushed| match flushed {
-            Ok(()) => Happened::Flushed,
-            Err(_) => Happened::Event(Event::PeerGone),
-        })
     }
 
     /// One event and all that follows from it. While a subscription is made, live messages wait for what is retained.
@@ -317,9 +156,7 @@ impl Engine {
                     }
                     None
                 }
-                Effect::Unsubscribe { packet_id, filters } => self.outbound.connection().map(|connection| {
-                    Event::Unsubscribed { packet_id, existed: self.broker.unsubscribe(connection, &filters) }
-                }),
+                Effect::Unsubscribe { packet_id, filters } => self.unsubscribe(packet_id, filters),
             };
             if let Some(event) = next {
                 for effect in self.handle(event, now).into_iter().rev() {
@@ -375,13 +212,13 @@ impl Engine {
     }
 
     /// Sends a packet, or keeps it until the client has its own messages.
-    fn send(&mut self, outgoing: &Outgoing) -> Option<Event> {
+    pub(crate) fn send(&mut self, outgoing: &Outgoing) -> Option<Event> {
         let connection = self.outbound.connection();
         let owes_messages = || connection.is_some_and(|connection| connection.owes_messages());
         if self.acknowledgements.postpone(outgoing, owes_messages) { None } else { self.send_now(outgoing) }
     }
 
-    fn send_now(&mut self, outgoing: &Outgoing) -> Option<Event> {
+    pub(crate) fn send_now(&mut self, outgoing: &Outgoing) -> Option<Event> {
         let is_connack = matches!(outgoing, Outgoing::ConnAck(_));
         match self.outbound.send(outgoing) {
             Ok(()) => {
@@ -402,12 +239,5 @@ impl Engine {
                 None
             }
         }
-    }
-}
-
-fn poll_gone(io: &IoBoxed, cx: &mut Context<'_>) -> Poll<()> {
-    match io.poll_status_update(cx) {
-        Poll::Ready(IoStatusUpdate::PeerGone(_)) => Poll::Ready(()),
-        Poll::Ready(IoStatusUpdate::KeepAlive | IoStatusUpdate::WriteBackpressure) | Poll::Pending => Poll::Pending,
     }
 }

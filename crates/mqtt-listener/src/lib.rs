@@ -33,6 +33,7 @@ mod socket;
 mod timer;
 mod translate;
 mod verdicts;
+mod waiting;
 mod websocket;
 mod wire;
 mod workers;

@@ -35,7 +35,7 @@ impl FeedSink for FeedReader {
                 Transition::WillDue(will) => {
                     // The leader keeps it for all; a will due while leadership changes may not be retained.
                     let leader = self.groups.handle(GroupId::partition(partition)).is_some_and(|own| own.is_leader());
-                    self.broker.will_due(&Arc::new(will.message.clone()), leader);
+                    self.broker.will_due(&entry.client_id, &Arc::new(will.message.clone()), leader);
                 }
                 Transition::Disconnected(_) | Transition::Connected => {}
             }

@@ -38,6 +38,7 @@ impl FromPeers {
             plain: partial.plain,
             groups: texts(partial.groups),
             except: partial.other_groups.then(|| texts(partial.except)),
+            client_hash: partial.client_hash,
         };
         self.deliver(from, &partial.message, &part)
     }

@@ -7,6 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod authenticators;
+#[cfg(test)]
+mod authenticators_test;
 #[cfg(test)]
 mod bytes_test;
 pub mod config;

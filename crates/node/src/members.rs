@@ -1,8 +1,11 @@
 //! What this node does when the members change: links and streams to those there are, its share of the instance's
 //! limits, what it tells newcomers, and its own departure.
 
-use crate::{config::Config, formation::Greeting, peer_publisher::Publisher, settings::share, told_routes::Standing};
+use crate::{
+    config::Config, formation::Greeting, peer_publisher::Publisher, settings::share_limits, told_routes::Standing,
+};
 use rollcall_admission::Admission;
+use rollcall_broker::Broker;
 use rollcall_cluster::{ClusterState, Hello};
 use rollcall_mesh::Mesh;
 use rollcall_raft::Replication;
@@ -17,6 +20,7 @@ pub(crate) struct Members {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) greeting: Arc<Greeting>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) broker: Arc<Broker>,
     pub(crate) config: Config,
     /// What this node says of itself; what it says of the cluster follows the members.
     pub(crate) hello: Hello,
@@ -56,9 +60,7 @@ impl Members {
                 }
             }
             if members != shared_by {
-                let limits = &self.config.limits;
-                self.admission.set_message_share(share(limits.messages_per_second, &self.config, members));
-                self.admission.set_connect_share(share(limits.connects_per_second, &self.config, members));
+                share_limits(&self.config, members, &self.admission, &self.broker);
                 shared_by = members;
             }
             // Who has left is reached until the group feeds it no more, so that it learns of it.

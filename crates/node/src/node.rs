@@ -6,6 +6,7 @@
 
 use crate::{
     accounts::ReplicatedAccounts,
+    authenticators,
     config::Config,
     errors::StartError,
     feed_reader::FeedReader,
@@ -17,15 +18,16 @@ use crate::{
     metrics_text,
     owner_links::MeshOwnerLinks,
     peer_calls::{Parts, PeerCalls},
-    peer_publisher::Publisher,
+    peer_publisher::{COMPARE_EVERY, Publisher},
     readiness::{Complaint, Looked, NodeReadiness},
     serving::Serving,
     session_links::MeshSessionLinks,
     settings,
 };
 use rollcall_admission::Admission;
-use rollcall_broker::Broker;
+use rollcall_broker::{Broker, MemorySessions};
 use rollcall_cluster::{DirectoryId, FormedCluster, Founding, FoundingMember, Hello, KnownMember, LeaseTerms};
+use rollcall_contracts::EnhancedAuthenticator;
 use rollcall_controller::{LeaderDuties, NodeLeaseGate};
 use rollcall_http_gateway::{Addresses, Gateway, GatewayParts};
 use rollcall_mesh::Mesh;
@@ -39,6 +41,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Longest time for clients to leave when the node stops.
 const DRAIN_BUDGET: Duration = Duration::from_secs(10);
+
+/// How often the lag of shared subscriptions is counted.
+const SHARED_LAG_EVERY: Duration = Duration::from_secs(5);
 
 /// A running node.
 pub struct Node {
@@ -75,6 +80,15 @@ impl Node {
     /// # Errors
     /// When the configuration contradicts itself, the directory cannot be used, or a listener cannot be opened.
     pub async fn start(config: Config, complaint: Complaint) -> Result<Node, StartError> {
+        Node::start_with(config, complaint, authenticators::offered()).await
+    }
+
+    /// The same with these methods of enhanced authentication.
+    pub(crate) async fn start_with(
+        config: Config,
+        complaint: Complaint,
+        authenticators: Vec<Arc<dyn EnhancedAuthenticator>>,
+    ) -> Result<Node, StartError> {
         config.validate()?;
         let metrics = metrics_text::renderer();
         let terms = settings::lease_terms(&config)?;
@@ -83,7 +97,7 @@ impl Node {
         let accounts = Arc::new(ReplicatedAccounts::new(settings::allow_by_default(&config)));
         let gate = Arc::new(NodeLeaseGate::new(terms));
         let readiness = Arc::new(NodeReadiness::new(complaint));
-        let publisher = Arc::new(Publisher::default());
+        let publisher = Arc::new(Publisher::new(settings::shared_strategy(&config)));
         let management = Arc::new(Management::default());
         let admission = Arc::new(Admission::new(settings::admission(&config), accounts.clone()));
         let broker = Broker::new(
@@ -92,8 +106,11 @@ impl Node {
             gate.clone(),
             admission.clone(),
             publisher.clone(),
+            Arc::new(MemorySessions::default()),
         );
         broker.set_routes(publisher.clone());
+        broker.set_authenticators(authenticators);
+        settings::share_limits(&config, config.cluster.expect_nodes, &admission, &broker);
         let certificates = settings::certificates(&config)?;
         let gateway = Gateway::start(
             settings::gateway(&config, certificates.clone()),
@@ -180,6 +197,7 @@ impl Shell {
         let store = Arc::new(Store::open(&self.directory, settings::store(&self.config))?);
         let peers = founding.members.iter().map(|m| (m.id, m.addresses.mesh.clone())).collect();
         self.mesh.identify(me, founding.cluster_id.clone());
+        self.publisher.identify(me);
         self.connect_peers(me, peers);
         let config = self.groups_config(&founding);
         let replication =
@@ -221,12 +239,13 @@ impl Shell {
             publisher: Arc::clone(&self.publisher),
             greeting: Arc::clone(&self.greeting),
             admission: Arc::clone(&self.admission),
+            broker: Arc::clone(&self.broker),
             config: self.config.clone(),
             hello: self.hello(),
         };
         tasks.spawn(members.follow(background.clone()));
         let (publisher, ended) = (Arc::clone(&self.publisher), background.clone());
-        tasks.spawn(async move { publisher.compare_now_and_then(ended).await });
+        tasks.spawn(async move { publisher.compare_now_and_then(COMPARE_EVERY, ended).await });
         let sys_interval = Duration::from_secs(u64::from(self.config.telemetry.sys_interval_s));
         tasks.spawn(serve_subscribers(Arc::clone(&self.broker), sys_interval, background.clone()));
         let duty = Arc::clone(&duties);
@@ -334,7 +353,13 @@ async fn serve_subscribers(broker: Arc<Broker>, sys_interval: Duration, stop: Ca
         }
     };
     let (retained, shared) = (Arc::clone(&broker).answer_retained(), Arc::clone(&broker).find_members());
-    let serving = async { tokio::join!(retained, shared, system_topics) };
+    let lag = async {
+        loop {
+            tokio::time::sleep(SHARED_LAG_EVERY).await;
+            broker.count_shared_lag().await;
+        }
+    };
+    let serving = async { tokio::join!(retained, shared, system_topics, lag) };
     tokio::select! {
         biased;
         () = stop.cancelled() => {}

@@ -43,6 +43,7 @@ impl Items {
             groups: texts(&part.groups),
             other_groups: part.except.is_some(),
             except: texts(part.except.as_deref().unwrap_or_default()),
+            client_hash: part.client_hash,
         }))
     }
 }

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use rollcall_contracts::{Announced, Charge, Part, PeerPublisher, RouteBoard, Spread, Unserved};
 use rollcall_mesh::{Mesh, NotQueued, OutgoingStreams, Sent, StreamOpening, Taken};
 use rollcall_proto::{RouteChange, RoutesDigest, RoutesPart};
+use rollcall_routing::Strategy;
 use rollcall_types::{Home, Incarnation, Message, NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +30,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How often the other nodes compare what they know of this node's routes.
-const COMPARE_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const COMPARE_EVERY: Duration = Duration::from_secs(10);
 
 /// Hands publishes of this node's clients to the other nodes that want them, and tells those what is wanted here.
 #[derive(Default)]
@@ -49,6 +50,10 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
+    fn new(strategy: Strategy) -> Self {
+        Routes { told: RwLock::new(ToldRoutes::new(strategy)), ..Routes::default() }
+    }
+
     fn view(&self) -> u64 {
         self.view.load(Ordering::SeqCst)
     }
@@ -83,6 +88,16 @@ impl StreamOpening for Routes {
 }
 
 impl Publisher {
+    /// Members of shared groups are chosen by this strategy.
+    pub(crate) fn new(strategy: Strategy) -> Self {
+        Publisher { routes: Arc::new(Routes::new(strategy)), ..Publisher::default() }
+    }
+
+    /// This node knows which one it is.
+    pub(crate) fn identify(&self, me: NodeId) {
+        self.routes.told.write().identify(me);
+    }
+
     /// For what peers tell.
     pub(crate) fn routes(&self) -> Arc<Routes> {
         self.routes.clone()
@@ -138,15 +153,21 @@ impl Publisher {
         }
     }
 
-    /// Has the other nodes compare now and then, so that no difference lasts.
-    pub(crate) async fn compare_now_and_then(&self, stop: CancellationToken) {
+    /// Has the other nodes compare every so often, so that no difference lasts.
+    pub(crate) async fn compare_now_and_then(&self, every: Duration, stop: CancellationToken) {
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(COMPARE_EVERY) => self.tell(|own| Some(own.digest())),
+                () = tokio::time::sleep(every) => self.tell(|own| Some(own.digest())),
             }
         }
+    }
+
+    /// A subscription more that the others are not told of: what a fault would have to do.
+    #[cfg(test)]
+    pub(crate) fn route_added_unheard(&self, filter: &str) {
+        assert!(self.routes.own.lock().add(filter).is_some());
     }
 
     /// Ends all streams; what waits is lost.
@@ -221,14 +242,14 @@ impl RouteBoard for Publisher {
 
 #[async_trait]
 impl PeerPublisher for Publisher {
-    fn spread(&self, topic: &str) -> Spread {
+    fn spread(&self, topic: &str, client_hash: u64) -> Spread {
         // Looked at first: what comes between is looked at again.
         let view = Some(self.routes.view());
-        Spread { view, ..self.routes.told.read().spread(topic) }
+        Spread { view, ..self.routes.told.read().spread(topic, client_hash) }
     }
 
-    fn choose_again(&self, group: &str, tried: &BTreeSet<Home>) -> Option<Home> {
-        self.routes.told.read().choose_again(group, tried)
+    fn choose_again(&self, unserved: &Unserved) -> Option<Home> {
+        self.routes.told.read().choose_again(unserved)
     }
 
     fn publish_to_peers(&self, message: Arc<Message>, peers: Vec<(NodeId, Part)>) {
@@ -279,8 +300,10 @@ async fn unserved(peers: Vec<(NodeId, Part)>, sent: Vec<Option<Sent>>) -> Vec<Un
             Some(sent) => sent.answer().await,
             None => None,
         };
+        let client_hash = part.client_hash;
         let failed = failed_groups(part, answer.as_ref()).into_iter();
-        unserved.extend(failed.map(|group| Unserved { group, tried: BTreeSet::from([Home::Peer(peer)]) }));
+        let tried = BTreeSet::from([Home::Peer(peer)]);
+        unserved.extend(failed.map(|group| Unserved { group, tried: tried.clone(), client_hash }));
     }
     unserved
 }

@@ -18,6 +18,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
+use tokio_util::sync::CancellationToken;
 
 const WITHIN: Duration = Duration::from_secs(20);
 const GROUP: &str = "$share/g/s";
@@ -95,7 +96,7 @@ impl Node {
     }
 
     fn receivers(&self, topic: &str) -> Vec<NodeId> {
-        self.publisher.spread(topic).peers.into_iter().map(|(node, _)| node).collect()
+        self.publisher.spread(topic, 0).peers.into_iter().map(|(node, _)| node).collect()
     }
 
     /// Subscribes, and waits until the others know.
@@ -110,7 +111,7 @@ impl Node {
     }
 
     async fn publishes(&self, topic: &str) -> Vec<Unserved> {
-        let Charge { taken, .. } = self.publisher.publish(message(topic), self.publisher.spread(topic)).await;
+        let Charge { taken, .. } = self.publisher.publish(message(topic), self.publisher.spread(topic, 0)).await;
         within(taken).await
     }
 
@@ -179,7 +180,7 @@ async fn what_is_announced_is_known_everywhere_and_nothing_else_crosses() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_comes_to_want_a_message_while_it_is_queued_gets_it() {
     let nodes = cluster(2).await;
-    let decided = nodes[0].publisher.spread("a");
+    let decided = nodes[0].publisher.spread("a", 0);
     assert_eq!(decided.peers, []);
     nodes[1].announces("a").await;
     let charge = nodes[0].publisher.publish(message("a"), decided.clone()).await;
@@ -243,7 +244,8 @@ async fn a_group_is_served_by_one_node_and_by_another_one_if_that_has_no_member_
         }
     }
     assert_eq!(tried, BTreeSet::from([Home::Peer(nodes[1].id), Home::Peer(nodes[2].id)]));
-    assert_eq!(nodes[0].publisher.choose_again(GROUP, &tried), Some(Home::Here));
+    let unserved = Unserved { group: GROUP.into(), tried, client_hash: 0 };
+    assert_eq!(nodes[0].publisher.choose_again(&unserved), Some(Home::Here));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -251,12 +253,32 @@ async fn what_a_node_was_chosen_for_comes_back_when_it_dies() {
     let nodes = cluster(2).await;
     nodes[1].announces(GROUP).await;
     nodes[1].mesh.shutdown().await;
-    let charge = nodes[0].publisher.publish(message("s"), nodes[0].publisher.spread("s")).await;
+    let charge = nodes[0].publisher.publish(message("s"), nodes[0].publisher.spread("s", 0)).await;
     assert_eq!(charge.nodes, 1);
     let mut taken = charge.taken;
     assert!(futures_util::poll!(&mut taken).is_pending(), "it may still take it");
     nodes[0].knows_of(&[(nodes[0].id, 1)], &[(nodes[1].id, 1)]);
     let tried = BTreeSet::from([Home::Peer(nodes[1].id)]);
-    assert_eq!(within(taken).await, [Unserved { group: GROUP.into(), tried: tried.clone() }]);
-    assert_eq!(nodes[0].publisher.choose_again(GROUP, &BTreeSet::new()), None, "its members are gone");
+    assert_eq!(within(taken).await, [Unserved { group: GROUP.into(), tried: tried.clone(), client_hash: 0 }]);
+    let unserved = Unserved { group: GROUP.into(), tried: BTreeSet::new(), client_hash: 0 };
+    assert_eq!(nodes[0].publisher.choose_again(&unserved), None, "its members are gone");
+}
+
+/// The others do not know that they miss a change as long as no other follows it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_that_was_lost_on_the_way_is_there_after_the_next_comparison() {
+    let nodes = cluster(3).await;
+    nodes[1].announces("a").await;
+    nodes[1].publisher.route_added_unheard("b");
+    // Whatever would have been on its way has come.
+    nodes[1].publisher.flush(nodes[0].id).await;
+    assert_eq!((nodes[0].receivers("a"), nodes[0].receivers("b")), (vec![nodes[1].id], vec![]));
+    let (publisher, stop) = (nodes[1].publisher.clone(), CancellationToken::new());
+    let every = Duration::from_millis(20);
+    let ended = stop.clone();
+    let comparing = tokio::spawn(async move { publisher.compare_now_and_then(every, ended).await });
+    until(|| [0, 2].iter().all(|other: &usize| nodes[*other].receivers("b") == [nodes[1].id])).await;
+    assert_eq!(nodes[0].receivers("x"), [], "all is known again, and no more");
+    stop.cancel();
+    within(comparing).await.unwrap();
 }

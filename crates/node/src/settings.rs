@@ -1,16 +1,18 @@
 //! From the configuration to what each part is started with.
 
 use crate::{
-    config::{Config, ListenerTls, PolicyAction, PolicyEffect, Profile, Secret},
+    config::{Config, ListenerTls, PolicyAction, PolicyEffect, Profile, Secret, SharedStrategy},
     errors::StartError,
 };
-use rollcall_admission::{AdmissionConfig, Share, hash_password};
-use rollcall_broker::BrokerConfig;
+use rollcall_admission::{Admission, AdmissionConfig, Share, hash_password};
+use rollcall_broker::{Broker, BrokerConfig};
 use rollcall_cluster::{Action, DirectoryId, Effect, Hello, LeaseTerms, NodeAddresses, Policy, RetainCondition, User};
+use rollcall_contracts::Rated;
 use rollcall_http_gateway::GatewayConfig;
 use rollcall_mesh::{MeshConfig, MeshTls};
 use rollcall_mqtt_listener::ListenerConfig;
 use rollcall_retained::RetainedLimits;
+use rollcall_routing::Strategy;
 use rollcall_session::Limits;
 use rollcall_storage::StoreConfig;
 use rollcall_tls::{CertificateFiles, Certificates};
@@ -42,22 +44,55 @@ pub(crate) fn allow_by_default(config: &Config) -> bool {
 /// says how it shrinks where there are more.
 pub(crate) fn admission(config: &Config) -> AdmissionConfig {
     let nodes = config.cluster.expect_nodes.max(1);
+    let limits = config.limits.effective();
+    let part = |limit: u32| rollcall_quota::node_share(limit, nodes);
     AdmissionConfig {
         anonymous: config.auth.anonymous || config.node.profile == Profile::Conformance,
         conformance: config.node.profile == Profile::Conformance,
-        messages_per_second: rollcall_quota::node_share(config.limits.messages_per_second, nodes),
-        burst_percent: config.limits.burst_percent,
-        connects_per_second: rollcall_quota::node_share(config.limits.connects_per_second, nodes),
-        auth_failures_per_minute: config.limits.auth_failures_per_minute,
+        messages_per_second: part(limits.messages_per_second),
+        burst_percent: limits.burst_percent,
+        connects_per_second: part(limits.connects_per_second),
+        will_connects_per_second: part(limits.will_connects_per_second),
+        subscribes_per_second: part(limits.subscribes_per_second),
+        unsubscribes_per_second: part(limits.unsubscribes_per_second),
+        auth_failures_per_minute: limits.auth_failures_per_minute,
         bind_account: config.auth.bind_account && config.node.profile != Profile::Conformance,
     }
 }
 
 /// An equal part of a limit of the instance among so many members, or among the nodes expected where those are more.
 /// Where the limit does not suffice for a whole unit each, nothing may be admitted.
-pub(crate) fn share(limit: u32, config: &Config, members: u32) -> Share {
+fn share(limit: u32, config: &Config, members: u32) -> Share {
     let part = rollcall_quota::node_share(limit, config.cluster.expect_nodes.max(members));
     if limit > 0 && part == 0 { Share::NoGrant } else { Share::of_limit(part) }
+}
+
+/// This node's parts of the instance's limits among so many members, from now on.
+pub(crate) fn share_limits(config: &Config, members: u32, admission: &Admission, broker: &Broker) {
+    let limits = config.limits.effective();
+    admission.set_message_share(share(limits.messages_per_second, config, members));
+    for packet in Rated::ALL {
+        let limit = match packet {
+            Rated::Connects => limits.connects_per_second,
+            Rated::WillConnects => limits.will_connects_per_second,
+            Rated::Subscribes => limits.subscribes_per_second,
+            Rated::Unsubscribes => limits.unsubscribes_per_second,
+        };
+        admission.set_packet_share(packet, share(limit, config, members));
+    }
+    let (connections, subscriptions) = level_shares(config, members);
+    broker.set_instance_limits(connections, subscriptions);
+}
+
+/// This node's part of the instance's connections and subscriptions.
+fn level_shares(config: &Config, members: u32) -> (usize, usize) {
+    let limits = config.limits.effective();
+    let part = |limit| match share(limit, config, members) {
+        Share::Unlimited => usize::MAX,
+        Share::PerSecond(part) => part.get() as usize,
+        Share::NoGrant => 0,
+    };
+    (part(limits.connections), part(limits.subscriptions))
 }
 
 /// The certificates of all listeners over TLS; `None` when there is no such listener.
@@ -114,8 +149,18 @@ pub(crate) fn broker(config: &Config) -> BrokerConfig {
         refused_filter: (config.node.profile == Profile::Conformance).then_some(CONFORMANCE_REFUSED_FILTER),
         client_connects_per_minute: config.limits.client_connects_per_minute,
         client_takeovers_per_minute: config.limits.client_takeovers_per_minute,
+        shared_strategy: shared_strategy(config),
         subscribe_deadline_ms: config.cluster.lease_ms.saturating_mul(LEASES_PER_SUBSCRIBE),
         ..BrokerConfig::default()
+    }
+}
+
+/// How members of shared subscriptions are chosen, by the publisher's node and by the member's.
+pub(crate) fn shared_strategy(config: &Config) -> Strategy {
+    match config.broker.shared_strategy {
+        SharedStrategy::RoundRobin => Strategy::RoundRobin,
+        SharedStrategy::Random => Strategy::Random,
+        SharedStrategy::HashOfClient => Strategy::HashOfClient,
     }
 }
 
@@ -345,11 +390,18 @@ mod tests {
     }
 
     #[test]
-    fn the_preset_limits_the_filters_of_a_client() {
+    fn the_preset_sets_everything_that_follows_from_the_connections() {
         let mut config = Config::default();
         config.limits.preset = rollcall_quota::Preset::Tdmq;
-        config.limits.connections = 1000;
+        config.limits.connections = 30_000;
+        config.cluster.expect_nodes = 3;
         assert_eq!(broker(&config).client_filters, 30);
+        let rates = admission(&config);
+        assert_eq!((rates.connects_per_second, rates.will_connects_per_second), (100, 33));
+        assert_eq!((rates.subscribes_per_second, rates.unsubscribes_per_second), (100, 100));
+        assert_eq!(level_shares(&config, 3), (10_000, 300_000));
+        assert_eq!(level_shares(&config, 4), (7_500, 225_000));
+        assert_eq!(level_shares(&Config::default(), 3), (usize::MAX, usize::MAX), "off");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! node that begins a new incarnation forgets what it was told as the earlier one: while it was counted out, nobody
 //! waited for it.
 
-use rollcall_contracts::{Part, Spread};
+use rollcall_contracts::{Part, Spread, Unserved};
 use rollcall_mesh::Taken;
 use rollcall_proto::{Route, RouteChange, RoutesDigest, RoutesPart};
 use rollcall_routing::{Draw, PeerRoutes, RouteDigest, RouteSnapshot, Strategy, Told};
@@ -13,11 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Routes that a node is told by one other; one that has more gets every message.
 const ROUTES_OF_PEER_MAX: usize = 4_000_000;
-
-/// How a node is chosen among those with members of a shared group, each as often as it has members.
-const STRATEGY: Strategy = Strategy::RoundRobin;
-/// What this strategy has no need of.
-const NO_DRAW: Draw = Draw { random: 0, client_hash: 0 };
 
 /// A member as this node knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +27,8 @@ pub(crate) struct Standing {
 #[derive(Default)]
 pub(crate) struct ToldRoutes {
     routes: PeerRoutes,
+    /// How a node is chosen among those with members of a shared group, each as often as it has members.
+    strategy: Strategy,
     members: BTreeMap<NodeId, Standing>,
     me: Incarnation,
     /// As which incarnation this node was told.
@@ -55,6 +52,16 @@ enum Counts {
 }
 
 impl ToldRoutes {
+    /// Nothing was told yet.
+    pub(crate) fn new(strategy: Strategy) -> Self {
+        ToldRoutes { strategy, ..ToldRoutes::default() }
+    }
+
+    /// Which node this is.
+    pub(crate) fn identify(&mut self, me: NodeId) {
+        self.routes.identify(me);
+    }
+
     /// The other members, and this node's incarnation. Streams to those alive exist already.
     pub(crate) fn set_members(&mut self, me: Incarnation, members: &BTreeMap<NodeId, Standing>) {
         let alive = members.iter().map(|(node, standing)| (*node, standing.alive.then_some(standing.last))).collect();
@@ -82,19 +89,21 @@ impl ToldRoutes {
 
     /// Who gets a message: nodes with plain subscribers, and one node of each shared group that has members elsewhere. Who
     /// has not told its routes gets everything, but for the groups that others were chosen for.
-    pub(crate) fn spread(&self, topic: &str) -> Spread {
+    pub(crate) fn spread(&self, topic: &str, client_hash: u64) -> Spread {
         let interested = self.routes.interested(topic);
         if interested.nodes.is_empty() && interested.groups.is_empty() {
             return Spread::here();
         }
-        let mut here = Part::whole();
+        let mut here = Part { client_hash, ..Part::whole() };
         let mut peers: BTreeMap<NodeId, Part> = interested.nodes.iter().map(|node| (*node, Part::plain())).collect();
         for group in &interested.groups {
-            match self.routes.choose(group, STRATEGY, NO_DRAW, &BTreeSet::new()) {
+            match self.choose(group, client_hash, &BTreeSet::new()) {
                 Some(Home::Here) => here.groups.push(group.clone()),
                 Some(Home::Peer(node)) => {
                     here.except.get_or_insert_default().push(group.clone());
-                    peers.entry(node).or_insert_with(Part::none).groups.push(group.clone());
+                    let part = peers.entry(node).or_insert_with(Part::none);
+                    part.groups.push(group.clone());
+                    part.client_hash = client_hash;
                 }
                 None => {}
             }
@@ -102,7 +111,8 @@ impl ToldRoutes {
         for node in interested.untold {
             let own = self.routes.own_groups(topic).filter(|own| !interested.groups.contains(*own));
             let except = own.chain(&interested.groups).cloned().collect();
-            peers.entry(node).or_insert_with(Part::plain).except = Some(except);
+            let part = peers.entry(node).or_insert_with(Part::plain);
+            (part.except, part.client_hash) = (Some(except), client_hash);
         }
         Spread { here, peers: peers.into_iter().collect(), view: None }
     }
@@ -113,8 +123,13 @@ impl ToldRoutes {
     }
 
     /// Another node for a message of a shared group.
-    pub(crate) fn choose_again(&self, group: &str, tried: &BTreeSet<Home>) -> Option<Home> {
-        self.routes.choose(group, STRATEGY, NO_DRAW, tried)
+    pub(crate) fn choose_again(&self, unserved: &Unserved) -> Option<Home> {
+        self.choose(&unserved.group, unserved.client_hash, &unserved.tried)
+    }
+
+    fn choose(&self, group: &str, client_hash: u64, tried: &BTreeSet<Home>) -> Option<Home> {
+        let random = if self.strategy == Strategy::Random { rand::random() } else { 0 };
+        self.routes.choose(group, self.strategy, Draw { random, client_hash }, tried)
     }
 
     /// A peer tells a change.
@@ -233,7 +248,7 @@ mod tests {
     }
 
     fn wants(told: &ToldRoutes, topic: &str) -> bool {
-        told.spread(topic).peers.iter().any(|(node, _)| *node == PEER)
+        told.spread(topic, 0).peers.iter().any(|(node, _)| *node == PEER)
     }
 
     #[test]
@@ -318,7 +333,7 @@ mod tests {
     fn served(told: &ToldRoutes, group: &str, topic: &str, messages: usize) -> BTreeMap<NodeId, usize> {
         let mut served = BTreeMap::new();
         for _ in 0..messages {
-            let Spread { here, peers, .. } = told.spread(topic);
+            let Spread { here, peers, .. } = told.spread(topic, 0);
             let parts = peers.iter().map(|(node, part)| (*node, part)).chain([(ME, &here)]);
             let by: Vec<NodeId> = parts.filter(|(_, part)| part.serves(group)).map(|(node, _)| node).collect();
             assert_eq!(by.len(), 1, "{group} is served by {by:?}");
@@ -335,9 +350,9 @@ mod tests {
         let told = with_groups(&[(PEER, "$share/g/#", 1), (OTHER, "$share/h/s", 1), (OTHER, "s", 1)]);
         assert_eq!(served(&told, "$share/g/#", "s", 4), BTreeMap::from([(PEER, 4)]));
         assert_eq!(served(&told, "$share/h/s", "s", 4), BTreeMap::from([(OTHER, 4)]));
-        let plain: Vec<_> = told.spread("s").peers.into_iter().map(|(node, part)| (node, part.plain)).collect();
+        let plain: Vec<_> = told.spread("s", 0).peers.into_iter().map(|(node, part)| (node, part.plain)).collect();
         assert_eq!(plain, [(PEER, false), (OTHER, true)]);
-        assert_eq!(told.spread("$share"), Spread::here());
+        assert_eq!(told.spread("$share", 0), Spread::here());
     }
 
     #[test]
@@ -350,7 +365,7 @@ mod tests {
         for group in ["$share/mine/s", "$share/g/s"] {
             assert_eq!(served(&told, group, "s", 3).len(), 1);
         }
-        let peers = told.spread("s").peers;
+        let peers = told.spread("s", 0).peers;
         let (_, part) = peers.iter().find(|(node, _)| *node == THIRD).unwrap();
         assert!(part.plain && part.serves("$share/unknown/s") && part.serves("$share/far/x"));
     }
@@ -358,10 +373,55 @@ mod tests {
     #[test]
     fn a_message_goes_on_to_nodes_that_were_not_tried() {
         let told = with_groups(&[(ME, "$share/g/s", 1), (PEER, "$share/g/s", 1)]);
-        let mut tried = BTreeSet::from([Home::Peer(PEER)]);
-        assert_eq!(told.choose_again("$share/g/s", &tried), Some(Home::Here));
-        tried.insert(Home::Here);
-        assert_eq!(told.choose_again("$share/g/s", &tried), None);
-        assert_eq!(told.choose_again("$share/h/s", &BTreeSet::new()), None);
+        let unserved = |group: &str, tried: &[Home]| Unserved {
+            group: group.into(),
+            tried: tried.iter().copied().collect(),
+            client_hash: 0,
+        };
+        let peer = Home::Peer(PEER);
+        assert_eq!(told.choose_again(&unserved("$share/g/s", &[peer])), Some(Home::Here));
+        assert_eq!(told.choose_again(&unserved("$share/g/s", &[peer, Home::Here])), None);
+        assert_eq!(told.choose_again(&unserved("$share/h/s", &[])), None);
+    }
+
+    #[test]
+    fn by_the_hash_of_the_client_every_node_chooses_the_same_one_and_tells_it_the_hash() {
+        let nodes = [ME, PEER, OTHER];
+        // The same three members, as each of the three nodes sees them.
+        let views = nodes.map(|me| {
+            let mut told = ToldRoutes::new(Strategy::HashOfClient);
+            told.identify(me);
+            let standing = Standing { last: Incarnation(1), alive: true };
+            let others: Vec<NodeId> = nodes.into_iter().filter(|node| *node != me).collect();
+            told.set_members(Incarnation(1), &others.iter().map(|node| (*node, standing)).collect());
+            for node in others {
+                assert_eq!(told.part(node, all(1, 1, &["$share/g/s"])), Taken::Yes);
+            }
+            told.set_own("$share/g/s", 1, false);
+            (me, told)
+        });
+        let mut reached = BTreeSet::new();
+        for client_hash in 0..30 {
+            let chosen = views.each_ref().map(|(me, told)| {
+                let Spread { here, peers, .. } = told.spread("s", client_hash);
+                let all = peers.into_iter().chain([(*me, here)]);
+                let serving =
+                    |(node, part): (NodeId, Part)| part.serves("$share/g/s").then_some((node, part.client_hash));
+                all.filter_map(serving).collect::<Vec<_>>()
+            });
+            assert_eq!(chosen[0].len(), 1);
+            assert_eq!(chosen[0][0].1, client_hash);
+            assert!(chosen[1] == chosen[0] && chosen[2] == chosen[0], "{chosen:?}");
+            reached.insert(chosen[0][0].0);
+        }
+        assert_eq!(reached, BTreeSet::from(nodes));
+    }
+
+    #[test]
+    fn by_chance_all_nodes_with_members_get_some() {
+        let mut told = with_groups(&[(ME, "$share/g/s", 1), (PEER, "$share/g/s", 1), (OTHER, "$share/g/s", 1)]);
+        told.strategy = Strategy::Random;
+        let served = served(&told, "$share/g/s", "s", 300);
+        assert!(served.len() == 3 && served.values().all(|count| (20..=180).contains(count)), "{served:?}");
     }
 }

@@ -198,14 +198,16 @@ impl Limits {
         Ok(())
     }
 
-    /// Checks that an even share of every instance rate leaves each of `nodes` nodes something to admit.
+    /// Checks that an even share of every instance limit leaves each of `nodes` nodes something to admit.
     ///
     /// # Errors
-    /// With the first rate that does not.
+    /// With the first one that does not.
     pub fn validate_for(&self, nodes: u32) -> Result<(), LimitsError> {
         self.validate()?;
         let too_low = |(_, limit): &(&str, u32)| *limit > 0 && *limit < nodes;
-        match self.effective().instance_rates().into_iter().find(too_low) {
+        let limits = self.effective();
+        let levels = [("connections", limits.connections), ("subscriptions", limits.subscriptions)];
+        match limits.instance_rates().into_iter().chain(levels).find(too_low) {
             Some((key, limit)) => Err(LimitsError::BelowNodes { key, limit, nodes }),
             None => Ok(()),
         }

@@ -17,9 +17,11 @@ mod levels;
 mod matching;
 mod peer_routes;
 mod routes;
+mod session_filters;
 mod shared;
 mod subscribers;
 mod table;
+mod trie;
 
 pub use matching::filter_matches;
 pub use peer_routes::{Interested, PeerRoutes, Told};
@@ -28,5 +30,5 @@ pub use rollcall_types::{
     split_shared, topic_levels,
 };
 pub use routes::{OwnRoutes, Route, RouteChange, RouteDigest, RouteSnapshot};
-pub use shared::{Draw, Group, Strategy};
+pub use shared::{Draw, Group, Strategy, hash_of_client};
 pub use table::{Added, SubscriptionTable};

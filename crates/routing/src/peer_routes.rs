@@ -33,6 +33,7 @@ pub struct PeerRoutes {
     table: SubscriptionTable<Interest, ()>,
     /// Members by node, this one's included.
     groups: BTreeMap<Arc<str>, Group<Home>>,
+    me: NodeId,
 }
 
 /// Who has a route: a node, for itself or as home of some members of a shared group (named by its whole text).
@@ -71,6 +72,11 @@ impl PeerRoutes {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Which node this is, so that all choose alike by the hash of a client.
+    pub fn identify(&mut self, me: NodeId) {
+        self.me = me;
     }
 
     /// The peers there are, with the incarnations that serve, or may soon. What others told is dropped, earlier
@@ -212,7 +218,11 @@ impl PeerRoutes {
     /// Chooses a node for a shared group among those with members that were not tried for this message.
     #[must_use]
     pub fn choose(&self, group: &str, strategy: Strategy, draw: Draw, tried: &BTreeSet<Home>) -> Option<Home> {
-        self.groups.get(group)?.choose(strategy, draw, tried)
+        let node = |home: &Home| match home {
+            Home::Here => self.me,
+            Home::Peer(node) => *node,
+        };
+        self.groups.get(group)?.choose_ranked(strategy, draw, tried, node)
     }
 
     fn set(&mut self, node: NodeId, route: &Route) {

@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU64, Ordering},
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 /// How a member is chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -20,6 +21,12 @@ pub enum Strategy {
     Random,
     /// By the publishing client: the same one as long as the members are the same.
     HashOfClient,
+}
+
+/// What [`Strategy::HashOfClient`] goes by. Nodes tell it to each other, so it is the same on all of them.
+#[must_use]
+pub fn hash_of_client(client_id: &str) -> u64 {
+    xxh3_64(client_id.as_bytes())
 }
 
 /// What a choice may depend on.
@@ -43,7 +50,6 @@ pub struct Group<M> {
 struct Member {
     weight: u32,
     away: bool,
-    lag: u64,
 }
 
 impl<M> Default for Group<M> {
@@ -96,20 +102,20 @@ impl<M: Ord + Clone> Group<M> {
         self.members.values().map(|member| u64::from(member.weight)).sum()
     }
 
-    /// What the member was given and has not taken charge of; for readers, not for the choice.
-    pub fn set_lag(&mut self, member: &M, lag: u64) {
-        if let Some(member) = self.members.get_mut(member) {
-            member.lag = lag;
-        }
-    }
-
-    /// The members and their lags, in order.
-    pub fn lags(&self) -> impl Iterator<Item = (&M, u64)> {
-        self.members.iter().map(|(member, state)| (member, state.lag))
-    }
-
     /// One member that was not tried for this message yet, one with a connection first; `None` when there is none.
     pub fn choose(&self, strategy: Strategy, draw: Draw, tried: &BTreeSet<M>) -> Option<M> {
+        self.choose_ranked(strategy, draw, tried, M::clone)
+    }
+
+    /// The same where whoever else chooses calls the members by other names: by the hash of a client all choose alike if
+    /// `rank` is the same to all.
+    pub fn choose_ranked<K: Ord>(
+        &self,
+        strategy: Strategy,
+        draw: Draw,
+        tried: &BTreeSet<M>,
+        rank: impl Fn(&M) -> K,
+    ) -> Option<M> {
         let untried = || self.members.iter().filter(|(member, _)| !tried.contains(*member));
         let all_away = untried().all(|(_, state)| state.away);
         let eligible = || untried().filter(|(_, state)| all_away || !state.away);
@@ -122,12 +128,18 @@ impl<M: Ord + Clone> Group<M> {
             Strategy::Random => draw.random % weight,
             Strategy::HashOfClient => draw.client_hash % weight,
         };
-        for (member, state) in eligible() {
+        let mut serves = |(member, state): (&M, &Member)| {
             if place < u64::from(state.weight) {
                 return Some(member.clone());
             }
             place -= u64::from(state.weight);
+            None
+        };
+        if strategy == Strategy::HashOfClient {
+            let mut ranked: Vec<_> = eligible().collect();
+            ranked.sort_by_key(|(member, _)| rank(member));
+            return ranked.into_iter().find_map(serves);
         }
-        None
+        eligible().find_map(&mut serves)
     }
 }

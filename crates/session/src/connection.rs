@@ -110,7 +110,7 @@ impl Connection {
             Event::Subscribed { packet_id, subscription_id, filters, answers } => {
                 subscribed(packet_id, subscription_id, filters, answers)
             }
-            Event::Unsubscribed { packet_id, existed } => send(Outgoing::UnsubAck(packet_id, existed)),
+            Event::Unsubscribed { packet_id, answers } => send(Outgoing::UnsubAck(packet_id, answers)),
             Event::Authenticated(answer) => self.authenticated(answer),
             Event::Order(order) => self.end(Cause::Ordered(order)),
         }

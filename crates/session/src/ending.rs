@@ -150,6 +150,7 @@ fn before_connack(cause: Cause, code: ReasonCode, protocol: Protocol) -> Farewel
 fn refused(refusal: ConnectRefusal) -> DisconnectReason {
     match refusal {
         ConnectRefusal::RateExceeded
+        | ConnectRefusal::TooManyConnections
         | ConnectRefusal::Flapping
         | ConnectRefusal::TooManyFailures
         | ConnectRefusal::WillTooLarge => DisconnectReason::QuotaExceeded,
@@ -157,7 +158,9 @@ fn refused(refusal: ConnectRefusal) -> DisconnectReason {
         | ConnectRefusal::NotAuthorized
         | ConnectRefusal::OtherAccount
         | ConnectRefusal::AccountsUnavailable => DisconnectReason::NotAuthorized,
-        ConnectRefusal::Busy | ConnectRefusal::Unavailable => DisconnectReason::ConnectionLost,
+        ConnectRefusal::Busy | ConnectRefusal::Unavailable | ConnectRefusal::SessionsUnavailable => {
+            DisconnectReason::ConnectionLost
+        }
         ConnectRefusal::ShuttingDown => DisconnectReason::ServerShutdown,
         ConnectRefusal::Displaced => DisconnectReason::Takeovered,
         ConnectRefusal::NotServing | ConnectRefusal::LeaseLost => DisconnectReason::NodeLost,

@@ -50,8 +50,8 @@ pub enum Event {
     Unsubscribed {
         /// Packet identifier of the UNSUBSCRIBE.
         packet_id: NonZeroU16,
-        /// True where a subscription existed, in order.
-        existed: Vec<bool>,
+        /// One for each filter, in order.
+        answers: Vec<UnsubscribeAnswer>,
     },
     /// The answer to [`Effect::BeginAuthentication`] or [`Effect::ContinueAuthentication`].
     Authenticated(AuthAnswer),
@@ -175,6 +175,17 @@ pub enum SubscribeAnswer {
     },
     /// Refused.
     Refused(ReasonCode),
+}
+
+/// What became of one filter of an UNSUBSCRIBE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UnsubscribeAnswer {
+    /// The subscription is gone.
+    Removed,
+    /// There was none.
+    NoneThere,
+    /// More than allowed in a second: nothing changed. MQTT 3 cannot be told so, and has to wait instead.
+    OverRate,
 }
 
 impl Event {

@@ -42,7 +42,7 @@ pub use connect::ConnectRequest;
 pub use connection::Connection;
 pub use delivery::{Delivery, OutgoingAlias, OutgoingPublish};
 pub use ending::{Cause, Ending, Farewell, Fault, Phase, ending};
-pub use event::{Effect, Event, Order, PublishVerdict, Receipt, SubscribeAnswer};
+pub use event::{Effect, Event, Order, PublishVerdict, Receipt, SubscribeAnswer, UnsubscribeAnswer};
 pub use keep_alive::KeepAlive;
 pub use limits::{INFLIGHT_V3, Limits};
 pub use outgoing::{ConnAck, Outgoing};

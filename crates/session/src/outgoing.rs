@@ -1,6 +1,9 @@
 //! Packets to a client, neutral of the protocol version.
 
-use crate::{Auth, OutgoingPublish, ReasonCode, event::SubscribeAnswer};
+use crate::{
+    Auth, OutgoingPublish, ReasonCode,
+    event::{SubscribeAnswer, UnsubscribeAnswer},
+};
 use std::{num::NonZeroU16, sync::Arc};
 
 /// One packet to a client. What MQTT 3 cannot say is left out by the encoder.
@@ -20,8 +23,8 @@ pub enum Outgoing {
     PubComp(NonZeroU16, ReasonCode),
     /// SUBACK, one answer for each filter.
     SubAck(NonZeroU16, Vec<SubscribeAnswer>),
-    /// UNSUBACK; true where a subscription existed.
-    UnsubAck(NonZeroU16, Vec<bool>),
+    /// UNSUBACK; MQTT 3 has no answers in it.
+    UnsubAck(NonZeroU16, Vec<UnsubscribeAnswer>),
     /// PINGRESP.
     PingResp,
     /// AUTH (MQTT 5 only).

@@ -22,6 +22,8 @@ pub enum ReasonCode {
     MalformedPacket = 0x81,
     /// The packet is not allowed here.
     ProtocolError = 0x82,
+    /// The packet is valid and not accepted.
+    ImplementationSpecificError = 0x83,
     /// Unsupported protocol version.
     UnsupportedProtocolVersion = 0x84,
     /// The client id is not valid.
@@ -64,6 +66,8 @@ pub enum ReasonCode {
     ServerMoved = 0x9D,
     /// Shared subscriptions are not supported.
     SharedSubscriptionsNotSupported = 0x9E,
+    /// More connects in a second than allowed.
+    ConnectionRateExceeded = 0x9F,
 }
 
 impl ReasonCode {
@@ -81,7 +85,10 @@ impl ReasonCode {
             ReasonCode::Success => Some(0),
             ReasonCode::UnsupportedProtocolVersion => Some(1),
             ReasonCode::ClientIdentifierNotValid => Some(2),
-            ReasonCode::ServerUnavailable | ReasonCode::ServerBusy | ReasonCode::QuotaExceeded => Some(3),
+            ReasonCode::ServerUnavailable
+            | ReasonCode::ServerBusy
+            | ReasonCode::QuotaExceeded
+            | ReasonCode::ConnectionRateExceeded => Some(3),
             ReasonCode::BadUserNameOrPassword => Some(4),
             ReasonCode::NotAuthorized => Some(5),
             _ => None,

@@ -6,7 +6,9 @@ use std::{error, fmt};
 /// Why the broker does not let a connection in. Each may be tried again unless it says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConnectRefusal {
-    /// More connects per second than allowed. Nothing happened.
+    /// As many connections as allowed are there. Nothing happened, or a release follows.
+    TooManyConnections,
+    /// More connects per second than allowed, or more with a will. Nothing happened.
     RateExceeded,
     /// This client id connects too often. Nothing happened.
     Flapping,
@@ -24,6 +26,8 @@ pub enum ConnectRefusal {
     Busy,
     /// No quorum in time; whether the claim was applied is unknown, its release follows.
     Unavailable,
+    /// Whether the client has a session cannot be known now.
+    SessionsUnavailable,
     /// This node serves no clients now. Nothing happened.
     NotServing,
     /// This node drains. Nothing happened.
@@ -41,12 +45,14 @@ impl ConnectRefusal {
     #[must_use]
     pub fn reason_code(self) -> Option<ReasonCode> {
         match self {
-            ConnectRefusal::RateExceeded | ConnectRefusal::TooManyFailures => Some(ReasonCode::QuotaExceeded),
+            ConnectRefusal::RateExceeded => Some(ReasonCode::ConnectionRateExceeded),
+            ConnectRefusal::TooManyConnections | ConnectRefusal::TooManyFailures => Some(ReasonCode::QuotaExceeded),
             ConnectRefusal::Flapping | ConnectRefusal::Busy => Some(ReasonCode::ServerBusy),
             ConnectRefusal::BadCredentials => Some(ReasonCode::BadUserNameOrPassword),
             ConnectRefusal::NotAuthorized | ConnectRefusal::OtherAccount => Some(ReasonCode::NotAuthorized),
             ConnectRefusal::AccountsUnavailable
             | ConnectRefusal::Unavailable
+            | ConnectRefusal::SessionsUnavailable
             | ConnectRefusal::NotServing
             | ConnectRefusal::ShuttingDown => Some(ReasonCode::ServerUnavailable),
             ConnectRefusal::WillTooLarge => Some(ReasonCode::PacketTooLarge),
@@ -58,6 +64,7 @@ impl ConnectRefusal {
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
+            ConnectRefusal::TooManyConnections => "too many connections",
             ConnectRefusal::RateExceeded => "too many connects per second",
             ConnectRefusal::Flapping => "this client id connects too often",
             ConnectRefusal::BadCredentials => "user name or password wrong",
@@ -67,6 +74,7 @@ impl ConnectRefusal {
             ConnectRefusal::OtherAccount => "the client id is held by another account",
             ConnectRefusal::Busy => "too many connects wait",
             ConnectRefusal::Unavailable => "no quorum for the client's partition",
+            ConnectRefusal::SessionsUnavailable => "the client's session cannot be read now",
             ConnectRefusal::NotServing => "this node serves no clients now",
             ConnectRefusal::ShuttingDown => "this node is shutting down",
             ConnectRefusal::Displaced => "displaced by a newer connection",
@@ -79,6 +87,7 @@ impl ConnectRefusal {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            ConnectRefusal::TooManyConnections => "too_many_connections",
             ConnectRefusal::RateExceeded => "rate_exceeded",
             ConnectRefusal::Flapping => "flapping",
             ConnectRefusal::BadCredentials => "bad_credentials",
@@ -88,6 +97,7 @@ impl ConnectRefusal {
             ConnectRefusal::OtherAccount => "other_account",
             ConnectRefusal::Busy => "busy",
             ConnectRefusal::Unavailable => "unavailable",
+            ConnectRefusal::SessionsUnavailable => "sessions_unavailable",
             ConnectRefusal::NotServing => "not_serving",
             ConnectRefusal::ShuttingDown => "shutting_down",
             ConnectRefusal::Displaced => "displaced",

@@ -11,7 +11,7 @@ use crate::{
     window::{Acknowledged, Stage, Window},
 };
 use rollcall_types::{BootTime, QoS};
-use std::{collections::VecDeque, num::NonZeroU16};
+use std::{collections::VecDeque, num::NonZeroU16, sync::Arc};
 
 /// Session expiry of MQTT 5 that means "never" (3.1.2.11.2); the limit of the listener cuts it.
 pub const EXPIRY_NEVER_S: u32 = u32::MAX;
@@ -105,6 +105,15 @@ impl Session {
     #[must_use]
     pub fn has_waiting(&self) -> bool {
         self.queue.front().is_some()
+    }
+
+    /// The shared subscriptions of the messages that wait or are not acknowledged yet, one for each message.
+    pub fn shared(&self) -> impl Iterator<Item = &Arc<str>> {
+        let under_way = self.window.iter().filter_map(|one| match &one.stage {
+            Stage::Published(delivery) => delivery.group.as_ref(),
+            Stage::Released => None,
+        });
+        under_way.chain(self.queue.iter().filter_map(|delivery| delivery.group.as_ref()))
     }
 
     /// Takes a message for the client.

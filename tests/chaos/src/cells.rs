@@ -2,7 +2,7 @@
 //! after it, which is the same for all.
 
 use crate::crash_points;
-use crate::history::{Fault, Recorder};
+use crate::history::{Fault, Nanos, Recorder};
 use crate::membership;
 use crate::packets;
 use crate::system::{self, SystemFault};
@@ -82,6 +82,8 @@ pub enum Kind {
     CrashPoints(Target),
     /// The power of all nodes is cut.
     PowerLoss,
+    /// `kill -9` of one node with members of the shared group, then another one without its peers.
+    LoseMembers(Target),
     /// A fault of the machine beneath one node.
     System(Target, SystemFault),
 }
@@ -100,7 +102,7 @@ const fn cell(name: &'static str, kind: Kind) -> Cell {
 }
 
 /// All cells, those of the short run first.
-pub const CELLS: [Cell; 31] = [
+pub const CELLS: [Cell; 32] = [
     cell("kill-follower", Kind::Kill(Target::Follower)),
     cell("kill-leader", Kind::Kill(Target::Leader)),
     cell("kill-all", Kind::KillAll),
@@ -110,6 +112,7 @@ pub const CELLS: [Cell; 31] = [
     cell("isolate-leader", Kind::Isolate(Target::Leader)),
     cell("one-way-leader", Kind::OneWay(Target::Leader)),
     cell("bridge", Kind::Bridge),
+    cell("lose-members", Kind::LoseMembers(Target::Follower)),
     cell("clients-cut", Kind::ClientsCut(Target::Follower)),
     cell("loss-20", Kind::Loss(20)),
     cell("reset", Kind::Reset(Target::Leader)),
@@ -138,7 +141,7 @@ pub const CELLS: [Cell; 31] = [
 pub const CRASH_POINTS: Cell = cell("crash-points", Kind::CrashPoints(Target::Follower));
 
 /// The number of cells in a short run.
-pub const SHORT: usize = 17;
+pub const SHORT: usize = 18;
 
 impl Cell {
     /// What its nodes stand on.
@@ -170,6 +173,7 @@ impl Cell {
         let others = cluster.others(leader);
         match self.kind {
             Kind::Kill(target)
+            | Kind::LoseMembers(target)
             | Kind::Pause(target, _)
             | Kind::Isolate(target)
             | Kind::OneWay(target)
@@ -209,6 +213,22 @@ impl Cell {
                 cluster.nodes[target].kill();
                 last(AWAY);
                 cluster.nodes[target].start();
+            }
+            Kind::LoseMembers(_) => {
+                cluster.nodes[target].kill();
+                last(AWAY);
+                cluster.nodes[target].start();
+                recorder.fault(self.line(cluster.nodes[target].name.clone(), from_ns, recorder.now()));
+                // A majority must be there when the next one goes.
+                let next = (target + 1) % nodes;
+                cluster.wait_node_ready(target);
+                let network = cluster.network.as_ref().expect("the cell has a network");
+                let cut_ns = recorder.now();
+                network.cut_from_peers(next);
+                last(FAULT);
+                network.heal(next);
+                recorder.fault(self.line(cluster.nodes[next].name.clone(), cut_ns, recorder.now()));
+                return;
             }
             Kind::KillAll => {
                 cluster.nodes.iter_mut().for_each(rollcall_test_cluster::node::Node::kill);
@@ -270,9 +290,11 @@ impl Cell {
             Kind::KillAll | Kind::PowerLoss | Kind::Loss(_) | Kind::Delay(..) | Kind::Rolling => "all".to_owned(),
             _ => cluster.nodes[target].name.clone(),
         };
-        let fault =
-            Fault { cell: self.name.to_owned(), fault: self.name.to_owned(), target, from_ns, to_ns: recorder.now() };
-        recorder.fault(fault);
+        recorder.fault(self.line(target, from_ns, recorder.now()));
+    }
+
+    fn line(&self, target: String, from_ns: Nanos, to_ns: Nanos) -> Fault {
+        Fault { cell: self.name.to_owned(), fault: self.name.to_owned(), target, from_ns, to_ns }
     }
 }
 

@@ -85,6 +85,9 @@ pub struct Operation {
     /// The message that was published, or arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageLine>,
+    /// The shared group that a SUBSCRIBE, or an arrival, is of: its members share all messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 /// A message, as both its ends name it. A publisher publishes at one QoS to one topic, each number once.
@@ -195,6 +198,7 @@ mod tests {
             connection: Some(3),
             reason: None,
             message: None,
+            group: None,
         };
         let line = serde_json::to_string(&operation).unwrap();
         assert_eq!(

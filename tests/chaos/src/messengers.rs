@@ -1,5 +1,5 @@
-//! The publishers and listeners of a cell: numbered messages of QoS 1 and 2, and sessions that want them all, spread over
-//! the nodes. Everything they do and see is written down. What does not belong here: faults, and any judgement.
+//! The publishers and listeners of a cell: numbered messages of QoS 1 and 2, sessions that want them all, and members of a
+//! shared group that come and go, spread over the nodes. Everything they do and see is written down. What does not belong here: faults, and any judgement.
 
 use crate::history::{MessageLine, Nanos, Op, Operation, Outcome};
 use crate::workload::{FINISH, Held, Holder, PING_EVERY, RUN, SETTLE, Shared, wait};
@@ -13,6 +13,12 @@ use std::time::{Duration, Instant};
 pub(crate) const PUBLISHERS: usize = 4;
 /// Listeners of a cell, the first at the first node and so on.
 pub(crate) const LISTENERS: usize = 3;
+/// Members of the shared group, one at the first node and so on.
+pub(crate) const MEMBERS: usize = 4;
+/// The group they are in.
+const GROUP: &str = "workers";
+/// How long a member stays, in milliseconds; then it leaves without a word.
+const MEMBER_STAYS_MS: std::ops::Range<u64> = 2_000..6_000;
 /// From one message of a publisher to its next.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 /// Messages of one publisher without an acknowledgement, at most.
@@ -51,7 +57,26 @@ pub(crate) fn listen(shared: &Shared, worker: usize, mut random: StdRng) {
         }
         let key = client_id(shared, 'l', worker, generation);
         match holder.connect(&key, worker % shared.node_count(), random.random()) {
-            Some(held) => hear(&holder, held),
+            Some(held) => hear(&holder, held, None, None),
+            None => wait(PING_EVERY),
+        }
+    }
+}
+
+/// Takes its part of the messages until the cell is over, each connection under a fresh client id and at the same node.
+/// What it has not acknowledged when it leaves is another member's.
+pub(crate) fn serve(shared: &Shared, worker: usize, mut random: StdRng) {
+    let holder = Holder { shared, worker };
+    for generation in 0.. {
+        if shared.phase() == FINISH {
+            return;
+        }
+        let key = client_id(shared, 'm', worker, generation);
+        match holder.connect(&key, worker % shared.node_count(), random.random()) {
+            Some(held) => {
+                let stays = Duration::from_millis(random.random_range(MEMBER_STAYS_MS));
+                hear(&holder, held, Some(GROUP), Some(Instant::now() + stays));
+            }
             None => wait(PING_EVERY),
         }
     }
@@ -142,18 +167,21 @@ impl Publisher<'_> {
     }
 }
 
-/// Subscribes to everything and hears to the end of the connection, or of the cell.
-fn hear(holder: &Holder<'_>, mut held: Held) {
+/// Subscribes to everything, for itself or with the others of a group, and hears to the end of the connection or of the
+/// cell; a member leaves at its time, unless the cell comes to rest.
+fn hear(holder: &Holder<'_>, mut held: Held, group: Option<&str>, leaves: Option<Instant>) {
     let shared = holder.shared;
+    let filter = group.map_or_else(|| format!("{TOPICS}+"), |group| format!("$share/{group}/{TOPICS}+"));
     let mut line = shared.line(holder.worker, Op::Subscribe, &held.key, held.node, shared.recorder.now());
     line.connection = Some(held.number);
-    let subscribed = held.connection.subscribe_at(&format!("{TOPICS}+"), 2);
+    line.group = group.map(str::to_owned);
+    let subscribed = held.connection.subscribe_at(&filter, 2);
     match subscribed {
         Ok(before) => {
             line.outcome = Outcome::Ok;
             line.end_ns = Some(shared.recorder.now());
             shared.recorder.operation(line);
-            before.iter().for_each(|packet| received(holder, &held, packet));
+            before.iter().for_each(|packet| received(holder, &held, group, packet));
         }
         Err(reason) => {
             line.reason = Some(reason);
@@ -167,6 +195,10 @@ fn hear(holder: &Holder<'_>, mut held: Held) {
     let mut finishing: Option<Instant> = None;
     let mut last_ping_sent = false;
     loop {
+        if shared.phase() == RUN && leaves.is_some_and(|leaves| Instant::now() >= leaves) {
+            holder.close(held, Op::Drop);
+            return;
+        }
         if shared.phase() == FINISH {
             let since = *finishing.get_or_insert_with(Instant::now);
             if (last_ping_sent && asked.is_none()) || since.elapsed() > LAST_PING_WITHIN {
@@ -189,7 +221,7 @@ fn hear(holder: &Holder<'_>, mut held: Held) {
             }
             Arrival::Packet(packet) if packet.kind() == kind::DISCONNECT => break,
             Arrival::Packet(packet) => {
-                received(holder, &held, &packet);
+                received(holder, &held, group, &packet);
                 if held.connection.answer(&packet).is_err() {
                     break;
                 }
@@ -202,13 +234,14 @@ fn hear(holder: &Holder<'_>, mut held: Held) {
 }
 
 /// Writes a message down, if the packet is one.
-fn received(holder: &Holder<'_>, held: &Held, packet: &Packet) {
+fn received(holder: &Holder<'_>, held: &Held, group: Option<&str>, packet: &Packet) {
     let Some(message) = packet.delivered(held.connection.version()) else { return };
     let shared = holder.shared;
     let mut line = shared.line(holder.worker, Op::Receive, &held.key, held.node, shared.recorder.now());
     line.end_ns = Some(line.start_ns);
     line.outcome = Outcome::Ok;
     line.connection = Some(held.number);
+    line.group = group.map(str::to_owned);
     line.message = Some(MessageLine {
         publisher: message.topic.strip_prefix(TOPICS).unwrap_or(&message.topic).to_owned(),
         number: String::from_utf8_lossy(&message.payload).parse().unwrap_or(u64::MAX),

@@ -3,7 +3,7 @@
 //! faults, and any judgement.
 
 use crate::history::{Nanos, Op, Operation, Outcome, Recorder};
-use crate::messengers::{self, LISTENERS, PUBLISHERS};
+use crate::messengers::{self, LISTENERS, MEMBERS, PUBLISHERS};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rollcall_test_cluster::config::{Addresses, USER};
@@ -66,7 +66,7 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Starts holders, readers, listeners and publishers on these nodes.
+    /// Starts holders, readers, listeners, publishers and members of a shared group on these nodes.
     #[must_use]
     pub fn start(cell: &str, recorder: &Arc<Recorder>, nodes: Vec<(String, Addresses)>, seed: u64) -> Self {
         let keys = (0..HOLDERS).map(|holder| (key(cell, holder, 0), 0)).collect();
@@ -88,7 +88,9 @@ impl Workload {
         let readers = (HOLDERS..LAST_READER).map(|worker| spawn(worker, read)).collect();
         let listeners = (0..LISTENERS).map(|number| spawn(LAST_READER + 1 + number, messengers::listen));
         let publishers = (0..PUBLISHERS).map(|number| spawn(LAST_READER + 1 + LISTENERS + number, messengers::publish));
-        let messengers = listeners.chain(publishers).collect();
+        let first_member = LAST_READER + 1 + LISTENERS + PUBLISHERS;
+        let members = (0..MEMBERS).map(|number| spawn(first_member + number, messengers::serve));
+        let messengers = listeners.chain(publishers).chain(members).collect();
         Workload { shared, holders, readers, messengers }
     }
 
@@ -162,6 +164,7 @@ impl Shared {
             connection: None,
             reason: None,
             message: None,
+            group: None,
         }
     }
 

@@ -33,6 +33,7 @@ impl History {
             connection: None,
             reason: None,
             message: None,
+            group: None,
         });
         let last = self.0.len() - 1;
         &mut self.0[last]
@@ -57,6 +58,11 @@ impl History {
         line.connection = Some(1);
         line.message = Some(MessageLine { publisher: "p".to_owned(), number, qos });
         line
+    }
+
+    /// A message comes to a member of the group.
+    fn arrives(&mut self, member: &str, number: u64, qos: u8, at: u64) {
+        self.message(Op::Receive, member, number, qos, at, Some(at)).group = Some("g".to_owned());
     }
 
     fn without(mut self, wrong: impl Fn(&Operation) -> bool) -> Self {
@@ -438,5 +444,95 @@ fn a_message_that_nobody_published_or_not_yet_is_rejected() {
     history.message(Op::Receive, "l", 5, 1, 3_600, Some(3_600));
     assert_rejected_only(&history, "message_invented");
     history.message(Op::Publish, "p", 5, 1, 3_700, Some(3_750));
+    assert_rejected_only(&history, "message_invented");
+}
+
+/// The publisher of [`messages`], and two members at n2 and n3 that have two messages each; the one at n2 leaves early, the
+/// other is there for long. The third message has no answer, and comes.
+fn shared(qos: u8) -> History {
+    let mut history = good();
+    history.connect("p", "n1", 1, 2_000, 2_100);
+    for (member, node) in [("m", "n2"), ("o", "n3")] {
+        history.connect(member, node, 1, 2_000, 2_100);
+        let line = history.add(Op::Subscribe, member, node, 2_200, Some(2_300));
+        (line.connection, line.group) = (Some(1), Some("g".to_owned()));
+    }
+    for number in 1..=4 {
+        let at = 3_000 + 100 * number;
+        history.message(Op::Publish, "p", number, qos, at, (number != 3).then_some(at + 50));
+        history.arrives(if number % 2 == 1 { "m" } else { "o" }, number, qos, at + 40);
+    }
+    history.ended(Op::Disconnect, "p", "n1", 1, 4_000);
+    history.ended(Op::Drop, "m", "n2", 1, 4_000);
+    history.ended(Op::Disconnect, "o", "n3", 1, 9_000);
+    history
+}
+
+fn struck(from_ns: u64, to_ns: u64) -> Vec<Fault> {
+    let fault = Fault { cell: "made".to_owned(), fault: "kill".to_owned(), target: "n2".to_owned(), from_ns, to_ns };
+    at_rest().into_iter().chain([fault]).collect()
+}
+
+fn rejections_with(history: &History, faults: &[Fault]) -> Vec<String> {
+    all(&history.0, faults, BOUNDS).into_iter().map(|anomaly| anomaly.check).collect()
+}
+
+#[test]
+fn a_group_that_shares_right_is_accepted() {
+    for qos in [1, 2] {
+        assert_eq!(rejections(&shared(qos)), BTreeSet::new());
+        assert_eq!(rejections(&shared(qos).without(|line| is_arrival(line, 3))), BTreeSet::new(), "not acknowledged");
+    }
+    let mut again = shared(1);
+    again.arrives("o", 4, 1, 3_600);
+    assert_eq!(rejections(&again), BTreeSet::new(), "the same member may get QoS 1 again");
+    let mut left = shared(1);
+    // The first one had ended, and nobody knows whether it took charge.
+    left.arrives("o", 3, 1, 4_100);
+    assert_eq!(rejections(&left), BTreeSet::new());
+}
+
+#[test]
+fn a_message_that_came_to_no_member_is_rejected_also_where_the_chosen_one_left() {
+    for number in [1, 2, 4] {
+        assert_rejected_only(&shared(1).without(|line| is_arrival(line, number)), "shared_message_lost");
+    }
+    // Without a member that was there all the time there is no promise.
+    let nobody = |line: &Operation| is_arrival(line, 4) || (line.key == "o" && line.op == Op::Disconnect);
+    let mut history = shared(1).without(nobody);
+    history.ended(Op::Drop, "o", "n3", 1, 4_500);
+    assert_eq!(rejections(&history), BTreeSet::new());
+}
+
+#[test]
+fn what_a_member_took_along_with_its_node_is_nobodys_loss_and_anything_else_is() {
+    let lost = shared(1).without(|line| is_arrival(line, 1));
+    assert_eq!(rejections_with(&lost, &struck(3_900, 4_000)), [""; 0]);
+    assert_eq!(rejections_with(&lost, &struck(4_100, 4_200)), ["shared_message_lost"], "it had left before");
+    let stayed = |line: &Operation| is_arrival(line, 1) || (line.key == "m" && line.op == Op::Drop);
+    let mut lost = shared(1).without(stayed);
+    lost.ended(Op::Disconnect, "m", "n2", 1, 9_000);
+    assert_eq!(rejections_with(&lost, &struck(3_900, 4_000)), ["shared_message_lost"], "no member ended");
+}
+
+#[test]
+fn a_message_that_two_living_members_got_is_rejected() {
+    for qos in [1, 2] {
+        let mut history = shared(qos);
+        history.arrives("m", 2, qos, 3_700);
+        assert_rejected_only(&history, "shared_twice");
+        let mut history = shared(qos);
+        history.arrives("o", 1, qos, 3_900);
+        assert_rejected_only(&history, "shared_twice");
+    }
+}
+
+#[test]
+fn a_member_gets_qos_2_once_and_nothing_that_nobody_published() {
+    let mut history = shared(2);
+    history.arrives("o", 4, 2, 3_600);
+    assert_rejected_only(&history, "message_doubled");
+    let mut history = shared(1);
+    history.arrives("o", 5, 1, 3_600);
     assert_rejected_only(&history, "message_invented");
 }

@@ -26,6 +26,10 @@ pub struct Options {
     pub messages_per_second: u32,
     /// From TCP open to CONNECT, in milliseconds.
     pub connect_timeout_ms: u64,
+    /// How members of shared subscriptions are chosen.
+    pub shared_strategy: &'static str,
+    /// More limits, a line each.
+    pub limits: &'static [(&'static str, u32)],
 }
 
 impl Default for Options {
@@ -37,6 +41,8 @@ impl Default for Options {
             lease_ms: 3_000,
             messages_per_second: 100_000,
             connect_timeout_ms: 10_000,
+            shared_strategy: "round_robin",
+            limits: &[],
         }
     }
 }
@@ -60,7 +66,9 @@ pub struct Addresses {
 #[must_use]
 pub fn toml(options: &Options, name: &str, data_dir: &Path, own: &Addresses, seeds: &[SocketAddr]) -> String {
     let seeds: Vec<String> = seeds.iter().map(|seed| format!("\"{seed}\"")).collect();
-    let Options { nodes, partitions, replicas, lease_ms, messages_per_second, connect_timeout_ms } = options;
+    let Options { nodes, partitions, replicas, lease_ms, messages_per_second, connect_timeout_ms, .. } = options;
+    let limits: String = options.limits.iter().map(|(key, limit)| format!("{key} = {limit}\n")).collect();
+    let shared_strategy = options.shared_strategy;
     let mut text = String::new();
     write!(
         text,
@@ -88,6 +96,9 @@ mesh = "{mesh}"
 [limits]
 messages_per_second = {messages_per_second}
 connect_timeout_ms = {connect_timeout_ms}
+{limits}
+[broker]
+shared_strategy = "{shared_strategy}"
 
 [[auth.bootstrap_users]]
 username = "{user}"

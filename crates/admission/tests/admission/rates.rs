@@ -3,7 +3,7 @@
 use crate::users::admission;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use rollcall_admission::{Admission, AdmissionConfig, Share};
-use rollcall_contracts::{Admission as _, QueryRefusal};
+use rollcall_contracts::{Admission as _, QueryRefusal, Rated};
 use std::{
     num::NonZeroU32,
     time::{Duration, Instant},
@@ -26,7 +26,7 @@ fn admitted(admission: &Admission, at_least: Duration) -> (f64, f64) {
 #[test]
 fn no_limit_admits_everything() {
     let admission = with(0, 10);
-    assert!((0..10_000).all(|_| admission.charge(1000).is_ok() && admission.admit_connect().is_ok()));
+    assert!((0..10_000).all(|_| admission.charge(1000).is_ok() && admission.admit(Rated::Connects).is_ok()));
 }
 
 #[test]
@@ -76,8 +76,8 @@ fn each_refusal_is_counted_by_kind() {
     let config = AdmissionConfig { connects_per_second: 1, messages_per_second: 1, ..AdmissionConfig::default() };
     let (_, admission) = metrics::with_local_recorder(&recorder, || admission(config));
     admission.set_message_share(Share::NoGrant);
-    admission.set_connect_share(Share::NoGrant);
-    assert!(admission.charge(1).is_err() && admission.charge(2).is_err() && admission.admit_connect().is_err());
+    admission.set_packet_share(Rated::Connects, Share::NoGrant);
+    assert!(admission.charge(1).is_err() && admission.charge(2).is_err() && admission.admit(Rated::Connects).is_err());
     let text = recorder.handle().render();
     for line in [
         "rollcall_quota_limited_total{kind=\"messages\"} 2",
@@ -89,12 +89,30 @@ fn each_refusal_is_counted_by_kind() {
 }
 
 #[test]
-fn connects_have_a_rate_of_their_own() {
-    let config = AdmissionConfig { connects_per_second: 1, messages_per_second: 1, ..AdmissionConfig::default() };
-    let (_, admission) = admission(config);
-    assert_eq!(admission.admit_connect(), Ok(()));
-    assert_eq!(admission.admit_connect(), Err(QueryRefusal::OverQuota { retry_after_s: 1 }));
-    assert_eq!(admission.charge(1), Ok(()));
-    admission.set_connect_share(Share::NoGrant);
-    assert_eq!(admission.admit_connect(), Err(QueryRefusal::NoGrant));
+fn each_kind_of_packet_has_a_rate_of_its_own_and_is_counted_by_its_name() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    for packet in Rated::ALL {
+        let per_second = |kind| u32::from(kind == packet);
+        let config = AdmissionConfig {
+            connects_per_second: per_second(Rated::Connects),
+            will_connects_per_second: per_second(Rated::WillConnects),
+            subscribes_per_second: per_second(Rated::Subscribes),
+            unsubscribes_per_second: per_second(Rated::Unsubscribes),
+            ..AdmissionConfig::default()
+        };
+        let (_, admission) = metrics::with_local_recorder(&recorder, || admission(config));
+        for kind in Rated::ALL {
+            assert_eq!(admission.admit(kind), Ok(()));
+            let over = Err(QueryRefusal::OverQuota { retry_after_s: 1 });
+            assert_eq!(admission.admit(kind), if kind == packet { over } else { Ok(()) }, "{kind:?} of {packet:?}");
+        }
+        assert_eq!(admission.charge(1), Ok(()));
+        admission.set_packet_share(packet, Share::NoGrant);
+        assert_eq!(admission.admit(packet), Err(QueryRefusal::NoGrant));
+    }
+    let text = recorder.handle().render();
+    for packet in Rated::ALL {
+        let line = format!("rollcall_quota_limited_total{{kind=\"{}\"}} 2", packet.name());
+        assert!(text.lines().any(|known| known == line), "{line}: {text}");
+    }
 }

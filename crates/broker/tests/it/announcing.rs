@@ -5,7 +5,7 @@ use crate::{
     world::{World, poll, requested},
 };
 use rollcall_broker::{BrokerConfig, HeldClaim, LaterAnswers, Subscribed};
-use rollcall_session::{ReasonCode, RequestedSubscription, SubscribeAnswer};
+use rollcall_session::{ReasonCode, RequestedSubscription, SubscribeAnswer, UnsubscribeAnswer};
 use rollcall_types::{DisconnectReason, QoS};
 use std::{sync::Arc, task::Poll};
 
@@ -38,7 +38,10 @@ async fn each_coming_and_going_is_told_once() {
     world.subscribe(&a, "$share/g/x");
     assert_eq!(board.told(), ["+x/+", "+x/+", "$share/g/x 1"], "two sessions, and one member");
     let filters = ["x/+".to_owned(), "y".to_owned()];
-    assert_eq!(world.broker.unsubscribe(a.connection(), &filters), [true, false]);
+    assert_eq!(
+        world.broker.unsubscribe(a.connection(), &filters),
+        Ok(vec![UnsubscribeAnswer::Removed, UnsubscribeAnswer::NoneThere])
+    );
     assert_eq!(board.told(), ["-x/+"]);
     a.release(DisconnectReason::Normal);
     b.release(DisconnectReason::Normal);
@@ -89,7 +92,10 @@ async fn what_the_others_cannot_be_told_is_refused_and_only_what_was_new_goes() 
         assert!(board.told().ends_with(&["+new".to_owned(), "-new".to_owned()]));
     }
     let filters = ["before".to_owned(), "new".to_owned()];
-    assert_eq!(world.broker.unsubscribe(held.connection(), &filters), [true, false]);
+    assert_eq!(
+        world.broker.unsubscribe(held.connection(), &filters),
+        Ok(vec![UnsubscribeAnswer::Removed, UnsubscribeAnswer::NoneThere])
+    );
 }
 
 #[tokio::test]

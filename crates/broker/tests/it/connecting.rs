@@ -2,7 +2,7 @@
 
 use crate::world::{World, id, next, poll};
 use rollcall_broker::{BrokerConfig, ToConnection};
-use rollcall_contracts::{AuthError, ClaimError, ConnectionEnding, EndingKind};
+use rollcall_contracts::{AuthError, ClaimError, ConnectionEnding, EndingKind, Rated};
 use rollcall_presence::Displaced;
 use rollcall_session::{ConnectRefusal, Order};
 use rollcall_types::{DisconnectReason, Epoch, Incarnation, NodeId, Owner};
@@ -65,7 +65,7 @@ async fn each_refusal_names_its_cause() {
 #[tokio::test]
 async fn b_127_a_connect_over_the_rate_costs_no_authentication_and_no_claim() {
     let world = World::default();
-    world.admission.over_connect_rate.store(true, Ordering::SeqCst);
+    world.admission.over_rate.lock().unwrap().insert(Rated::Connects);
     assert_eq!(world.refused("a").await, ConnectRefusal::RateExceeded);
     assert_eq!(world.admission.authenticated.load(Ordering::SeqCst), 0);
     assert_eq!(world.store.asked(), 0);

@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use rollcall_contracts::{
     Account, Admission, Announced, AuthError, CallError, Charge, ClaimError, ClaimGranted, ConnectPermission,
-    LeaseGate, OwnerLinks, Part, PeerPublisher, PresenceStore, QueryRefusal, RetainError, RetainedPage, RetainedPlace,
-    RetainedReadError, RetainedStore, Role, RouteBoard, SourceAddress, Spread, StatusAnswer, StatusError, Unserved,
+    LeaseGate, OwnerLinks, Part, PeerPublisher, PresenceStore, QueryRefusal, Rated, RetainError, RetainedPage,
+    RetainedPlace, RetainedReadError, RetainedStore, Role, RouteBoard, SourceAddress, Spread, StatusAnswer,
+    StatusError, Unserved,
 };
 use rollcall_presence::{ClaimDetails, Displaced};
 use rollcall_types::{
@@ -189,7 +190,8 @@ impl LeaseGate for FakeLease {
 /// Lets everybody in and everything through, unless told otherwise.
 #[derive(Default)]
 pub(crate) struct FakeAdmission {
-    pub(crate) over_connect_rate: AtomicBool,
+    /// There are too many of these.
+    pub(crate) over_rate: Mutex<BTreeSet<Rated>>,
     pub(crate) auth_error: Mutex<Option<AuthError>>,
     pub(crate) denied: AtomicBool,
     pub(crate) over_quota: AtomicBool,
@@ -240,8 +242,8 @@ impl Admission for FakeAdmission {
         Ok(())
     }
 
-    fn admit_connect(&self) -> Result<(), QueryRefusal> {
-        match self.over_connect_rate.load(Ordering::SeqCst) {
+    fn admit(&self, packet: Rated) -> Result<(), QueryRefusal> {
+        match self.over_rate.lock().unwrap().contains(&packet) {
             true => Err(QueryRefusal::OverQuota { retry_after_s: 1 }),
             false => Ok(()),
         }
@@ -268,12 +270,12 @@ pub(crate) struct FakePeers {
 
 #[async_trait]
 impl PeerPublisher for FakePeers {
-    fn spread(&self, _: &str) -> Spread {
+    fn spread(&self, _: &str, _: u64) -> Spread {
         self.spread.lock().unwrap().clone().unwrap_or(Spread::here())
     }
 
-    fn choose_again(&self, _: &str, tried: &BTreeSet<Home>) -> Option<Home> {
-        self.homes.lock().unwrap().iter().map(|(home, _)| *home).find(|home| !tried.contains(home))
+    fn choose_again(&self, unserved: &Unserved) -> Option<Home> {
+        self.homes.lock().unwrap().iter().map(|(home, _)| *home).find(|home| !unserved.tried.contains(home))
     }
 
     fn publish_to_peers(&self, message: Arc<Message>, _: Vec<(NodeId, Part)>) {
@@ -288,7 +290,7 @@ impl PeerPublisher for FakePeers {
             for group in part.groups {
                 self.dispatched.lock().unwrap().push((node, group.clone(), message.topic.clone()));
                 if !takes {
-                    unserved.push(Unserved { group, tried: BTreeSet::from([home]) });
+                    unserved.push(Unserved { group, tried: BTreeSet::from([home]), client_hash: part.client_hash });
                 }
             }
         }

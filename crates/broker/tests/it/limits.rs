@@ -1,11 +1,15 @@
 //! Limits of one client: what follows when one is reached, and its metric.
 
-use crate::world::{World, deliveries, message, message_at, next, now, requested};
+use crate::world::{World, deliveries, message, message_at, next, now, peer, poll, request, requested};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use rollcall_broker::BrokerConfig;
+use rollcall_broker::OverRate;
+use rollcall_contracts::Rated;
 use rollcall_presence::Displaced;
-use rollcall_session::{ClientLimit, ConnectRefusal, PublishVerdict, ReasonCode, SubscribeAnswer};
-use rollcall_types::{Epoch, Incarnation, NodeId, Owner, QoS};
+use rollcall_session::{
+    ClientLimit, ConnectRefusal, ConnectRequest, PublishVerdict, ReasonCode, SubscribeAnswer, UnsubscribeAnswer,
+};
+use rollcall_types::{DisconnectReason, Epoch, Incarnation, NodeId, Owner, QoS, Will};
 use std::sync::atomic::Ordering;
 
 /// Runs the steps in a world of their own; the text of its metrics.
@@ -114,4 +118,94 @@ fn limits_that_the_machine_of_a_connection_finds_reached_are_counted_by_name() {
     for limit in ClientLimit::ALL {
         assert_counted(&metrics, limit.name(), 1);
     }
+}
+
+#[test]
+fn one_connection_too_many_is_refused_and_a_newer_one_of_a_client_that_is_there_is_not() {
+    let metrics = metrics_after(BrokerConfig::default(), async |world| {
+        world.broker.set_instance_limits(2, usize::MAX);
+        let (a, _b) = (world.connect("a").await, world.connect("b").await);
+        let refusal = world.refused("c").await;
+        assert_eq!(refusal, ConnectRefusal::TooManyConnections);
+        assert_eq!(refusal.reason_code(), Some(ReasonCode::QuotaExceeded));
+        assert_eq!(world.store.asked(), 2, "nothing is claimed");
+        let newer = world.connect("a").await;
+        a.release(DisconnectReason::Takeovered);
+        newer.release(DisconnectReason::Normal);
+        let _c = world.connect("c").await;
+        world.broker.set_instance_limits(1, usize::MAX);
+        assert_eq!(world.refused("d").await, ConnectRefusal::TooManyConnections);
+        assert_eq!(world.broker.sessions_online(), 2, "those that are there stay");
+    });
+    assert_counted(&metrics, "connections", 2);
+}
+
+#[test]
+fn of_connections_that_come_at_once_no_more_get_in_than_there_is_room_for() {
+    let metrics = metrics_after(BrokerConfig::default(), async |world| {
+        world.broker.set_instance_limits(2, usize::MAX);
+        world.store.hold();
+        let mut all: Vec<_> = ["a", "b", "c"].map(|client| world.connecting(client)).into();
+        assert!(all.iter_mut().all(|one| poll(one).is_pending()), "there is room as far as each can tell");
+        world.store.answer();
+        let (mut held, mut refused) = (Vec::new(), Vec::new());
+        for one in all {
+            match one.await {
+                Ok(one) => held.push(one),
+                Err(refusal) => refused.push(refusal),
+            }
+        }
+        assert_eq!((held.len(), refused), (2, vec![ConnectRefusal::TooManyConnections]));
+        let released = world.store.released();
+        assert!(matches!(released[..], [(_, DisconnectReason::QuotaExceeded)]), "its claim is over: {released:?}");
+        assert_eq!(world.broker.sessions_kept(), 0);
+    });
+    assert_counted(&metrics, "connections", 1);
+}
+
+#[test]
+fn one_subscription_too_many_on_this_node_is_refused_with_0x97_whoever_makes_it() {
+    let metrics = metrics_after(BrokerConfig::default(), async |world| {
+        world.broker.set_instance_limits(usize::MAX, 2);
+        let (a, b) = (world.connect("a").await, world.connect("b").await);
+        world.subscribe(&a, "t");
+        world.subscribe(&b, "$share/g/t");
+        world.subscribe(&b, "$share/g/t");
+        for filter in ["u", "$share/g/u"] {
+            let answers = now(world.broker.subscribe(b.connection(), None, &[(requested(filter), None)]));
+            assert_eq!(answers, [SubscribeAnswer::Refused(ReasonCode::QuotaExceeded)]);
+        }
+        let gone = world.broker.unsubscribe(b.connection(), &["$share/g/t".to_owned()]);
+        assert_eq!(gone, Ok(vec![UnsubscribeAnswer::Removed]));
+        world.subscribe(&a, "u");
+    });
+    assert_counted(&metrics, "subscriptions", 2);
+}
+
+#[tokio::test]
+async fn over_its_rate_a_connect_with_a_will_is_refused_and_one_without_is_not() {
+    let world = World::default();
+    world.admission.over_rate.lock().unwrap().insert(Rated::WillConnects);
+    let will = Will { message: (*message("t")).clone(), delay_s: 0 };
+    let with_will = ConnectRequest { will: Some(will), ..request("a") };
+    let refusal = world.broker.connect(with_will, peer()).await.unwrap_err();
+    assert_eq!(refusal, ConnectRefusal::RateExceeded);
+    assert_eq!(refusal.reason_code().map(ReasonCode::byte), Some(0x9F));
+    world.connect("a").await.release(DisconnectReason::Normal);
+}
+
+#[tokio::test]
+async fn over_their_rates_nothing_is_subscribed_and_nothing_unsubscribed() {
+    let world = World::default();
+    let a = world.connect("a").await;
+    world.subscribe(&a, "t");
+    *world.admission.over_rate.lock().unwrap() = [Rated::Subscribes, Rated::Unsubscribes].into();
+    let filters = [(requested("u"), None), (requested("v"), Some(ReasonCode::TopicFilterInvalid))];
+    let answers = now(world.broker.subscribe(a.connection(), None, &filters));
+    let refused = |code| SubscribeAnswer::Refused(code);
+    assert_eq!(answers, [refused(ReasonCode::QuotaExceeded), refused(ReasonCode::TopicFilterInvalid)]);
+    let over = world.broker.unsubscribe(a.connection(), &["t".to_owned()]);
+    assert_eq!(over, Err(OverRate { retry_after_s: 1 }));
+    world.publish(a.connection(), &message("t"));
+    assert_eq!(deliveries(a.connection()).len(), 1, "it is still subscribed");
 }

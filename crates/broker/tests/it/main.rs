@@ -13,6 +13,7 @@ mod moving;
 mod point_to_point;
 mod reconciling;
 mod retained;
+mod session_stores;
 mod sharing;
 mod slow_consumers;
 mod system_topics;

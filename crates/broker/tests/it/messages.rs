@@ -3,7 +3,7 @@
 use crate::world::{World, deliveries, id, message, now, requested, topics};
 use rollcall_broker::BrokerConfig;
 use rollcall_contracts::{ConnectionEnding, DeliveryTarget, EndingKind};
-use rollcall_session::{PublishVerdict, ReasonCode, RequestedSubscription, SubscribeAnswer};
+use rollcall_session::{PublishVerdict, ReasonCode, RequestedSubscription, SubscribeAnswer, UnsubscribeAnswer};
 use rollcall_types::{DisconnectReason, QoS};
 use std::{
     num::NonZeroU32,
@@ -152,7 +152,7 @@ async fn subscriptions_are_answered_one_by_one() {
         ]
     );
     let existed = world.broker.unsubscribe(a.connection(), &["a".into(), "zzz".into()]);
-    assert_eq!(existed, vec![true, false]);
+    assert_eq!(existed, Ok(vec![UnsubscribeAnswer::Removed, UnsubscribeAnswer::NoneThere]));
     world.broker.deliver_local(message("a"));
     assert_eq!(topics(a.connection()), [""; 0]);
 }

@@ -3,8 +3,9 @@
 use crate::world::{World, message, message_at, poll, publishes, topics};
 use rollcall_broker::{BrokerConfig, HeldClaim, Published};
 use rollcall_contracts::{DeliveryTarget, Part, Spread};
+use rollcall_routing::Strategy;
 use rollcall_session::PublishVerdict;
-use rollcall_types::{DisconnectReason, Home, NodeId, QoS};
+use rollcall_types::{ClientId, DisconnectReason, Home, NodeId, QoS};
 use std::{sync::Arc, task::Poll, time::Duration};
 
 const GROUP: &str = "$share/g/s";
@@ -166,15 +167,15 @@ async fn one_node_finds_members_for_a_will_and_all_serve_their_plain_subscribers
     let (member, plain) = (world.connect("member").await, world.connect("plain").await);
     world.subscribe(&member, GROUP);
     world.subscribe(&plain, "s");
-    world.broker.will_due(&message("s"), false);
+    world.broker.will_due(&ClientId::new("w").unwrap(), &message("s"), false);
     assert_eq!((topics(member.connection()).len(), topics(plain.connection()).len()), (0, 1));
-    world.broker.will_due(&message("s"), true);
+    world.broker.will_due(&ClientId::new("w").unwrap(), &message("s"), true);
     assert_eq!((topics(member.connection()).len(), topics(plain.connection()).len()), (1, 1));
     let here = Part { except: Some(named(&[GROUP])), ..Part::whole() };
     let there = Part { groups: named(&[GROUP]), ..Part::plain() };
     *world.peers.spread.lock().unwrap() = Some(Spread { here, peers: vec![(NodeId(2), there)], view: None });
     *world.peers.homes.lock().unwrap() = vec![(peer(2), true)];
-    world.broker.will_due(&message("s"), true);
+    world.broker.will_due(&ClientId::new("w").unwrap(), &message("s"), true);
     let mut finding = Box::pin(world.broker.clone().find_members());
     let found = async {
         tokio::select! {
@@ -196,4 +197,89 @@ async fn a_publish_that_only_others_want_has_matched() {
     *world.peers.spread.lock().unwrap() = Some(spread);
     let mut published = Box::pin(world.broker.publish(from.connection(), &message_at("x", QoS::AtLeastOnce)).verdict());
     assert_eq!(poll(&mut published), Poll::Ready(ACCEPTED));
+}
+
+/// How many of so many messages from each of the clients with these hashes the members a, b and c get.
+async fn given(strategy: Strategy, hashes: std::ops::Range<u64>, messages: usize) -> Vec<[usize; 3]> {
+    let world = World::new(BrokerConfig { shared_strategy: strategy, ..BrokerConfig::default() });
+    let members = [world.connect("a").await, world.connect("b").await, world.connect("c").await];
+    for member in &members {
+        world.subscribe(member, GROUP);
+    }
+    let counts = |client_hash| {
+        for _ in 0..messages {
+            let part = Part { groups: named(&[GROUP]), client_hash, ..Part::none() };
+            world.broker.deliver_part(message("s"), &part);
+        }
+        members.each_ref().map(|member| topics(member.connection()).len())
+    };
+    hashes.map(counts).collect()
+}
+
+#[tokio::test]
+async fn each_strategy_chooses_members_in_its_own_way() {
+    assert_eq!(given(Strategy::RoundRobin, 0..1, 30).await, [[10, 10, 10]]);
+    let by_hash = given(Strategy::HashOfClient, 0..3, 30).await;
+    assert_eq!(by_hash, [[30, 0, 0], [0, 30, 0], [0, 0, 30]]);
+    let by_chance = given(Strategy::Random, 0..1, 300).await[0];
+    assert!(by_chance.iter().all(|count| (30..=170).contains(count)), "{by_chance:?}");
+    assert_ne!(by_chance, [100, 100, 100], "as good as impossible");
+}
+
+#[tokio::test]
+async fn by_the_hash_a_member_that_is_away_or_full_hands_its_clients_to_one_other() {
+    let config =
+        BrokerConfig { shared_strategy: Strategy::HashOfClient, client_queue_messages: 1, ..BrokerConfig::default() };
+    let world = World::new(config);
+    let (a, b) = (world.connect_for("a", true, 60).await, world.connect_for("b", true, 60).await);
+    for member in [&a, &b] {
+        world.subscribe_at(member, GROUP, QoS::AtLeastOnce);
+    }
+    let send = |topic: &str| {
+        let part = Part { groups: named(&[GROUP]), client_hash: 2, ..Part::none() };
+        world.broker.deliver_part(message_at(topic, QoS::AtLeastOnce), &part).unserved
+    };
+    assert_eq!(send("s"), []);
+    assert_eq!(send("s"), [], "a is full");
+    assert_eq!((publishes(a.connection()).len(), publishes(b.connection()).len()), (1, 1));
+    a.release(DisconnectReason::ConnectionLost);
+    assert_eq!(send("s"), []);
+    assert_eq!(publishes(b.connection()).len(), 1);
+}
+
+#[test]
+fn what_the_members_of_a_group_are_behind_can_be_read() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let behind = |all: u64, group: u64| {
+        let text = handle.render();
+        for line in
+            [format!("rollcall_shared_lag {all}"), format!("rollcall_shared_group_lag{{group=\"{GROUP}\"}} {group}")]
+        {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    };
+    metrics::with_local_recorder(&recorder, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let world = World::default();
+            let (a, b) = (world.connect("a").await, world.connect("b").await);
+            for member in [&a, &b] {
+                world.subscribe_at(member, GROUP, QoS::AtLeastOnce);
+            }
+            world.subscribe_at(&b, "$share/other/s", QoS::AtLeastOnce);
+            for _ in 0..4 {
+                world.broker.deliver_local(message_at("s", QoS::AtLeastOnce));
+            }
+            assert_eq!(publishes(a.connection()).len(), 2, "sent, and not acknowledged");
+            world.broker.count_shared_lag().await;
+            behind(8, 4);
+            a.release(DisconnectReason::Normal);
+            world.broker.count_shared_lag().await;
+            behind(8, 4); // what it left is the other one's now
+            b.release(DisconnectReason::Normal);
+            world.broker.count_shared_lag().await;
+            behind(0, 0);
+        });
+    });
 }

@@ -1,7 +1,9 @@
 //! A broker among fakes, and short words for what tests do with it.
 
 use crate::fakes::{FakeAdmission, FakeLease, FakePeers, FakeStore};
-use rollcall_broker::{Broker, BrokerConfig, Connection, HeldClaim, Published, Subscribed, ToConnection};
+use rollcall_broker::{
+    Broker, BrokerConfig, Connection, HeldClaim, MemorySessions, Published, SessionStore, Subscribed, ToConnection,
+};
 use rollcall_session::{
     ConnectRefusal, ConnectRequest, Delivery, Outgoing, OutgoingPublish, PublishVerdict, RequestedSubscription,
     RetainHandling, SubscribeAnswer,
@@ -28,11 +30,16 @@ pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<HeldClaim, Conne
 
 impl World {
     pub(crate) fn new(config: BrokerConfig) -> Self {
+        Self::with_sessions(config, Arc::new(MemorySessions::default()))
+    }
+
+    /// The same with a session store of its own.
+    pub(crate) fn with_sessions(config: BrokerConfig, sessions: Arc<dyn SessionStore>) -> Self {
         let store = Arc::new(FakeStore::default());
         let lease = Arc::new(FakeLease::default());
         let admission = Arc::new(FakeAdmission::default());
         let peers = Arc::new(FakePeers::default());
-        let broker = Broker::new(config, store.clone(), lease.clone(), admission.clone(), peers.clone());
+        let broker = Broker::new(config, store.clone(), lease.clone(), admission.clone(), peers.clone(), sessions);
         World { broker, store, lease, admission, peers }
     }
 

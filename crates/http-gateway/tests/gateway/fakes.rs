@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rollcall_contracts::{
     Account, Admission, AuthError, ClaimError, ClaimGranted, ClientsPage, ClientsQuestion, ConnectPermission,
     KnownClient, LeaveError, MemberView, Membership, PartitionView, PresenceAnswer, PresenceQuestions, PresenceStore,
-    QueryRefusal, Readiness, ReadinessReport, Role, SourceAddress, StatusAnswer, StatusError,
+    QueryRefusal, Rated, Readiness, ReadinessReport, Role, SourceAddress, StatusAnswer, StatusError,
 };
 use rollcall_http_gateway::{Gateway, GatewayConfig, GatewayParts, Listen};
 use rollcall_types::{ClientId, DisconnectReason, Epoch, Incarnation, LogIndex, NodeId, NodeName, PartitionId};
@@ -241,7 +241,7 @@ impl Admission for Fake {
         self.0.refusal.lock().unwrap().map_or(Ok(()), Err)
     }
 
-    fn admit_connect(&self) -> Result<(), QueryRefusal> {
+    fn admit(&self, _: Rated) -> Result<(), QueryRefusal> {
         Ok(())
     }
 

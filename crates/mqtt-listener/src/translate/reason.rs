@@ -42,7 +42,7 @@ fn publish_refused(code: ReasonCode) -> Option<&'static str> {
 fn subscribe_refused(code: ReasonCode) -> Option<&'static str> {
     Some(match code {
         ReasonCode::NotAuthorized => "not authorized to subscribe to a filter",
-        ReasonCode::QuotaExceeded => "too many subscriptions",
+        ReasonCode::QuotaExceeded => "too many subscriptions, or too many in a second",
         ReasonCode::TopicFilterInvalid => "a filter is too long or has too many levels",
         ReasonCode::UnspecifiedError => "a filter is refused",
         _ => return None,

@@ -10,7 +10,7 @@ use ntex_mqtt::v5::codec::{
 };
 use rollcall_session::{
     Auth, AuthPurpose, ConnAck, Connect, Outgoing, Packet, Password, Publish, ReasonCode, RequestedSubscription,
-    RetainHandling, Subscribe, SubscribeAnswer,
+    RetainHandling, Subscribe, SubscribeAnswer, UnsubscribeAnswer,
 };
 use rollcall_types::{Message, MessageProperties, Protocol, QoS, Will};
 use std::{
@@ -167,15 +167,16 @@ pub(crate) fn encodable(outgoing: &Outgoing, why: Option<&'static str>) -> Optio
             reason_string,
             status: answers.iter().map(|answer| suback(*answer)).collect(),
         }),
-        Outgoing::UnsubAck(packet_id, existed) => WirePacket::UnsubscribeAck(UnsubscribeAck {
+        Outgoing::UnsubAck(packet_id, answers) => WirePacket::UnsubscribeAck(UnsubscribeAck {
             packet_id: *packet_id,
             properties: Vec::new(),
             reason_string: None,
-            status: existed
+            status: answers
                 .iter()
-                .map(|existed| match *existed {
-                    true => UnsubscribeAckReason::Success,
-                    false => UnsubscribeAckReason::NoSubscriptionExisted,
+                .map(|answer| match answer {
+                    UnsubscribeAnswer::Removed => UnsubscribeAckReason::Success,
+                    UnsubscribeAnswer::NoneThere => UnsubscribeAckReason::NoSubscriptionExisted,
+                    UnsubscribeAnswer::OverRate => UnsubscribeAckReason::ImplementationSpecificError,
                 })
                 .collect(),
         }),

@@ -4,7 +4,7 @@ use crate::{
     raw::{DISCONNECT, packet, text, v5, v5_with, v31, v311},
     world::{World, until},
 };
-use rollcall_contracts::{AuthError, ClaimError};
+use rollcall_contracts::{AuthError, ClaimError, Rated};
 use rollcall_session::Limits;
 use rollcall_types::{DisconnectReason, Protocol};
 use std::sync::atomic::Ordering;
@@ -131,8 +131,8 @@ async fn each_refusal_is_told_in_the_code_of_its_version_and_the_connection_clos
     told(0x86, 4, "bad credentials").await;
     *world.admission.auth_error.lock().unwrap() = Some(AuthError::Unavailable);
     told(0x88, 3, "no accounts").await;
-    world.admission.over_connect_rate.store(true, Ordering::SeqCst);
-    told(0x97, 3, "connect rate").await;
+    world.admission.over_rate.lock().unwrap().insert(Rated::Connects);
+    told(0x9F, 3, "connect rate").await;
     world.lease.lose();
     told(0x88, 3, "not serving").await;
     until("all sockets to be counted out", || world.broker.connections() == 0).await;

@@ -7,6 +7,7 @@ mod connecting;
 #[allow(dead_code)] // shared with the tests of the broker, which use more of it
 #[path = "../../../broker/tests/it/fakes.rs"]
 mod fakes;
+mod limits;
 mod malformed;
 mod messages;
 mod proxied;

@@ -4,7 +4,7 @@ use crate::{
     fakes::{FakeAdmission, FakeLease, FakePeers, FakeStore},
     raw::Raw,
 };
-use rollcall_broker::{Broker, BrokerConfig};
+use rollcall_broker::{Broker, BrokerConfig, MemorySessions};
 use rollcall_mqtt_listener::{ListenerConfig, MqttListeners};
 use rollcall_session::Limits;
 use std::{
@@ -42,8 +42,14 @@ impl World {
         let lease = Arc::new(FakeLease::default());
         let admission = Arc::new(FakeAdmission::default());
         let peers = Arc::new(FakePeers::default());
-        let broker =
-            Broker::new(BrokerConfig::default(), store.clone(), lease.clone(), admission.clone(), peers.clone());
+        let broker = Broker::new(
+            BrokerConfig::default(),
+            store.clone(),
+            lease.clone(),
+            admission.clone(),
+            peers.clone(),
+            Arc::new(MemorySessions::default()),
+        );
         let listeners = MqttListeners::start(config, broker.clone()).await.unwrap();
         World { broker, listeners, store, lease, admission, peers }
     }

@@ -55,6 +55,7 @@ const U32: Kind = Kind::Integer(u32::MAX as u64);
 /// TOML numbers are signed and 64 bits wide.
 const U63: Kind = Kind::Integer(i64::MAX as u64);
 const ROLE: Kind = Kind::Choice(&["admin", "operator", "viewer", "client"]);
+const STRATEGY: Kind = Kind::Choice(&["round_robin", "random", "hash_of_client"]);
 const EFFECT: Kind = Kind::Choice(&["allow", "deny"]);
 
 const fn key(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
@@ -102,12 +103,12 @@ pub const KEYS: &[Key] = &[
     key("limits.preset", Kind::Choice(&["none", "tdmq"]), "`tdmq` derives the numbers of Tencent Cloud's TDMQ MQTT edition from limits.connections, where they are not set here."),
     key("limits.messages_per_second", U32, "The instance's quota, whole cluster: messages in and out, and queries. Off, or at least one for each node."),
     key("limits.burst_percent", U32, "How much above messages_per_second one second may go, 0 to 1000."),
-    key("limits.connections", U32, "Connections, whole cluster."),
-    key("limits.subscriptions", U32, "Subscriptions, whole cluster."),
-    key("limits.connects_per_second", U32, "CONNECT packets, whole cluster."),
-    key("limits.subscribes_per_second", U32, "Filters subscribed, whole cluster."),
-    key("limits.unsubscribes_per_second", U32, "Filters unsubscribed, whole cluster."),
-    key("limits.will_connects_per_second", U32, "CONNECT packets that carry a will, whole cluster."),
+    key("limits.connections", U32, "Connections, whole cluster; each node takes an equal part, and refuses more with 0x97."),
+    key("limits.subscriptions", U32, "Subscriptions, whole cluster; each node takes an equal part, and refuses more with 0x97."),
+    key("limits.connects_per_second", U32, "CONNECT packets, whole cluster; each node takes an equal part, and refuses more with 0x9F."),
+    key("limits.subscribes_per_second", U32, "SUBSCRIBE packets, whole cluster; each node takes an equal part, and refuses all filters of more with 0x97."),
+    key("limits.unsubscribes_per_second", U32, "UNSUBSCRIBE packets, whole cluster; each node takes an equal part. More are refused with 0x83, and a client of MQTT 3 is not read from until there is room."),
+    key("limits.will_connects_per_second", U32, "CONNECT packets that carry a will, whole cluster; each node takes an equal part, and refuses more with 0x9F."),
     key("limits.client_messages_per_second", U32, "Messages one client publishes in a second; beyond it those of QoS 0 are dropped, those of QoS 1 and 2 answered with 0x97, and a client of MQTT 3 is not read from."),
     key("limits.client_filters", U32, "Topic filters of one client."),
     key("limits.client_queue_messages", U32, "Messages queued for one client."),
@@ -127,6 +128,8 @@ pub const KEYS: &[Key] = &[
     key("limits.auth_failures_per_minute", U32, "Failed authentications from one source address, HTTP and MQTT."),
     key("limits.retained_messages", U32, "Topics with a retained message, whole cluster; each partition has an equal part."),
     key("limits.retained_bytes", U32, "Bytes of retained messages, their topics and properties, whole cluster; each partition has an equal part."),
+
+    key("broker.shared_strategy", STRATEGY, "Which member of a shared subscription gets a message, on whichever node it is: one after the other, one by chance, or always the same one for a publishing client as long as the members are the same. The same on all nodes."),
 
     key("auth.anonymous", Kind::Boolean, "Whether clients without credentials are let in. Loopback only."),
     key("auth.authenticators", Kind::ChoiceList(&["password"]), "What checks credentials, asked in this order."),

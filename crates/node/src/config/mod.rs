@@ -9,6 +9,7 @@
 //! Not here: how a value is used, command-line options, log set-up.
 
 mod auth;
+mod broker;
 mod cluster;
 mod environment;
 mod error;
@@ -25,6 +26,7 @@ mod validate;
 mod tests;
 
 pub use auth::{AuthConfig, Authenticator, BootstrapPolicy, BootstrapUser, PolicyAction, PolicyEffect};
+pub use broker::{BrokerConfig, SharedStrategy};
 pub use cluster::{ClusterConfig, MeshTls};
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, Kind};
@@ -56,6 +58,8 @@ pub struct Config {
     pub listeners: ListenersConfig,
     /// What it bounds. What each limit means and how the preset fills them in is the business of `rollcall-quota`.
     pub limits: Limits,
+    /// What is delivered to whom.
+    pub broker: BrokerConfig,
     /// Who may do what.
     pub auth: AuthConfig,
     /// What it tells about itself.

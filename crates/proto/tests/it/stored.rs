@@ -246,9 +246,12 @@ fn streams_of_version_1_are_as_ever() {
         groups: vec!["$share/g/a/+".to_owned()],
         other_groups: true,
         except: vec!["$share/h/#".to_owned()],
+        client_hash: 0,
     };
-    let item = StreamItem { item: Some(stream_item::Item::Partial(partial)) };
-    hold("stream-item-partial", &[("with everything", item)]);
+    let hashed = PartialMessage { client_hash: u64::MAX - 1, ..partial.clone() };
+    let item = |partial| StreamItem { item: Some(stream_item::Item::Partial(partial)) };
+    hold("stream-item-partial", &[("with everything", item(partial))]);
+    hold("stream-item-partial-hashed", &[("with the publisher's hash", item(hashed))]);
     hold("not-served", &[("two groups", NotServed { groups: vec![0, 300] })]);
 }
 

@@ -59,13 +59,17 @@ proptest! {
 }
 
 #[test]
-fn the_lag_of_each_member_can_be_read_until_it_goes() {
-    let mut group = group(&BTreeMap::from([(1, 1), (2, 1)]));
-    group.set_lag(&2, 7);
-    group.set_lag(&3, 9);
-    assert_eq!(group.lags().collect::<Vec<_>>(), [(&1, 0), (&2, 7)]);
-    group.set(2, 2);
-    assert_eq!(group.lags().collect::<Vec<_>>(), [(&1, 0), (&2, 7)], "a change of weight keeps it");
-    group.set(2, 0);
-    assert_eq!(group.lags().count(), 1);
+fn by_the_hash_all_choose_alike_whatever_they_call_the_members() {
+    let (here, there) =
+        (group(&BTreeMap::from([(1, 2), (2, 1), (3, 3)])), group(&BTreeMap::from([(0, 3), (7, 1), (8, 2)])));
+    let others = |member: &u8| match *member {
+        0 => 3,
+        7 => 2,
+        _ => 1,
+    };
+    for client_hash in 0..12 {
+        let draw = Draw { random: 0, client_hash };
+        let chosen = there.choose_ranked(Choice::HashOfClient, draw, &BTreeSet::new(), others).map(|one| others(&one));
+        assert_eq!(here.choose(Choice::HashOfClient, draw, &BTreeSet::new()), chosen);
+    }
 }

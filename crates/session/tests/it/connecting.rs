@@ -234,7 +234,8 @@ fn a_refused_connect_is_told_in_the_code_of_its_version() {
         ended(&connection.handle(Event::Refused(refusal), at(1))).farewell
     };
     for (refusal, v5, v3) in [
-        (ConnectRefusal::RateExceeded, Some(0x97), Some(3)),
+        (ConnectRefusal::RateExceeded, Some(0x9F), Some(3)),
+        (ConnectRefusal::TooManyConnections, Some(0x97), Some(3)),
         (ConnectRefusal::TooManyFailures, Some(0x97), Some(3)),
         (ConnectRefusal::Flapping, Some(0x89), Some(3)),
         (ConnectRefusal::Busy, Some(0x89), Some(3)),
@@ -243,6 +244,7 @@ fn a_refused_connect_is_told_in_the_code_of_its_version() {
         (ConnectRefusal::OtherAccount, Some(0x87), Some(5)),
         (ConnectRefusal::AccountsUnavailable, Some(0x88), Some(3)),
         (ConnectRefusal::Unavailable, Some(0x88), Some(3)),
+        (ConnectRefusal::SessionsUnavailable, Some(0x88), Some(3)),
         (ConnectRefusal::NotServing, Some(0x88), Some(3)),
         (ConnectRefusal::ShuttingDown, Some(0x88), Some(3)),
         (ConnectRefusal::Displaced, None, None),

@@ -1,7 +1,9 @@
 //! SUBSCRIBE and UNSUBSCRIBE: grammar, limits, answers.
 
 use crate::steps::{at, ended, id, open, packet, subscribe};
-use rollcall_session::{ClientLimit, Effect, Event, Farewell, Outgoing, Packet, ReasonCode, SubscribeAnswer};
+use rollcall_session::{
+    ClientLimit, Effect, Event, Farewell, Outgoing, Packet, ReasonCode, SubscribeAnswer, UnsubscribeAnswer,
+};
 use rollcall_types::{Protocol, QoS};
 
 #[test]
@@ -36,8 +38,9 @@ fn the_answers_become_suback_and_unsuback() {
     assert_eq!(effects, vec![Effect::Send(Outgoing::SubAck(id(1), answers))]);
     let effects = packet(&mut connection, Packet::Unsubscribe { packet_id: id(2), filters: vec!["a".into()] });
     assert_eq!(effects, vec![Effect::Unsubscribe { packet_id: id(2), filters: vec!["a".into()] }]);
-    let effects = connection.handle(Event::Unsubscribed { packet_id: id(2), existed: vec![true] }, at(1));
-    assert_eq!(effects, vec![Effect::Send(Outgoing::UnsubAck(id(2), vec![true]))]);
+    let effects =
+        connection.handle(Event::Unsubscribed { packet_id: id(2), answers: vec![UnsubscribeAnswer::Removed] }, at(1));
+    assert_eq!(effects, vec![Effect::Send(Outgoing::UnsubAck(id(2), vec![UnsubscribeAnswer::Removed]))]);
 }
 
 #[test]

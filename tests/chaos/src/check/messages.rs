@@ -1,5 +1,5 @@
 //! Messages against the sessions that wanted them: what was acknowledged is there, what is to come once comes once, and
-//! nothing of one publisher is overtaken. What does not belong here: sessions that ended soon after a message; what was
+//! nothing of one publisher is overtaken. What does not belong here: members of a shared group (`shared`); sessions that ended soon after a message; what was
 //! still on its way to them is nobody's loss today, since a session ends with its node or connection.
 
 use super::connections::Connection;
@@ -9,15 +9,15 @@ use crate::history::{Fault, Nanos, Op, Operation, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One message: its publisher and its number.
-type Message<'a> = (&'a str, u64);
+pub(super) type Message<'a> = (&'a str, u64);
 
 /// A connection that subscribed to everything.
-struct Session<'a> {
-    connection: &'a Connection,
+pub(super) struct Session<'a> {
+    pub(super) connection: &'a Connection,
     /// SUBACK received.
-    subscribed: Nanos,
+    pub(super) subscribed: Nanos,
     /// What came, in order, with the QoS it came at.
-    received: Vec<(Message<'a>, u8, Nanos)>,
+    pub(super) received: Vec<(Message<'a>, u8, Nanos)>,
 }
 
 /// All that can be told from publishes and arrivals.
@@ -30,7 +30,7 @@ pub fn check(
 ) -> Vec<Anomaly> {
     let published: BTreeMap<Message<'_>, &Operation> = messages(operations, Op::Publish).collect();
     let mut found = Vec::new();
-    for session in sessions(operations, connections) {
+    for session in sessions(operations, connections, None) {
         found.extend(lost(&session, &published, faults, bounds));
         found.extend(doubled(&session));
         found.extend(overtaken(&session));
@@ -39,16 +39,22 @@ pub fn check(
     found
 }
 
-fn messages(operations: &[Operation], op: Op) -> impl Iterator<Item = (Message<'_>, &Operation)> {
+pub(super) fn messages(operations: &[Operation], op: Op) -> impl Iterator<Item = (Message<'_>, &Operation)> {
     operations
         .iter()
         .filter(move |line| line.op == op)
         .filter_map(|line| line.message.as_ref().map(|message| ((message.publisher.as_str(), message.number), line)))
 }
 
-fn sessions<'a>(operations: &'a [Operation], connections: &'a BTreeMap<String, Vec<Connection>>) -> Vec<Session<'a>> {
+/// Those that subscribed for themselves, or those of a group, with what came to them.
+pub(super) fn sessions<'a>(
+    operations: &'a [Operation],
+    connections: &'a BTreeMap<String, Vec<Connection>>,
+    group: Option<&str>,
+) -> Vec<Session<'a>> {
     let mut sessions: BTreeMap<(&str, Option<u64>), Session<'a>> = BTreeMap::new();
     let subscribed = operations.iter().filter(|line| line.op == Op::Subscribe && line.outcome == Outcome::Ok);
+    let subscribed = subscribed.filter(|line| line.group.as_deref() == group);
     for line in subscribed {
         let of_key = connections.get(&line.key).map_or(&[][..], Vec::as_slice);
         let connection = of_key.iter().find(|connection| Some(connection.number) == line.connection);
@@ -102,12 +108,12 @@ fn lost(
     found
 }
 
-fn qos_of(line: &Operation) -> String {
+pub(super) fn qos_of(line: &Operation) -> String {
     line.message.as_ref().map_or_else(String::new, |message| format!("QoS {}", message.qos))
 }
 
 /// QoS 2, and came twice.
-fn doubled(session: &Session<'_>) -> Vec<Anomaly> {
+pub(super) fn doubled(session: &Session<'_>) -> Vec<Anomaly> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for (message, qos, at) in &session.received {
@@ -135,7 +141,7 @@ fn overtaken(session: &Session<'_>) -> Vec<Anomaly> {
 }
 
 /// Came, and nobody had published it by then.
-fn invented(session: &Session<'_>, published: &BTreeMap<Message<'_>, &Operation>) -> Vec<Anomaly> {
+pub(super) fn invented(session: &Session<'_>, published: &BTreeMap<Message<'_>, &Operation>) -> Vec<Anomaly> {
     let mut found = Vec::new();
     for (message, _, at) in &session.received {
         if published.get(message).is_none_or(|line| line.start_ns > *at) {

@@ -10,6 +10,7 @@ pub mod messages;
 pub mod positions;
 pub mod register;
 pub mod settled;
+pub mod shared;
 
 use crate::history::{Fault, Nanos, Op, Operation, Outcome};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub enum Invariant {
     ExactlyOnceIsNotTwice,
     /// No message overtakes another of its publisher.
     PublishersOrderIsKept,
+    /// A message of a shared group goes to one member, and to another one only when that one ended.
+    OneMemberGetsIt,
 }
 
 /// One breach.
@@ -74,6 +77,7 @@ pub fn all(operations: &[Operation], faults: &[Fault], bounds: Bounds) -> Vec<An
     found.extend(held::two_alive(&connections, faults, bounds));
     found.extend(settled::check(operations, &connections, faults));
     found.extend(messages::check(operations, &connections, faults, bounds));
+    found.extend(shared::check(operations, &connections, faults, bounds));
     found
 }
 

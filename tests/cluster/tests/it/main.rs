@@ -18,6 +18,7 @@ mod interop_messages;
 mod interop_paho_c;
 mod isolation;
 mod keepalive;
+mod limits;
 mod membership;
 mod messages;
 mod moving;

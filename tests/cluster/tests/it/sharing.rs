@@ -1,7 +1,7 @@
 //! Which node gets which message: those whose subscribers want it, from the SUBACK on.
 
 use rollcall_test_cluster::mqtt::{Arrival, Connect, Connection, Version};
-use rollcall_test_cluster::{Cluster, deadline, metrics};
+use rollcall_test_cluster::{Cluster, Options, deadline, metrics};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -260,4 +260,51 @@ fn members_with_a_connection_come_first_wherever_they_are() {
         less => Err(format!("{less} of 8")),
     });
     assert_eq!(batch(&mut here, 60), 60);
+}
+
+/// Messages that one member of each node, and two of the first, hear from each publisher: one on each node, and the last
+/// one goes on from another node.
+fn given(strategy: &'static str) -> Vec<Vec<usize>> {
+    let cluster = Cluster::start(Options { shared_strategy: strategy, ..Options::default() });
+    let mut members: Vec<_> = [0, 0, 1, 2]
+        .into_iter()
+        .enumerate()
+        .map(|(number, place)| {
+            let mut member = cluster.connect(place, &format!("member-{number}"));
+            assert_eq!(member.subscribe_at(GROUP, 1), Ok(Vec::new()));
+            member
+        })
+        .collect();
+    let over = AtomicBool::new(false);
+    let heard: Vec<Vec<String>> = std::thread::scope(|scope| {
+        let hearing: Vec<_> = members.iter_mut().map(|member| scope.spawn(|| hear(member, &over))).collect();
+        for name in 0..12 {
+            for (half, place) in [name % 3, (name + 1) % 3].into_iter().enumerate() {
+                let mut publisher = cluster.connect(place, &format!("publisher-{name}"));
+                publish_all(&mut publisher, &name.to_string(), half * 20..(half + 1) * 20);
+            }
+        }
+        over.store(true, Ordering::SeqCst);
+        hearing.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(sorted(&heard), published(&(0..12).collect::<Vec<_>>(), 0..40), "each once");
+    let of = |name: usize, heard: &Vec<String>| heard.iter().filter(|one| one.starts_with(&format!("{name}-"))).count();
+    (0..12).map(|name| heard.iter().map(|heard| of(name, heard)).collect()).collect()
+}
+
+/// In order, too: one member gets all of a publisher, whichever node it publishes on.
+#[test]
+fn by_the_hash_of_the_client_one_member_gets_all_of_a_publisher() {
+    let given = given("hash_of_client");
+    assert!(given.iter().all(|counts| counts.iter().filter(|count| **count == 40).count() == 1), "{given:?}");
+    let busy = (0..4).filter(|member| given.iter().any(|counts| counts[*member] > 0)).count();
+    assert!(busy > 1, "not all publishers have the same one: {given:?}");
+}
+
+#[test]
+fn by_chance_every_member_gets_some_of_the_messages() {
+    let given = given("random");
+    let all: Vec<usize> = (0..4).map(|member| given.iter().map(|counts| counts[member]).sum()).collect();
+    assert!(all.iter().all(|count| (60..=180).contains(count)), "{all:?}");
+    assert_ne!(all, [120; 4], "as good as impossible");
 }

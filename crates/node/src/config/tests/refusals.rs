@@ -186,6 +186,10 @@ fn numbers_keep_to_their_ranges_and_relations() {
             "limits: messages_per_second is 1, which leaves nothing to some of 2 nodes",
         ),
         ("[telemetry]\notlp_endpoint = \"localhost:4317\"", "must start with http:// or https://"),
+        (
+            "[broker]\nshared_strategy = \"hash\"",
+            "broker.shared_strategy must be \"round_robin\" or \"random\" or \"hash_of_client\", not \"hash\"",
+        ),
         ("[telemetry]\nlog_level = \" \"", "telemetry.log_level is empty"),
     ] {
         only(text, &[], expected);
