@@ -58,8 +58,8 @@ pub trait PeerLinks: Send + Sync + 'static {
         deadline: Duration,
     ) -> Result<Bytes, CallError>;
 
-    /// Whether the link to the peer is up, as far as is known.
-    fn is_connected(&self, peer: NodeId) -> bool;
+    /// Whether calls to the peer have a way, as far as is known: a link of this node, or one over a common node.
+    fn is_reached(&self, peer: NodeId) -> bool;
 }
 
 /// Why a call to a peer gave no answer.

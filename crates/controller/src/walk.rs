@@ -95,7 +95,7 @@ impl Walk {
     async fn hand_over(&self, handle: &GroupHandle, to: NodeId) -> bool {
         let groups = self.replication.groups();
         let votes = handle.voter_sets().iter().all(|set| set.contains(&to));
-        to != groups.me() && votes && groups.mesh().is_connected(to) && handle.transfer_if_caught_up(to).await
+        to != groups.me() && votes && groups.mesh().is_reached(to) && handle.transfer_if_caught_up(to).await
     }
 
     /// Takes one step towards these voters. True when they are reached.
@@ -114,7 +114,7 @@ impl Walk {
         let votes = |node: &NodeId| present.iter().flatten().any(|voter| voter == node);
         let caught_up = |node: &NodeId| votes(node) || handle.lag_of(*node).is_some_and(|lag| lag <= LAG_MAX);
         let me = groups.me();
-        let reached = target.iter().filter(|node| **node == me || groups.mesh().is_connected(**node)).count();
+        let reached = target.iter().filter(|node| **node == me || groups.mesh().is_reached(**node)).count();
         // A configuration left half-way is ended in any case; a new one is begun only if it can commit.
         if present.len() == 1 && (!target.iter().all(caught_up) || reached * 2 <= target.len()) {
             return false;
@@ -150,13 +150,13 @@ impl Walk {
         }
         let mut present: Vec<NodeId> = handle.voter_sets().into_iter().flatten().collect();
         // Where there are too many, this leader stays, and those that are reached.
-        present.sort_by_key(|node| (*node != groups.me(), !groups.mesh().is_connected(*node), *node));
+        present.sort_by_key(|node| (*node != groups.me(), !groups.mesh().is_reached(*node), *node));
         let voters = planner::cluster_group_voters(&staying, &present);
         if voters.is_empty() || !self.to_voters(handle, &voters, true).await {
             return;
         }
         // One that has left is fed until it knows, so that it ends by itself.
-        let knows = |node: &NodeId| !groups.mesh().is_connected(*node) || handle.lag_of(*node) == Some(0);
+        let knows = |node: &NodeId| !groups.mesh().is_reached(*node) || handle.lag_of(*node) == Some(0);
         let gone: BTreeSet<NodeId> = members.difference(&all).copied().filter(knows).collect();
         if !gone.is_empty() {
             told(handle, "let members go", handle.remove_learners(&gone)).await;

@@ -74,7 +74,11 @@ pub(crate) fn payload_bytes(frame: &Frame) -> usize {
         Some(frame::Body::Request(request)) => request.payload.len(),
         Some(frame::Body::Reply(answer)) => match &answer.result {
             Some(reply::Result::Payload(payload)) => payload.len(),
-            Some(reply::Result::Refused(sentence)) => sentence.len(),
+            Some(
+                reply::Result::Refused(sentence)
+                | reply::Result::NotPassedOn(sentence)
+                | reply::Result::Unanswered(sentence),
+            ) => sentence.len(),
             None => 0,
         },
         None => 0,
@@ -131,7 +135,7 @@ mod tests {
     use rollcall_proto::Request;
 
     fn request(call: u64, bytes: usize) -> Frame {
-        let request = Request { kind: 1, group: 0, lane: 0, deadline_ms: 1, payload: vec![0; bytes].into() };
+        let request = Request { kind: 1, deadline_ms: 1, payload: vec![0; bytes].into(), ..Request::default() };
         Frame { call, body: Some(frame::Body::Request(request)) }
     }
 

@@ -10,10 +10,12 @@ use crate::{
         REFUSAL_BYTES_MAX,
     },
     local::Local,
+    passing_on::{self, Passing},
+    relaying,
 };
 use parking_lot::Mutex;
 use rollcall_contracts::{PeerCall, PeerHandler};
-use rollcall_proto::{Frame, FrameBatch, PROTOCOL_VERSION, Reply, Request, frame, reply};
+use rollcall_proto::{Frame, FrameBatch, Kind, PROTOCOL_VERSION, Reply, Request, frame, reply};
 use rollcall_types::NodeId;
 use std::{
     collections::HashMap,
@@ -80,7 +82,9 @@ pub(crate) struct Inbound {
     replies: mpsc::Sender<Frame>,
     ending: Arc<OnceLock<Status>>,
     tasks: JoinSet<()>,
-    lanes: HashMap<u32, mpsc::Sender<Job>>,
+    /// By the node whose call it is, and its lane.
+    lanes: HashMap<(NodeId, u32), mpsc::Sender<Job>>,
+    passing: Passing,
 }
 
 /// One call to handle.
@@ -97,7 +101,15 @@ impl Inbound {
         replies: mpsc::Sender<Frame>,
         ending: Arc<OnceLock<Status>>,
     ) -> Self {
-        Inbound { from, local, replies, ending, tasks: JoinSet::new(), lanes: HashMap::new() }
+        Inbound {
+            from,
+            local,
+            replies,
+            ending,
+            tasks: JoinSet::new(),
+            lanes: HashMap::new(),
+            passing: Passing::default(),
+        }
     }
 
     /// Serves the link until either side ends it.
@@ -159,19 +171,32 @@ impl Inbound {
     }
 
     fn accept(&mut self, number: u64, request: Request, now: Instant) {
-        let Request { kind, group, lane, deadline_ms, payload } = request;
+        match Kind::from_number(request.kind) {
+            Some(Kind::Relay) => self.pass_on(number, request, now),
+            Some(Kind::Relayed) => match passing_on::taken_out(&self.local, self.from, request) {
+                Ok((origin, request)) => self.take(number, origin, request, now),
+                Err(sentence) => self.refuse(number, sentence),
+            },
+            Some(Kind::Reach) => self.reply(number, reply::Result::Payload(relaying::reach(&self.local))),
+            _ => self.take(number, self.from, request, now),
+        }
+    }
+
+    /// Takes a call for this node's handler.
+    fn take(&mut self, number: u64, from: NodeId, request: Request, now: Instant) {
+        let Request { kind, group, lane, deadline_ms, payload, relayed: _ } = request;
         let until = now + Duration::from_millis(u64::from(deadline_ms));
-        let call = PeerCall { from: self.from, kind, group, payload, deadline_ms };
+        let call = PeerCall { from, kind, group, payload, deadline_ms };
         let job = Job { number, call, until };
         if lane == 0 {
-            if self.tasks.len() - self.lanes.len() >= IN_FLIGHT_PER_LINK_MAX {
-                self.local.metrics.in_flight_full.increment(1);
+            if self.is_full() {
                 return self.refuse(number, "too many calls are in flight");
             }
             let (handler, replies) = (Arc::clone(&self.local.handler), self.replies.clone());
             self.tasks.spawn(async move { answer(&*handler, &replies, job).await });
             return;
         }
+        let lane = (from, lane);
         if !self.lanes.contains_key(&lane) && !self.open_lane(lane) {
             return self.refuse(number, "too many lanes are in use");
         }
@@ -182,7 +207,34 @@ impl Inbound {
         }
     }
 
-    fn open_lane(&mut self, lane: u32) -> bool {
+    /// Passes a call on to the node it is for, as the common node of both.
+    fn pass_on(&mut self, number: u64, request: Request, now: Instant) {
+        let until = now + Duration::from_millis(u64::from(request.deadline_ms));
+        if self.is_full() {
+            return self.reply(number, reply::Result::NotPassedOn("too many calls are in flight".to_owned()));
+        }
+        match self.passing.pass_on(&self.local, self.from, request) {
+            Ok(passed_on) => {
+                let replies = self.replies.clone();
+                let answering = async move { replies.send(reply_frame(number, passed_on.result().await)).await };
+                self.tasks.spawn(async move {
+                    let _ = tokio::time::timeout_at(until, answering).await;
+                });
+            }
+            Err(result) => self.reply(number, result),
+        }
+    }
+
+    /// Whether as many calls without a lane are being handled as may be.
+    fn is_full(&self) -> bool {
+        let full = self.tasks.len() - self.lanes.len() >= IN_FLIGHT_PER_LINK_MAX;
+        if full {
+            self.local.metrics.in_flight_full.increment(1);
+        }
+        full
+    }
+
+    fn open_lane(&mut self, lane: (NodeId, u32)) -> bool {
         if self.lanes.len() >= LANES_PER_LINK_MAX {
             self.local.metrics.lanes_full.increment(1);
             return false;
@@ -202,8 +254,12 @@ impl Inbound {
     }
 
     fn refuse(&self, number: u64, sentence: &str) {
-        // Without room for the refusal the caller learns nothing, which is allowed: it finds its deadline.
-        if self.replies.try_send(reply_frame(number, reply::Result::Refused(sentence.to_owned()))).is_err() {
+        self.reply(number, reply::Result::Refused(sentence.to_owned()));
+    }
+
+    fn reply(&self, number: u64, result: reply::Result) {
+        // Without room for the answer the caller learns nothing, which is allowed: it finds its deadline.
+        if self.replies.try_send(reply_frame(number, result)).is_err() {
             self.local.metrics.replies_full.increment(1);
         }
     }

@@ -70,6 +70,22 @@ pub(crate) const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// HTTP/2 receive window of one connection, in bytes.
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
+/// Peers are asked this often whom they reach, where there are three nodes or more.
+pub(crate) const REACH_EVERY: Duration = Duration::from_millis(300);
+/// Longest wait for their answers: a link that lives answers at once.
+pub(crate) const REACH_WITHIN: Duration = Duration::from_secs(3);
+/// A link that is up and has brought no answer for so long is silent: its peer may be cut off. A few questions long.
+pub(crate) const SILENT_AFTER: Duration = Duration::from_millis(1200);
+/// A peer whose link is down or silent for so long is reached over a common node, where there is one. Long enough for a
+/// link that broke to be dialled anew a few times.
+pub(crate) const RELAY_AFTER: Duration = Duration::from_millis(300);
+/// A link has to answer for so long before calls to its peer leave the common node again.
+pub(crate) const RELAY_UNTIL_UP_FOR: Duration = Duration::from_secs(2);
+/// Most nodes in such an answer that are believed.
+pub(crate) const REACH_NODES_MAX: usize = 4096;
+/// Payload bytes of one peer's calls that are passed on and not answered; more are refused, but for a single one.
+pub(crate) const RELAY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Largest snapshot, in bytes.
 pub const SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Largest head of a snapshot, in bytes.

@@ -27,6 +27,8 @@ pub(crate) struct Link {
     backlog: Backlog,
     waiting: Mutex<Waiting>,
     waiting_max: usize,
+    /// When the peer last answered something; at first, when the link began.
+    heard: Mutex<Instant>,
     metrics: Arc<Metrics>,
 }
 
@@ -45,7 +47,13 @@ impl Link {
         let backlog = Backlog::default();
         let batches = RequestBatches(Batches::new(receiver, Arc::clone(&backlog), Arc::clone(&metrics)));
         let waiting = Mutex::new(Waiting { next: 1, calls: HashMap::new(), ended: None });
-        (Arc::new(Link { queue, backlog, waiting, waiting_max, metrics }), batches)
+        let heard = Mutex::new(Instant::now());
+        (Arc::new(Link { queue, backlog, waiting, waiting_max, heard, metrics }), batches)
+    }
+
+    /// When the peer last answered something.
+    pub(crate) fn heard(&self) -> Instant {
+        *self.heard.lock()
     }
 
     /// Hands a call to the writer. Never waits.
@@ -90,6 +98,7 @@ impl Link {
 
     /// Gives the answers of a batch to those who wait. An error is the reason to end the link.
     pub(crate) fn receive(&self, batch: FrameBatch) -> Result<(), String> {
+        *self.heard.lock() = Instant::now();
         let mut answered = Vec::with_capacity(batch.frames.len());
         {
             let mut waiting = self.waiting.lock();
@@ -100,6 +109,8 @@ impl Link {
                 let outcome = match answer.result {
                     Some(reply::Result::Payload(payload)) => Ok(payload),
                     Some(reply::Result::Refused(sentence)) => Err(CallError::Refused(sentence)),
+                    Some(reply::Result::NotPassedOn(sentence)) => Err(CallError::Unreachable(sentence)),
+                    Some(reply::Result::Unanswered(sentence)) => Err(CallError::Unknown(sentence)),
                     None => Err(CallError::Unknown("the peer sent an empty answer".to_owned())),
                 };
                 // Absent: the caller has given up.
@@ -183,7 +194,7 @@ mod tests {
     }
 
     fn request(bytes: usize) -> Request {
-        Request { kind: 1, group: 0, lane: 0, deadline_ms: 0, payload: vec![0; bytes].into() }
+        Request { kind: 1, payload: vec![0; bytes].into(), ..Request::default() }
     }
 
     fn replies(calls: &[u64]) -> FrameBatch {

@@ -8,8 +8,10 @@ use crate::{
     limits::SNAPSHOTS_AT_ONCE_MAX,
     mesh::HelloSource,
     metrics::Metrics,
+    peers::Peers,
     secret::Secret,
     snapshot::SnapshotHandler,
+    ways::Ways,
 };
 use rollcall_contracts::PeerHandler;
 use rollcall_types::{NodeId, NodeName};
@@ -43,6 +45,8 @@ pub(crate) struct Local {
     pub(crate) snapshot_room: Arc<Semaphore>,
     pub(crate) identity: watch::Sender<Option<Identity>>,
     pub(crate) connected: watch::Sender<BTreeSet<NodeId>>,
+    pub(crate) peers: Peers,
+    pub(crate) ways: Ways,
     pub(crate) inbound: InboundLinks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tasks: TaskTracker,
@@ -77,6 +81,8 @@ impl Local {
             snapshot_room: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE_MAX)),
             identity: watch::Sender::new(None),
             connected: watch::Sender::new(BTreeSet::new()),
+            peers: Peers::default(),
+            ways: Ways::default(),
             inbound: InboundLinks::default(),
             metrics: Arc::new(Metrics::new()),
             tasks: TaskTracker::new(),
@@ -96,6 +102,7 @@ impl Local {
     /// Notes that the link to a peer is up or down.
     pub(crate) fn set_connected(&self, peer: NodeId, up: bool) {
         self.connected.send_if_modified(|set| if up { set.insert(peer) } else { set.remove(&peer) });
+        self.ways.look(&self.connected);
         let count = u32::try_from(self.connected.borrow().len()).unwrap_or(u32::MAX);
         self.metrics.links.set(f64::from(count));
     }

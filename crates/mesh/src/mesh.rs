@@ -8,9 +8,10 @@ use crate::{
     link::Answer,
     listen,
     local::{Identity, Local, Parts},
-    peers::Peers,
+    relaying,
     secret::Secret,
     snapshot::{self, Outgoing, SnapshotHandler},
+    ways::{self, Way},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -58,7 +59,6 @@ pub enum MeshError {
 /// The links of this node to the others. Everything ends with [`Mesh::shutdown`], or at the latest when it is dropped.
 pub struct Mesh {
     local: Arc<Local>,
-    peers: Peers,
     address: SocketAddr,
 }
 
@@ -95,7 +95,8 @@ impl Mesh {
         }));
         let server = listen::server(&local).map_err(|e| MeshError::Tls(dial::with_causes(&e)))?;
         local.tasks.spawn(listen::run(Arc::clone(&local), listener, server));
-        Ok(Mesh { local, peers: Peers::default(), address })
+        local.tasks.spawn(relaying::run(Arc::clone(&local)));
+        Ok(Mesh { local, address })
     }
 
     /// Where it listens.
@@ -134,7 +135,7 @@ impl Mesh {
     /// The peers to keep links to, with the `host:port` to dial. Those no longer named are let go; an address that has
     /// changed counts from the next dial on, which comes at once when there is no link.
     pub fn set_peers(&self, peers: BTreeMap<NodeId, String>) {
-        self.peers.set(&self.local, peers);
+        self.local.peers.set(&self.local, peers);
     }
 
     /// Uses other certificates for all connections from now on; present ones go on.
@@ -177,7 +178,8 @@ impl Mesh {
         tokio::time::timeout(deadline, asking).await.unwrap_or_else(|_| Err(late()))
     }
 
-    /// Asks a peer and waits for the answer until the deadline.
+    /// Asks a peer and waits for the answer until the deadline. A peer whose link has been down for a while is asked over
+    /// a common node, where there is one.
     ///
     /// # Errors
     /// See [`CallError`]; it tells whether the call was handled.
@@ -207,17 +209,16 @@ impl Mesh {
         payload: Bytes,
         deadline: Duration,
     ) -> Result<Answer, CallError> {
-        let begun = match self.peers.get(to) {
-            Some(peer) => peer.begin(Request { kind, group, lane, deadline_ms: 0, payload }, deadline),
-            None => Err(CallError::Unreachable(format!("node {to} is no peer of this node"))),
-        };
+        let request = Request { kind, group, lane, deadline_ms: 0, payload, relayed: None };
+        let begun = ways::begin(&self.local, to, request, deadline);
         if begun.is_err() {
             self.local.metrics.call(&begun);
         }
         begun
     }
 
-    /// Sends a snapshot to a peer and waits until it is installed. Needs no link: it takes a connection of its own.
+    /// Sends a snapshot to a peer and waits until it is installed. Needs no link: it takes a connection of its own, and is
+    /// never relayed.
     ///
     /// # Errors
     /// See [`CallError`]; `Refused` also for one that is too large.
@@ -229,7 +230,7 @@ impl Mesh {
         data: impl Into<Bytes> + Send,
         deadline: Duration,
     ) -> Result<Bytes, CallError> {
-        let Some(peer) = self.peers.get(to) else {
+        let Some(peer) = self.local.peers.get(to) else {
             return Err(CallError::Unreachable(format!("node {to} is no peer of this node")));
         };
         let snapshot = Outgoing { to, address: peer.address(), group, head, data: data.into() };
@@ -250,6 +251,18 @@ impl Mesh {
     #[must_use]
     pub fn connected_watch(&self) -> watch::Receiver<BTreeSet<NodeId>> {
         self.local.connected.subscribe()
+    }
+
+    /// The peers that calls have a way to, as they change.
+    #[must_use]
+    pub fn reached_watch(&self) -> watch::Receiver<BTreeMap<NodeId, Way>> {
+        self.local.ways.reached()
+    }
+
+    /// The peers that calls go to over a common node, each with that node.
+    #[must_use]
+    pub fn relayed(&self) -> BTreeMap<NodeId, NodeId> {
+        self.local.ways.relayed()
     }
 
     /// Ends all links, connections and tasks, and waits for them: for 5 seconds at most. Calls under way are unknown.
@@ -287,8 +300,8 @@ impl PeerLinks for Mesh {
         Mesh::send_snapshot(self, to, group, head, data, deadline).await
     }
 
-    fn is_connected(&self, peer: NodeId) -> bool {
-        Mesh::is_connected(self, peer)
+    fn is_reached(&self, peer: NodeId) -> bool {
+        self.local.ways.way(peer).is_some()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use metrics::{Counter, Gauge, counter, gauge};
 use rollcall_contracts::CallError;
+use rollcall_types::NodeId;
 
 /// The handles of one mesh.
 pub(crate) struct Metrics {
@@ -34,12 +35,21 @@ pub(crate) struct Metrics {
     pub(crate) replies_full: Counter,
     /// Too many snapshots arrived at once.
     pub(crate) snapshots_full: Counter,
+    /// Calls of this node that left over a common node.
+    pub(crate) relayed_out: Counter,
+    /// Calls of others that came over a common node.
+    pub(crate) relayed_in: Counter,
+    /// Calls that this node passed on, as the common node of two others.
+    pub(crate) relayed_through: Counter,
+    /// Too much of one peer was being passed on.
+    pub(crate) relay_full: Counter,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
         let call = |result: &'static str| counter!("rollcall_mesh_calls_total", "result" => result);
         let limit = |limit: &'static str| counter!("rollcall_mesh_limits_total", "limit" => limit);
+        let relayed = |direction: &'static str| counter!("rollcall_mesh_relayed_total", "direction" => direction);
         Metrics {
             answered: call("answered"),
             unreachable: call("unreachable"),
@@ -58,7 +68,17 @@ impl Metrics {
             in_flight_full: limit("in_flight"),
             replies_full: limit("replies"),
             snapshots_full: limit("snapshots"),
+            relayed_out: relayed("out"),
+            relayed_in: relayed("in"),
+            relayed_through: relayed("through"),
+            relay_full: limit("relay"),
         }
+    }
+
+    /// Notes that calls to a peer go over a common node, or no longer do.
+    pub(crate) fn relayed_pair(peer: NodeId, over: NodeId, relayed: bool) {
+        let labels = [("peer", peer.to_string()), ("over", over.to_string())];
+        gauge!("rollcall_mesh_relayed_pairs", &labels).set(f64::from(u8::from(relayed)));
     }
 
     /// Counts the end of a call.

@@ -59,6 +59,14 @@ impl Peer {
         link.begin(request, deadline)
     }
 
+    /// When the peer last answered something on the link that is up.
+    pub(crate) fn heard(&self) -> Option<Instant> {
+        match &*self.state.read() {
+            State::Up(link) => Some(link.heard()),
+            State::Down(_) => None,
+        }
+    }
+
     /// Keeps a link to the peer until told to stop.
     pub(crate) async fn run(self: Arc<Self>, local: Arc<Local>) {
         let mut identity = local.identity.subscribe();

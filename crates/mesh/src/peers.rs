@@ -3,17 +3,27 @@
 use crate::{local::Local, peer::Peer};
 use parking_lot::RwLock;
 use rollcall_types::NodeId;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use tokio::sync::Notify;
 
 /// All peers, by id.
 #[derive(Default)]
 pub(crate) struct Peers {
     by_id: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
+    /// There are others than before.
+    pub(crate) changed: Notify,
 }
 
 impl Peers {
     pub(crate) fn get(&self, id: NodeId) -> Option<Arc<Peer>> {
         self.by_id.read().get(&id).cloned()
+    }
+
+    pub(crate) fn ids(&self) -> BTreeSet<NodeId> {
+        self.by_id.read().keys().copied().collect()
     }
 
     /// Starts a task for each new peer, ends those of the others.
@@ -35,5 +45,6 @@ impl Peers {
             local.tasks.spawn(Arc::clone(&peer).run(Arc::clone(local)));
             by_id.insert(id, peer);
         }
+        self.changed.notify_one();
     }
 }

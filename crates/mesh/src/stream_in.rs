@@ -1,4 +1,6 @@
-//! The receiving end of the ordered streams: each item is taken once, in order, whatever is sent again.
+//! The receiving end of the ordered streams: each item is taken once, in order, whatever is sent again and by whatever
+//! way it comes. A batch that was late on another way finds its numbers taken, or its stream replaced: a stream begins
+//! only in place of the one that its sender knows to be the present one, so that none begins twice.
 
 use crate::limits::STREAM_ANSWERS_MAX;
 use bytes::Bytes;
@@ -32,12 +34,13 @@ pub enum Taken {
 /// broke.
 pub struct IncomingStreams {
     target: Arc<dyn StreamTarget>,
+    /// What stands for a peer's stream before there is one. No other process says the same.
+    none: u64,
     /// As many as there ever were peers in this process.
     peers: Mutex<BTreeMap<NodeId, Arc<Mutex<Place>>>>,
 }
 
 /// How far a peer's present stream is taken.
-#[derive(Default)]
 struct Place {
     stream: u64,
     next: u64,
@@ -46,11 +49,23 @@ struct Place {
     answers: BTreeMap<u64, Bytes>,
 }
 
+impl Place {
+    fn of(stream: u64) -> Self {
+        Place { stream, next: 1, start_over: false, answers: BTreeMap::new() }
+    }
+
+    fn ack(&self, slow: Vec<SlowItem>) -> StreamAck {
+        let answer = |(number, answer): (&u64, &Bytes)| StreamAnswer { number: *number, answer: answer.clone() };
+        let answers = self.answers.iter().map(answer).collect();
+        StreamAck { next: self.next, start_over: self.start_over, answers, slow, stream: self.stream }
+    }
+}
+
 impl IncomingStreams {
     /// No stream yet.
     #[must_use]
     pub fn new(target: Arc<dyn StreamTarget>) -> Self {
-        IncomingStreams { target, peers: Mutex::default() }
+        IncomingStreams { target, none: rand::random(), peers: Mutex::default() }
     }
 
     /// Answers one call of the kind `Stream`. Nothing is awaited in between: a call that is given up was handled whole,
@@ -60,13 +75,14 @@ impl IncomingStreams {
     /// A sentence, for bytes that are no batch.
     pub fn answer(&self, from: NodeId, payload: Bytes) -> Result<Bytes, String> {
         let batch = StreamBatch::decode(payload).map_err(|error| error.to_string())?;
-        let place = Arc::clone(self.peers.lock().entry(from).or_default());
+        let fresh = || Arc::new(Mutex::new(Place::of(self.none)));
+        let place = Arc::clone(self.peers.lock().entry(from).or_insert_with(fresh));
         let mut place = place.lock();
         if batch.stream != place.stream {
-            if batch.first != 1 {
-                return Ok(encode(&StreamAck { next: 0, start_over: true, answers: Vec::new(), slow: Vec::new() }));
+            if batch.first != 1 || batch.after.is_some_and(|after| after != place.stream) {
+                return Ok(encode(&StreamAck { start_over: true, stream: place.stream, ..StreamAck::default() }));
             }
-            *place = Place { stream: batch.stream, next: 1, ..Place::default() };
+            *place = Place::of(batch.stream);
         }
         place.answers = place.answers.split_off(&batch.settled);
         let mut slow = Vec::new();
@@ -93,9 +109,7 @@ impl IncomingStreams {
                 Taken::StartOver => place.start_over = true,
             }
         }
-        let answer = |(number, answer): (&u64, &Bytes)| StreamAnswer { number: *number, answer: answer.clone() };
-        let answers = place.answers.iter().map(answer).collect();
-        Ok(encode(&StreamAck { next: place.next, start_over: place.start_over, answers, slow }))
+        Ok(encode(&place.ack(slow)))
     }
 }
 
@@ -136,7 +150,7 @@ mod tests {
 
     fn ack(streams: &IncomingStreams, stream: u64, first: u64, items: &[&'static str]) -> StreamAck {
         let items = items.iter().map(|item| Bytes::from_static(item.as_bytes())).collect();
-        acknowledged(streams, StreamBatch { stream, first, items, settled: first })
+        acknowledged(streams, StreamBatch { stream, first, items, settled: first, after: None })
     }
 
     #[test]
@@ -178,11 +192,37 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_begins_only_in_place_of_the_one_its_sender_knows() {
+        let notes = Arc::new(Notes::default());
+        let streams = IncomingStreams::new(notes.clone());
+        let begin = |stream, after, items: &[&'static str]| {
+            let items = items.iter().map(|item| Bytes::from_static(item.as_bytes())).collect();
+            acknowledged(&streams, StreamBatch { stream, first: 1, items, settled: 1, after: Some(after) })
+        };
+        let unknown = begin(7, 0, &["a"]);
+        assert!(unknown.start_over && unknown.next == 0 && unknown.stream != 0, "{unknown:?}");
+        let begun = begin(8, unknown.stream, &["a", "never"]);
+        assert_eq!((begun.next, begun.start_over, begun.stream), (2, true, 8));
+        assert_eq!(begin(9, 8, &["opening", "b"]).next, 3);
+        // What set out before comes now, on a longer way.
+        for (stream, after) in [(7, 0), (8, unknown.stream)] {
+            let late = begin(stream, after, &["a", "never"]);
+            assert_eq!((late.next, late.start_over, late.stream), (0, true, 9));
+        }
+        assert_eq!(begin(9, 8, &["opening", "b", "c"]).next, 4);
+        assert_eq!(*notes.0.lock(), ["a", "opening", "b", "c"]);
+        let restarted = IncomingStreams::new(Arc::new(Notes::default()));
+        let late = StreamBatch { stream: 9, first: 1, items: Vec::new(), settled: 1, after: Some(unknown.stream) };
+        let ack = StreamAck::decode(restarted.answer(PEER, late.encode_to_vec().into()).unwrap()).unwrap();
+        assert!(ack.start_over && ack.stream != unknown.stream, "a process that started since is another one: {ack:?}");
+    }
+
+    #[test]
     fn what_is_said_to_an_item_is_said_until_the_sender_has_heard_it() {
         let streams = IncomingStreams::new(Arc::new(Notes::default()));
         let batch = |first: u64, settled, items: &[&'static str]| {
             let items = items.iter().map(|item| Bytes::from_static(item.as_bytes())).collect();
-            let ack = acknowledged(&streams, StreamBatch { stream: 7, first, items, settled });
+            let ack = acknowledged(&streams, StreamBatch { stream: 7, first, items, settled, after: None });
             ack.answers.into_iter().map(|one| (one.number, one.answer)).collect::<Vec<_>>()
         };
         let said = |number, text: &'static str| (number, Bytes::from_static(text.as_bytes()));
@@ -198,10 +238,10 @@ mod tests {
         let streams = IncomingStreams::new(Arc::new(Notes::default()));
         let many = STREAM_ANSWERS_MAX as u64;
         let items = |count: u64| (0..count).map(|_| Bytes::from_static(b"?")).collect::<Vec<_>>();
-        let ack = acknowledged(&streams, StreamBatch { stream: 7, first: 1, items: items(many + 3), settled: 1 });
+        let batch = |first, items| StreamBatch { stream: 7, first, items, settled: first, after: None };
+        let ack = acknowledged(&streams, batch(1, items(many + 3)));
         assert_eq!(ack.next, many + 1, "the rest is not taken yet");
-        let ack =
-            acknowledged(&streams, StreamBatch { stream: 7, first: ack.next, items: items(3), settled: ack.next });
+        let ack = acknowledged(&streams, batch(ack.next, items(3)));
         assert_eq!((ack.next, ack.answers.len()), (many + 4, 3));
     }
 }

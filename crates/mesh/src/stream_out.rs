@@ -1,9 +1,10 @@
-//! The sending end of the ordered streams: one for each peer, over the framed calls of its link.
+//! The sending end of the ordered streams: one for each peer, over framed calls.
 //!
 //! Some batches are under way at once, in one lane, so that they arrive in order. When a call fails its outcome is
 //! unknown and everything that is not acknowledged goes again under the same numbers; the receiver takes each number
-//! once. A receiver that does not know the stream, or lacks something, is told the opening first. What the items mean
-//! belongs to the shells above.
+//! once. A receiver that does not know the stream, or lacks something, is told the opening first. Which way a batch goes,
+//! by the peer's own link or over a common node, is the mesh's business, and may change between two batches. What the
+//! items mean belongs to the shells above.
 
 use crate::{
     Mesh,
@@ -145,14 +146,20 @@ impl Drop for OutgoingStreams {
 }
 
 async fn run(mesh: Arc<Mesh>, opening: Arc<dyn StreamOpening>, peer: NodeId, queue: Arc<StreamQueue>) {
-    let mut links = mesh.connected_watch();
+    let mut ways = mesh.reached_watch();
     let start_over = || queue.start_over(rand::random(), opening.opening(peer));
     start_over();
     loop {
-        if links.wait_for(|up| up.contains(&peer)).await.is_err() {
+        let Ok(way) = ways.wait_for(|ways| ways.contains_key(&peer)).await.map(|ways| ways.get(&peer).copied()) else {
             return;
-        }
-        match send(&mesh, peer, &queue).await {
+        };
+        let changed = async { ways.wait_for(|ways| ways.get(&peer).copied() != way).await.is_ok() };
+        let halt = tokio::select! {
+            halt = send(&mesh, peer, &queue) => halt,
+            // What is under way on the old one may never be answered.
+            exists = changed => if exists { Halt::Again } else { return },
+        };
+        match halt {
             Halt::StartOver => {
                 // What the receiver lacks may be no item of ours: it asks again until it has it.
                 tokio::time::sleep(STREAM_PAUSE).await;
@@ -190,6 +197,7 @@ async fn send(mesh: &Mesh, peer: NodeId, queue: &StreamQueue) -> Halt {
         };
         queue.taken_before(ack.next, ack.answers, &ack.slow);
         if ack.start_over {
+            queue.peer_has(ack.stream);
             return Halt::StartOver;
         }
         if ack.next < behind {

@@ -66,6 +66,8 @@ struct Item {
 struct Waiting {
     items: VecDeque<Item>,
     stream: u64,
+    /// The stream that the peer has, as far as it said.
+    after: u64,
     /// The number of the first item.
     first: u64,
     /// So many from the front are under way.
@@ -114,6 +116,11 @@ impl StreamQueue {
         self.waiting.lock().items.len()
     }
 
+    /// The peer has said which stream it has.
+    pub(crate) fn peer_has(&self, stream: u64) {
+        self.waiting.lock().after = stream;
+    }
+
     /// Numbers anew under another name, with the opening in front.
     pub(crate) fn start_over(&self, stream: u64, opening: Vec<Bytes>) {
         let mut waiting = self.waiting.lock();
@@ -150,7 +157,8 @@ impl StreamQueue {
         let first = waiting.first + waiting.under_way as u64;
         waiting.under_way += items.len();
         let behind = first + items.len() as u64;
-        let batch = StreamBatch { stream: waiting.stream, first, items, settled: waiting.first };
+        let batch =
+            StreamBatch { stream: waiting.stream, first, items, settled: waiting.first, after: Some(waiting.after) };
         Some((batch, behind))
     }
 

@@ -230,7 +230,7 @@ impl Serving {
         let groups = self.replication.groups();
         let applied = groups.cluster().replica().read();
         let others = applied.state.members().iter().filter(|(id, member)| {
-            **id != groups.me() && member.alive().is_some() && !member.leaving && groups.mesh().is_connected(**id)
+            **id != groups.me() && member.alive().is_some() && !member.leaving && groups.mesh().is_reached(**id)
         });
         let addresses: Vec<&str> = others.filter_map(|(_, member)| member.addresses.mqtt.as_deref()).collect();
         (!addresses.is_empty()).then(|| addresses.join(" ").into())

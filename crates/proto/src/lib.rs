@@ -12,11 +12,11 @@ mod generated {
 pub use generated::{
     Claim, ClaimEnded, ConfirmTermReply, ConfirmTermRequest, DeliverRequest, Frame, FrameBatch, HeartbeatReply,
     HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, KnownStatus, NotServed, PartialMessage,
-    ProposeReply, ProposeRequest, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk,
-    ReadPointReply, ReadPointRequest, Reply, Request, Route, RouteChange, RoutesDigest, RoutesPart, SlowItem,
-    SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest, StreamAck, StreamAnswer,
-    StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply, mesh_client,
-    mesh_server, propose_reply, read_point_answer, reply, snapshot_chunk, snapshot_reply, stream_item,
+    ProposeReply, ProposeRequest, ReachReply, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk,
+    ReadPointReply, ReadPointRequest, RelayedCall, Reply, Request, Route, RouteChange, RoutesDigest, RoutesPart,
+    SlowItem, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest, StreamAck,
+    StreamAnswer, StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply,
+    mesh_client, mesh_server, propose_reply, read_point_answer, reply, snapshot_chunk, snapshot_reply, stream_item,
 };
 
 /// The version of the mesh protocol this program speaks. A peer that names another one is refused.
@@ -62,6 +62,9 @@ mod tests {
             (22, Kind::PointToPoint),
             (23, Kind::SessionHandover),
             (30, Kind::PresenceRead),
+            (50, Kind::Relay),
+            (51, Kind::Relayed),
+            (52, Kind::Reach),
         ];
         for (number, kind) in known {
             assert_eq!(kind.number(), number);

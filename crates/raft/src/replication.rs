@@ -276,7 +276,7 @@ impl Replication {
         for handle in self.groups.handles().into_iter().filter(|h| h.is_leader()) {
             for member in handle.voter_sets().into_iter().flatten() {
                 if member != self.groups.me()
-                    && self.groups.mesh().is_connected(member)
+                    && self.groups.mesh().is_reached(member)
                     && handle.transfer_if_caught_up(member).await
                 {
                     break;

@@ -85,7 +85,7 @@ async fn round(groups: &Groups, mut waiting: Vec<Waiting>) {
     }
     // Usually one voter is enough; the next is asked when it fails or takes its time.
     let mut peers: Vec<_> = asks.iter().collect();
-    peers.sort_by_key(|(peer, _)| !groups.mesh().is_connected(**peer));
+    peers.sort_by_key(|(peer, _)| !groups.mesh().is_reached(**peer));
     let mut peers = peers.into_iter();
     let mut calls = FuturesUnordered::new();
     calls.extend(peers.next().map(|(peer, terms)| ask(groups, *peer, terms)));

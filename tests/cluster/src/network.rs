@@ -1,7 +1,8 @@
 //! Nodes in network namespaces, each with two links: one to the other nodes, one to clients. Cutting the first isolates a
 //! node from its peers while clients still reach it.
 //!
-//! Only `ip` is needed, no packet filter: a link is cut by taking its end at the bridge down.
+//! Only `ip` is needed, no packet filter: a link is cut by taking its end at the bridge down, a pair of nodes by routes
+//! that lead nowhere.
 
 use crate::tools::run;
 use std::net::{IpAddr, Ipv4Addr};
@@ -78,6 +79,22 @@ impl Network {
         ip(&format!("-n {} link set peers{node} down", self.switch()));
     }
 
+    /// Lets two nodes not reach each other any more; all others reach both.
+    pub fn cut_pair(&self, one: usize, other: usize) {
+        self.holes("add", one, other);
+    }
+
+    /// Undoes [`Network::cut_pair`].
+    pub fn heal_pair(&self, one: usize, other: usize) {
+        self.holes("del", one, other);
+    }
+
+    fn holes(&self, what: &str, one: usize, other: usize) {
+        for (from, to) in [(one, other), (other, one)] {
+            ip(&format!("-n {} route {what} blackhole {}/32", self.namespace(from), self.peer_address(to)));
+        }
+    }
+
     /// Undoes [`Network::cut_from_peers`].
     pub fn heal(&self, node: usize) {
         ip(&format!("-n {} link set peers{node} up", self.switch()));
@@ -136,7 +153,7 @@ while True: listener.accept()[0].close()";
             return;
         }
         let _turn = take_turn();
-        let network = Network::build(2);
+        let network = Network::build(3);
         let listen = |address: IpAddr| {
             let mut command = Command::new("ip");
             command.args(["netns", "exec", &network.namespace(0), "python3", "-c", ECHO, &address.to_string()]);
@@ -147,16 +164,22 @@ while True: listener.accept()[0].close()";
             let to = SocketAddr::new(network.client_address(0), 7);
             TcpStream::connect_timeout(&to, Duration::from_secs(1)).map_err(|error| error.to_string())
         };
-        let peer = || {
+        let peer = |from: usize| {
             let probe = format!("import socket; socket.create_connection(('{}', 7), 1)", network.peer_address(0));
-            run("ip", &["netns", "exec", &network.namespace(1), "python3", "-c", &probe])
+            run("ip", &["netns", "exec", &network.namespace(from), "python3", "-c", &probe])
         };
         deadline::until("clients reach the node", SOON, client);
-        deadline::until("peers reach the node", SOON, peer);
+        deadline::until("peers reach the node", SOON, || peer(1));
         network.cut_from_peers(0);
-        assert!(peer().is_err(), "peers still reach a node that is cut off");
+        assert!(peer(1).is_err(), "peers still reach a node that is cut off");
         client().unwrap();
         network.heal(0);
-        deadline::until("peers reach the node again", SOON, peer);
+        deadline::until("peers reach the node again", SOON, || peer(1));
+        network.cut_pair(0, 1);
+        assert!(peer(1).is_err(), "a peer still reaches a node that it is cut off from");
+        peer(2).expect("the others are not cut");
+        client().unwrap();
+        network.heal_pair(0, 1);
+        deadline::until("the peer reaches the node again", SOON, || peer(1));
     }
 }

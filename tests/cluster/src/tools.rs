@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Whether the scenario can run. Says so on standard error, past the test runner's capture, when it cannot.
 #[must_use]
@@ -33,7 +34,9 @@ pub fn is_root() -> bool {
 /// Whether this machine lets us make network namespaces.
 #[must_use]
 pub fn namespaces() -> bool {
-    let probe = format!("rcprobe{}", std::process::id());
+    static PROBES: AtomicU32 = AtomicU32::new(0);
+    // Tests that look at the same time must not find each other's.
+    let probe = format!("rcprobe{}n{}", std::process::id(), PROBES.fetch_add(1, Ordering::Relaxed));
     let made = is_root() && program("ip") && run("ip", &["netns", "add", &probe]).is_ok();
     if made {
         drop(run("ip", &["netns", "delete", &probe]));

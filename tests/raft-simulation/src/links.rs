@@ -158,7 +158,7 @@ impl PeerLinks for Links {
         self.ask(to, Body::Snapshot { group, head, data, deadline_ms }, deadline.min(SNAPSHOT_SILENCE)).await
     }
 
-    fn is_connected(&self, peer: NodeId) -> bool {
+    fn is_reached(&self, peer: NodeId) -> bool {
         !self.pending.lock().silent.contains(&peer)
     }
 }

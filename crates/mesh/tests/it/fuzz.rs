@@ -6,9 +6,10 @@ use prost::Message;
 use rollcall_mesh::{IncomingStreams, StreamTarget, Taken};
 use rollcall_proto::{
     Claim, ClaimEnded, ConfirmTermReply, ConfirmTermRequest, DeliverRequest, Frame, FrameBatch, HeartbeatReply,
-    HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, ProposeReply, ProposeRequest, ReadFeedReply,
-    ReadFeedRequest, ReadPointReply, ReadPointRequest, Reply, Request, SnapshotChunk, SnapshotHead, SnapshotReply,
-    StatusReply, StatusRequest, StreamAck, StreamBatch, StreamItem, frame, reply, stream_item,
+    HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, ProposeReply, ProposeRequest, ReachReply,
+    ReadFeedReply, ReadFeedRequest, ReadPointReply, ReadPointRequest, RelayedCall, Reply, Request, SnapshotChunk,
+    SnapshotHead, SnapshotReply, StatusReply, StatusRequest, StreamAck, StreamBatch, StreamItem, frame, reply,
+    stream_item,
 };
 use rollcall_test_fuzzing::{Choices, Effort, Plan, Target, run, search, shape};
 use rollcall_types::NodeId;
@@ -53,15 +54,19 @@ const MESSAGES: [Decode; 26] = [
     same::<StatusRequest>,
     same::<SnapshotChunk>,
 ];
-const MORE_MESSAGES: [Decode; 3] = [same::<StatusReply>, same::<SnapshotHead>, same::<SnapshotReply>];
+const MORE_MESSAGES: [Decode; 5] =
+    [same::<StatusReply>, same::<SnapshotHead>, same::<SnapshotReply>, same::<ReachReply>, same::<RelayedCall>];
 
 fn message_examples() -> Vec<Vec<u8>> {
-    let request = Request { kind: 1, group: 2, lane: 3, deadline_ms: 4_000, payload: Bytes::from_static(b"asked") };
+    let relayed = Some(RelayedCall { node: 4, kind: 16, lane: 5 });
+    let payload = Bytes::from_static(b"asked");
+    let request = Request { kind: 1, group: 2, lane: 3, deadline_ms: 4_000, payload, relayed };
     let asked = Frame { call: 7, body: Some(frame::Body::Request(request)) };
     let refused = Reply { result: Some(reply::Result::Refused("a sentence".to_owned())) };
     let refused = Frame { call: 8, body: Some(frame::Body::Reply(refused)) };
     let item = StreamItem { item: Some(stream_item::Item::Message(Bytes::from_static(b"\x01message"))) };
-    let batch = StreamBatch { stream: 9, first: 1, items: vec![item.encode_to_vec().into()], settled: 1 };
+    let items = vec![item.encode_to_vec().into()];
+    let batch = StreamBatch { stream: 9, first: 1, items, settled: 1, after: Some(8) };
     let claim = Claim { cluster_name: "c".into(), node: 1, target: 2, nonce: vec![7; 32].into(), ..Claim::default() };
     vec![
         FrameBatch { version: 1, frames: vec![asked, refused] }.encode_to_vec(),
@@ -113,13 +118,23 @@ impl StreamTarget for Notes {
     }
 }
 
-/// Batches of three streams, each item with its own number, in any order, again and again; damaged ones between them.
+/// Batches of three streams, each item with its own number, in any order, again and again, from senders that have one way
+/// and from those that may relay; damaged ones between them.
 fn check_streams(input: &[u8], takes_twice: bool) -> Result<u64, String> {
     let (notes, mut choices) = (Arc::new(Notes::default()), Choices::new(input));
     let streams = IncomingStreams::new(Arc::clone(&notes) as Arc<dyn StreamTarget>);
-    let (mut present, mut next, mut start_over) = (0, 0, false);
+    // What it says that it has, before there is a stream.
+    let unknown = StreamBatch { stream: u64::MAX, first: 2, ..StreamBatch::default() };
+    let ack = streams.answer(PEER, unknown.encode_to_vec().into())?;
+    let mut present = StreamAck::decode(ack).map_err(|error| error.to_string())?.stream;
+    let (mut next, mut start_over) = (0, false);
     let mut outcomes = Vec::new();
     while let (Some(kind), Some(first), Some(count)) = (choices.below(5), choices.below(6), choices.below(5)) {
+        let after = match choices.below(4) {
+            Some(0) => Some(present),
+            Some(1) => Some(u64::from(kind) + 1),
+            _ => None,
+        };
         if kind == 4 {
             let damaged = Bytes::copy_from_slice(choices.piece(20).unwrap_or_default());
             if StreamBatch::decode(damaged.clone()).is_err() && streams.answer(PEER, damaged).is_ok() {
@@ -130,7 +145,8 @@ fn check_streams(input: &[u8], takes_twice: bool) -> Result<u64, String> {
         let (stream, first) = (u64::from(kind), u64::from(first));
         let number = |place: u64| u8::try_from(first + place).unwrap_or(u8::MAX);
         let item = |place: u64| if number(place) == 5 { Bytes::new() } else { Bytes::from(vec![number(place)]) };
-        let batch = StreamBatch { stream, first, items: (0..u64::from(count)).map(item).collect(), settled: first };
+        let items = (0..u64::from(count)).map(item).collect();
+        let batch = StreamBatch { stream, first, items, settled: first, after };
         notes.0.lock().unwrap().clear();
         let answer = streams.answer(PEER, batch.encode_to_vec().into())?;
         let ack = StreamAck::decode(answer).map_err(|error| error.to_string())?;
@@ -139,8 +155,8 @@ fn check_streams(input: &[u8], takes_twice: bool) -> Result<u64, String> {
             taken.push(2);
         }
 
-        let mut expected = (Vec::new(), StreamAck { next: 0, start_over: true, ..StreamAck::default() });
-        if stream == present || first == 1 {
+        let mut expected = (Vec::new(), StreamAck { start_over: true, stream: present, ..StreamAck::default() });
+        if stream == present || (first == 1 && after.is_none_or(|after| after == present)) {
             if stream != present {
                 (present, next, start_over) = (stream, 1, false);
             }
@@ -154,7 +170,7 @@ fn check_streams(input: &[u8], takes_twice: bool) -> Result<u64, String> {
                     }
                 }
             }
-            expected.1 = StreamAck { next, start_over, ..StreamAck::default() };
+            expected.1 = StreamAck { next, start_over, stream, ..StreamAck::default() };
         }
         if (&taken, &ack) != (&expected.0, &expected.1) {
             return Err(format!(
@@ -172,7 +188,8 @@ fn streams(examples: &[Vec<u8>]) -> Target<'_> {
 }
 
 fn stream_examples() -> Vec<Vec<u8>> {
-    vec![vec![1, 1, 3, 1, 2, 3, 1, 4, 1], vec![1, 1, 4, 2, 1, 2, 2, 3, 3, 4, 0, 0, 3, 8, 1, 1]]
+    // Three numbers and the stream before, for each batch.
+    vec![vec![1, 1, 3, 0, 1, 2, 3, 1, 1, 4, 1, 3], vec![1, 1, 4, 0, 2, 1, 2, 1, 2, 3, 3, 3, 4, 0, 0, 0, 3, 8, 1, 1]]
 }
 
 #[test]

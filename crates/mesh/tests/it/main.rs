@@ -9,6 +9,8 @@ mod fuzz;
 mod links;
 mod nodes;
 mod protocol;
+mod relayed_streams;
+mod relaying;
 mod snapshots;
 mod speed;
 mod streams;

@@ -1,17 +1,18 @@
 //! What a node does with peers that do not keep to the protocol, spoken to without a mesh of its own.
 
-use crate::nodes::{ECHO, Node, WITHIN, within};
+use crate::nodes::{ECHO, FACTS, Node, WITHIN, within};
 use bytes::Bytes;
 use rand::RngCore as _;
 use rollcall_contracts::CallError;
 use rollcall_mesh::SNAPSHOT_PIECE_BYTES_MAX;
 use rollcall_proto::{
-    Claim, Frame, FrameBatch, HelloReply, HelloRequest, JoinReply, JoinRequest, PROTOCOL_VERSION, Reply, Request,
-    SnapshotChunk, SnapshotHead, SnapshotReply, Welcome, frame, hello_reply,
+    Claim, Frame, FrameBatch, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, PROTOCOL_VERSION, RelayedCall,
+    Reply, Request, SnapshotChunk, SnapshotHead, SnapshotReply, Welcome, frame, hello_reply,
     mesh_client::MeshClient,
     mesh_server::{Mesh as MeshService, MeshServer},
     reply, snapshot_chunk, snapshot_reply,
 };
+use rollcall_types::NodeId;
 use std::sync::{Arc, Mutex};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -52,7 +53,7 @@ async fn peer_client(node: &Node) -> Client {
 
 fn request(call: u64, payload: &'static str) -> Frame {
     let payload = Bytes::from_static(payload.as_bytes());
-    let request = Request { kind: ECHO, group: 0, lane: 0, deadline_ms: 5000, payload };
+    let request = Request { kind: ECHO, deadline_ms: 5000, payload, ..Request::default() };
     Frame { call, body: Some(frame::Body::Request(request)) }
 }
 
@@ -99,6 +100,49 @@ async fn an_unknown_version_is_refused_with_a_sentence() {
     let (frames, _) = converse(&mut peer_client(&node).await, vec![batch(1, vec![request(5, "x")])]).await;
     let answer = Reply { result: Some(reply::Result::Payload(Bytes::from_static(b"x"))) };
     assert_eq!(frames, vec![Frame { call: 5, body: Some(frame::Body::Reply(answer)) }]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_is_relayed_of_a_member_to_a_member_and_never_again() {
+    // Members 3 and 7 have no link to this node.
+    let node = Node::identified(2, |_| {});
+    let members = |ids: &[u64]| ids.iter().map(|id| (NodeId(*id), "127.0.0.1:1".to_owned())).collect();
+    let envelope = |kind: Kind, to: u64, inner: u32| {
+        let relayed = Some(RelayedCall { node: to, kind: inner, lane: 0 });
+        Request { kind: kind.number(), group: 9, deadline_ms: 5000, relayed, ..Request::default() }
+    };
+    let ask = async |request: Request| {
+        let frame = Frame { call: 5, body: Some(frame::Body::Request(request)) };
+        let (mut frames, _) = converse(&mut peer_client(&node).await, vec![batch(1, vec![frame])]).await;
+        match frames.pop().and_then(|frame| frame.body) {
+            Some(frame::Body::Reply(Reply { result: Some(result) })) => result,
+            other => panic!("no answer but {other:?}"),
+        }
+    };
+    let not_passed_on = |result: reply::Result, why: &str| match result {
+        reply::Result::NotPassedOn(sentence) => assert!(sentence.contains(why), "{sentence}"),
+        other => panic!("{other:?}"),
+    };
+    not_passed_on(ask(envelope(Kind::Relay, 3, ECHO)).await, "no member");
+    node.mesh.set_peers(members(&[3, 7]));
+    for kind in [Kind::Relay, Kind::Relayed, Kind::Reach] {
+        not_passed_on(ask(envelope(Kind::Relay, 3, kind.number())).await, "envelope");
+    }
+    not_passed_on(ask(Request { relayed: None, ..envelope(Kind::Relay, 3, ECHO) }).await, "envelope");
+    not_passed_on(ask(envelope(Kind::Relay, 99, ECHO)).await, "no peer");
+    not_passed_on(ask(envelope(Kind::Relay, 7, ECHO)).await, "no peer");
+    // Why there is no link depends on how far the dialling has come.
+    not_passed_on(ask(envelope(Kind::Relay, 3, ECHO)).await, "");
+
+    for origin in [99, 7, 2] {
+        let refused = ask(envelope(Kind::Relayed, origin, FACTS)).await;
+        assert!(matches!(refused, reply::Result::Refused(_)), "of {origin}: {refused:?}");
+    }
+    let taken = ask(envelope(Kind::Relayed, 3, FACTS)).await;
+    assert_eq!(taken, reply::Result::Payload(Bytes::from("from 3 kind 7 group 9 5000 ms")));
+    node.mesh.set_peers(members(&[3]));
+    let refused = ask(envelope(Kind::Relayed, 3, FACTS)).await;
+    assert!(matches!(refused, reply::Result::Refused(_)), "over one that is no member: {refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

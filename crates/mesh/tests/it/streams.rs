@@ -23,13 +23,13 @@ use std::{
 
 use tokio::task::JoinSet;
 
-const PEER: NodeId = NodeId(2);
+pub(crate) const PEER: NodeId = NodeId(2);
 
 /// Notes what it takes, and says something to every tenth.
 #[derive(Default)]
-struct Notes {
+pub(crate) struct Notes {
     taken: Mutex<Vec<Bytes>>,
-    count: AtomicUsize,
+    pub(crate) count: AtomicUsize,
     /// Items that slow consumers have, and what they ask for.
     slow: Mutex<BTreeMap<Bytes, Duration>>,
 }
@@ -49,13 +49,13 @@ impl StreamTarget for Notes {
 }
 
 /// What is answered to an item.
-fn said(item: &Bytes) -> Bytes {
+pub(crate) fn said(item: &Bytes) -> Bytes {
     let number = item.get(..8).map(|bytes| u64::from_be_bytes(bytes.try_into().unwrap()));
     if number.is_some_and(|number| number % 10 == 0) { item.slice(..8) } else { Bytes::new() }
 }
 
 impl Notes {
-    fn numbers(&self) -> Vec<u64> {
+    pub(crate) fn numbers(&self) -> Vec<u64> {
         let taken = self.taken.lock().unwrap();
         taken
             .iter()
@@ -64,19 +64,19 @@ impl Notes {
             .collect()
     }
 
-    fn openings(&self) -> usize {
+    pub(crate) fn openings(&self) -> usize {
         self.taken.lock().unwrap().iter().filter(|item| *item == "opening").count()
     }
 }
 
 /// Answers the calls of streams.
 #[derive(Default)]
-struct Answers {
+pub(crate) struct Answers {
     streams: Mutex<Option<Arc<IncomingStreams>>>,
 }
 
 impl Answers {
-    fn begin(&self, notes: &Arc<Notes>) {
+    pub(crate) fn begin(&self, notes: &Arc<Notes>) {
         *self.streams.lock().unwrap() = Some(Arc::new(IncomingStreams::new(notes.clone())));
     }
 }
@@ -90,7 +90,7 @@ impl PeerHandler for Answers {
     }
 }
 
-struct Opens;
+pub(crate) struct Opens;
 
 impl StreamOpening for Opens {
     fn opening(&self, _to: NodeId) -> Vec<Bytes> {
@@ -98,7 +98,7 @@ impl StreamOpening for Opens {
     }
 }
 
-fn mesh(id: u64) -> (Arc<Mesh>, Arc<Answers>) {
+pub(crate) fn mesh(id: u64) -> (Arc<Mesh>, Arc<Answers>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let config = MeshConfig::new(listener, address, "lab".to_owned(), NodeName(format!("n{id}")));
@@ -127,7 +127,7 @@ async fn pair() -> Pair {
     Pair { streams, notes, answers, wire, _meshes: [near, far] }
 }
 
-fn item(number: u64) -> Bytes {
+pub(crate) fn item(number: u64) -> Bytes {
     let mut bytes = number.to_be_bytes().to_vec();
     bytes.resize(100, 0);
     bytes.into()

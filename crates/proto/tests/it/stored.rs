@@ -5,11 +5,11 @@ use prost::{Message, bytes::Bytes};
 use rollcall_proto::{
     Claim, ClaimEnded, ConfirmTermReply, ConfirmTermRequest, DeliverRequest, Frame, FrameBatch, HeartbeatReply,
     HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, KnownStatus, NotServed, PartialMessage,
-    ProposeReply, ProposeRequest, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk,
-    ReadPointReply, ReadPointRequest, Reply, Request, Route, RouteChange, RoutesDigest, RoutesPart, SlowItem,
-    SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest, StreamAck, StreamAnswer,
-    StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply, propose_reply,
-    read_point_answer, reply, snapshot_chunk, snapshot_reply, stream_item,
+    ProposeReply, ProposeRequest, ReachReply, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk,
+    ReadPointReply, ReadPointRequest, RelayedCall, Reply, Request, Route, RouteChange, RoutesDigest, RoutesPart,
+    SlowItem, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest, StreamAck,
+    StreamAnswer, StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply,
+    propose_reply, read_point_answer, reply, snapshot_chunk, snapshot_reply, stream_item,
 };
 use std::fmt::Debug;
 
@@ -54,7 +54,10 @@ fn kinds() -> Vec<Kind> {
             | Kind::RetainedRead
             | Kind::PointToPoint
             | Kind::SessionHandover
-            | Kind::PresenceRead => {}
+            | Kind::PresenceRead
+            | Kind::Relay
+            | Kind::Relayed
+            | Kind::Reach => {}
         }
     }
     all
@@ -67,8 +70,10 @@ fn frames_of_version_1_are_read_and_written_as_ever() {
     let calls = |numbers: std::ops::RangeInclusive<u32>| -> Vec<_> {
         let of_these = names.iter().filter(|(_, kind)| numbers.contains(&kind.number()));
         let call = |(what, kind): &'_ (String, Kind)| {
-            let request =
-                Request { kind: kind.number(), group: 70_000, lane: 301, deadline_ms: 1000, payload: blob("question") };
+            // The envelope of a call inside has its own file.
+            let relayed = None;
+            let (group, lane, payload) = (70_000, 301, blob("question"));
+            let request = Request { kind: kind.number(), group, lane, deadline_ms: 1000, payload, relayed };
             (what.clone(), frame(frame::Body::Request(request)))
         };
         of_these.map(call).collect()
@@ -80,6 +85,7 @@ fn frames_of_version_1_are_read_and_written_as_ever() {
         ("frame-request-retained", 20..=22),
         ("frame-request-handover", 23..=23),
         ("frame-request-questions", 30..=30),
+        ("frame-request-relay", 50..=52),
     ] {
         let calls = calls(numbers);
         let calls: Vec<_> = calls.iter().map(|(what, frame)| (what.as_str(), frame.clone())).collect();
@@ -99,6 +105,31 @@ fn frames_of_version_1_are_read_and_written_as_ever() {
             }),
         ],
     );
+}
+
+#[test]
+fn relayed_calls_and_their_answers_of_version_1_are_as_ever() {
+    let envelope = |kind: Kind, node| {
+        let relayed = RelayedCall { node, kind: Kind::Stream.number(), lane: u32::MAX };
+        let payload = blob("a batch of a stream");
+        Request { kind: kind.number(), group: 3, lane: 0, deadline_ms: 5000, payload, relayed: Some(relayed) }
+    };
+    hold(
+        "relayed-call",
+        &[
+            ("to the common node, for node 300", envelope(Kind::Relay, 300)),
+            ("behind it, of node 1", envelope(Kind::Relayed, 1)),
+        ],
+    );
+    let reply = |result| Reply { result: Some(result) };
+    hold(
+        "relayed-reply",
+        &[
+            ("it was not passed on", reply(reply::Result::NotPassedOn(sentence()))),
+            ("no answer came", reply(reply::Result::Unanswered(sentence()))),
+        ],
+    );
+    hold("reach-reply", &[("nobody", ReachReply::default()), ("two nodes", ReachReply { nodes: vec![1, 300] })]);
 }
 
 #[test]
@@ -228,11 +259,15 @@ fn feeds_and_deliveries_of_version_1_are_as_ever() {
 
 #[test]
 fn streams_of_version_1_are_as_ever() {
-    let batch = StreamBatch { stream: u64::MAX, first: 300, items: vec![blob("one"), blob("two")], settled: 0 };
-    hold("stream-batch", &[("two items", batch)]);
-    let settled = StreamBatch { stream: 1, first: 300, items: vec![blob("one")], settled: 299 };
+    let items = vec![blob("one"), blob("two")];
+    let batch = StreamBatch { stream: u64::MAX, first: 300, items, settled: 0, after: None };
+    hold("stream-batch", &[("two items", batch.clone())]);
+    let settled = StreamBatch { stream: 1, items: vec![blob("one")], settled: 299, ..batch.clone() };
     hold("stream-batch-settled", &[("one item", settled)]);
-    let ack = |next, start_over| StreamAck { next, start_over, answers: Vec::new(), slow: Vec::new() };
+    let after = |after| StreamBatch { first: 1, after: Some(after), ..batch.clone() };
+    hold("stream-batch-after", &[("after one of 300", after(300)), ("the receiver is not known", after(0))]);
+    let ack = |next, start_over| StreamAck { next, start_over, ..StreamAck::default() };
+    hold("stream-ack-stream", &[("the receiver has another one", StreamAck { stream: u64::MAX, ..ack(0, true) })]);
     hold("stream-ack", &[("taken", ack(302, false)), ("not known", ack(0, true))]);
     let answers = vec![StreamAnswer { number: 300, answer: blob("not one") }];
     hold("stream-ack-answers", &[("one answer", StreamAck { answers, ..ack(302, false) })]);

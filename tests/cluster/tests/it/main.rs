@@ -7,6 +7,7 @@
 
 mod broadcast;
 mod connect;
+mod cut_pair;
 mod demo;
 mod drain;
 mod failover;
