@@ -49,11 +49,14 @@ struct UnderWay {
     batch: Bytes,
 }
 
+/// What became of a call, once known.
+type Outcome = Option<Result<Bytes, ()>>;
+
 /// The sending end as `stream_out.rs` drives it, without its task.
 struct Sender {
     queue: StreamQueue,
     /// Calls in the order sent, each with the number behind it, and its outcome once known.
-    waits: VecDeque<(u64, u64, Option<Result<Bytes, ()>>)>,
+    waits: VecDeque<(u64, u64, Outcome)>,
     calls: u64,
     streams: u64,
     sent: VecDeque<(u64, Sent)>,

@@ -19,6 +19,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::oneshot,
+    task::JoinSet,
 };
 
 /// A node on its own is there in a second or two; a busy machine takes longer.
@@ -119,7 +120,8 @@ async fn a_method_that_the_node_is_given_decides_over_a_socket_who_gets_in() {
         vec![BootstrapUser { username: "ada".to_owned(), password, ..BootstrapUser::default() }];
     let node = Node::start_with(config, Box::new(|| None), vec![Arc::new(Next)]).await.unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let running = tokio::spawn(node.run_until_stopped(async move { drop(stopped.await) }));
+    let mut running = JoinSet::new();
+    running.spawn(node.run_until_stopped(async move { drop(stopped.await) }));
     let exchange = async {
         let mut wrong = challenged(mqtt).await;
         wrong.write_all(&auth(&[8])).await.unwrap();
@@ -136,5 +138,6 @@ async fn a_method_that_the_node_is_given_decides_over_a_socket_who_gets_in() {
     };
     tokio::time::timeout(WITHIN, exchange).await.expect("not within the time");
     drop(stop);
-    tokio::time::timeout(WITHIN, running).await.expect("it stops").unwrap().unwrap();
+    let ended = tokio::time::timeout(WITHIN, running.join_next()).await.expect("it stops");
+    ended.unwrap().unwrap().unwrap();
 }

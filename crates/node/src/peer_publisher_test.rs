@@ -18,6 +18,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 const WITHIN: Duration = Duration::from_secs(20);
@@ -276,9 +277,10 @@ async fn a_route_that_was_lost_on_the_way_is_there_after_the_next_comparison() {
     let (publisher, stop) = (nodes[1].publisher.clone(), CancellationToken::new());
     let every = Duration::from_millis(20);
     let ended = stop.clone();
-    let comparing = tokio::spawn(async move { publisher.compare_now_and_then(every, ended).await });
+    let mut comparing = JoinSet::new();
+    comparing.spawn(async move { publisher.compare_now_and_then(every, ended).await });
     until(|| [0, 2].iter().all(|other: &usize| nodes[*other].receivers("b") == [nodes[1].id])).await;
     assert_eq!(nodes[0].receivers("x"), [], "all is known again, and no more");
     stop.cancel();
-    within(comparing).await.unwrap();
+    within(comparing.join_next()).await.unwrap().unwrap();
 }
