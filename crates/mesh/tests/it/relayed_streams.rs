@@ -63,13 +63,13 @@ async fn a_stream_that_goes_over_the_common_node_and_back_again_loses_and_double
     let (streams, counted, ends) = (trio.streams.clone(), sent.clone(), over.clone());
     let mut sending: JoinSet<Vec<Sent>> = JoinSet::new();
     sending.spawn(async move {
-        let mut waiting = vec![];
+        let (mut waiting, mut pace) = (vec![], tokio::time::interval(Duration::from_millis(2)));
         while !ends.load(Ordering::SeqCst) {
             for _ in 0..50 {
                 let number = counted.fetch_add(1, Ordering::SeqCst);
                 waiting.push(streams.send(PEER, item(number)).await.unwrap());
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            pace.tick().await;
         }
         waiting
     });

@@ -7,10 +7,8 @@ use crate::{
 use bytes::Bytes;
 use rollcall_contracts::CallError;
 use rollcall_types::NodeId;
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::{Instant, timeout_at};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -129,13 +127,17 @@ async fn nothing_is_relayed_to_a_node_that_nobody_reaches_nor_over_two_nodes() {
     // When this one is relayed to, the choice for the others was made as well.
     until(|| first.mesh.relayed() == BTreeMap::from([(NodeId(5), NodeId(3))])).await;
     until(|| net.nodes[1].mesh.relayed() == BTreeMap::from([(NodeId(4), NodeId(5))])).await;
-    let at = Instant::now();
-    while at.elapsed() < Duration::from_secs(2) {
+    // At each change of the ways that there is for a while.
+    let mut ways = first.mesh.reached_watch();
+    let end = Instant::now() + Duration::from_secs(2);
+    loop {
         assert_eq!(first.mesh.relayed(), BTreeMap::from([(NodeId(5), NodeId(3))]));
         for lost in [2, 4] {
             let outcome = first.mesh.call(NodeId(lost), ECHO, 0, 0, Bytes::new(), WITHIN).await;
             assert!(matches!(outcome, Err(CallError::Unreachable(_))), "{lost}: {outcome:?}");
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        if timeout_at(end, ways.changed()).await.is_err() {
+            return;
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::connection::{Arrival, Connection};
 use super::packet::{Flags, Packet, Version, kind, packet, publish_with, subscribe_with, variable_length};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// A SUBACK must be there within this time: longer than a lease, since it may have to wait for a dead node's.
@@ -116,6 +117,19 @@ impl Connection {
     /// A sentence, when the connection is over.
     pub fn answer(&mut self, packet: &Packet) -> Result<(), String> {
         packet.answer(self.version).map_or(Ok(()), |answer| self.send(&answer))
+    }
+
+    /// What a publisher does with a packet that comes: answers it, and forgets the message whose way it ends.
+    ///
+    /// # Panics
+    /// When it acknowledges nothing that waits, or refuses it.
+    pub fn settle(&mut self, packet: &Packet, waiting: &mut BTreeSet<u16>) {
+        let (id, code) = packet.acknowledgement().unwrap_or_else(|| panic!("no answer but {packet:?}"));
+        assert!(code < 0x80, "refused: {packet:?}");
+        self.answer(packet).unwrap_or_else(|error| panic!("{packet:?} cannot be answered: {error}"));
+        if packet.kind() != kind::PUBREC {
+            assert!(waiting.remove(&id), "{packet:?} answers nothing");
+        }
     }
 
     /// The protocol version it speaks.

@@ -4,7 +4,7 @@
 //! with its node: a client that comes back at another node finds none, subscribes again, and has a hole from what its old
 //! node had handed it last to its new SUBACK. From there on the promise holds for it, too.
 
-use rollcall_test_cluster::mqtt::{Arrival, Connect, Connection, Version, kind};
+use rollcall_test_cluster::mqtt::{Arrival, Connect, Connection, Version};
 use rollcall_test_cluster::{Cluster, Options, deadline};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -80,12 +80,7 @@ impl Run {
             }
             match connection.next(Duration::from_millis(10)) {
                 Arrival::Packet(packet) => {
-                    let (id, code) = packet.acknowledgement().unwrap_or_else(|| panic!("no answer but {packet:?}"));
-                    assert!(code < 0x80, "refused: {packet:?}");
-                    connection.answer(&packet).unwrap();
-                    if packet.kind() != kind::PUBREC {
-                        assert!(waiting.remove(&id), "{packet:?} answers nothing");
-                    }
+                    connection.settle(&packet, &mut waiting);
                     moved = Instant::now();
                 }
                 Arrival::Silence => {
