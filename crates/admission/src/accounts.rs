@@ -1,6 +1,7 @@
 //! Where users and policies come from.
 
-use rollcall_cluster::{CompiledPolicies, Role, User};
+use rollcall_cluster::{ApiToken, CompiledBlocks, CompiledPolicies, Role, User};
+use rollcall_types::ClusterTime;
 use std::sync::Arc;
 
 /// The users and policies of the cluster as this node knows them now. Asked from many threads at once; never blocks.
@@ -14,6 +15,15 @@ pub trait UserSource: Send + Sync + 'static {
 
     /// The policies, compiled with the default effect. Cheap: asked once for each request.
     fn policies(&self) -> Arc<CompiledPolicies>;
+
+    /// The block rules. Cheap: asked once for each connect.
+    fn blocks(&self) -> Arc<CompiledBlocks>;
+
+    /// The token of that id, expired or not.
+    fn token(&self, id: &str) -> Option<ApiToken>;
+
+    /// Cluster time: what block rules and tokens expire by. Asked only where there are some.
+    fn now(&self) -> ClusterTime;
 
     /// False while the accounts cannot be known, because the node has not caught up. Then nobody is told that a
     /// password is wrong.

@@ -26,6 +26,20 @@ pub struct AdmissionConfig {
     pub auth_failures_per_minute: u32,
     /// Claims are refused while another account holds the client id.
     pub bind_account: bool,
+    /// What a client id must be.
+    pub bind_client_id: ClientIdBinding,
+}
+
+/// What a client id must be, so that nobody connects under another's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ClientIdBinding {
+    /// Anything.
+    #[default]
+    Free,
+    /// The user name.
+    Username,
+    /// The common name of the client's certificate.
+    CommonName,
 }
 
 impl AdmissionConfig {
@@ -52,6 +66,7 @@ impl Default for AdmissionConfig {
             unsubscribes_per_second: 0,
             auth_failures_per_minute: 60,
             bind_account: true,
+            bind_client_id: ClientIdBinding::Free,
         }
     }
 }

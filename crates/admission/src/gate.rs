@@ -1,7 +1,8 @@
 //! [`Admission`] itself: who is it, may he, and is there room.
 
 use crate::{
-    accounts::{UserSource, cluster_role, contract_role},
+    accounts::{UserSource, contract_role},
+    api_token,
     basic::Credentials,
     config::AdmissionConfig,
     failure_limit::FailureLimit,
@@ -11,15 +12,15 @@ use crate::{
     verified_cache::{CacheKey, Remembered, Verified, VerifiedCache},
 };
 use async_trait::async_trait;
-use rollcall_cluster::{Action, Request};
-use rollcall_contracts::{Account, AuthError, ConnectPermission, QueryRefusal, Rated, Role, SourceAddress};
-use rollcall_types::QoS;
+use rollcall_contracts::{
+    Account, AccountOrigin, Asked, AuthError, ConnectPermission, Explanation, QueryRefusal, Rated, Role, SourceAddress,
+};
 use std::sync::Arc;
 
 /// Credentials, permissions and quota of one node.
 pub struct Admission {
-    config: AdmissionConfig,
-    users: Arc<dyn UserSource>,
+    pub(crate) config: AdmissionConfig,
+    pub(crate) users: Arc<dyn UserSource>,
     cache: VerifiedCache,
     verification: Verification,
     failures: FailureLimit,
@@ -42,7 +43,7 @@ impl Admission {
             packets: Rated::ALL
                 .map(|packet| Rate::new(Share::of_limit(config.packets_per_second(packet)), config.burst_percent)),
             metrics: AdmissionMetrics::new(),
-            anonymous: Arc::new(Account { username: String::new(), role: Role::Client }),
+            anonymous: Arc::new(Account::anonymous()),
             config,
             users,
         }
@@ -84,7 +85,7 @@ impl Admission {
                 let role = contract_role(user.role);
                 let account = match entry.account.role == role {
                     true => entry.account,
-                    false => Arc::new(Account { username: user.username, role }),
+                    false => Arc::new(Account::of_user(user.username, role)),
                 };
                 self.cache.insert(*key, Verified { account: Arc::clone(&account), version, ..entry });
                 Some(account)
@@ -130,37 +131,12 @@ impl Admission {
         match (right, user, password_hash) {
             (true, Some(user), Some(password_hash)) => {
                 self.metrics.auth_ok.increment(1);
-                let account = Arc::new(Account { username: user.username, role: contract_role(user.role) });
+                let account = Arc::new(Account::of_user(user.username, contract_role(user.role)));
                 self.cache.insert(key, Verified { account: Arc::clone(&account), version, password_hash });
                 Ok(account)
             }
             _ => Err(self.rejected(source)),
         }
-    }
-
-    fn may(
-        &self,
-        action: Action,
-        account: &Account,
-        client_id: Option<&str>,
-        resource: &str,
-        source: SourceAddress,
-    ) -> bool {
-        if self.config.conformance {
-            // Policies do not apply there; that only the broker publishes under `$events/` and `$SYS/` is none.
-            return action != Action::Pub || !is_reserved(resource);
-        }
-        let request = Request {
-            action,
-            resource,
-            client_id,
-            username: &account.username,
-            role: cluster_role(account.role),
-            ip: source.to_canonical(),
-            qos: QoS::AtMostOnce,
-            retain: false,
-        };
-        self.users.policies().decide(&request).allowed
     }
 
     fn not_blocked(&self, source: SourceAddress) -> Result<(), AuthError> {
@@ -203,7 +179,7 @@ impl rollcall_contracts::Admission for Admission {
         let credentials = Credentials::parse(header);
         if self.config.conformance {
             let username = credentials.as_ref().map(Credentials::username).unwrap_or_default();
-            return Ok(Arc::new(Account { username: username.into(), role: Role::Client }));
+            return Ok(Arc::new(Account::new(username, Role::Client)));
         }
         let Some(credentials) = credentials else {
             self.not_blocked(source)?;
@@ -224,25 +200,56 @@ impl rollcall_contracts::Admission for Admission {
         }
         let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
         if self.config.conformance {
-            return Ok(Arc::new(Account { username: username.into(), role: Role::Client }));
+            return Ok(Arc::new(Account::new(username, Role::Client)));
         }
         let key = self.cache.credentials_key(username, password);
         self.verify(key, username, password, source).await
     }
 
+    fn authenticate_bearer(&self, authorization: &[u8], source: SourceAddress) -> Result<Arc<Account>, AuthError> {
+        self.not_blocked(source)?;
+        if !self.users.is_available() {
+            self.metrics.auth_unavailable.increment(1);
+            return Err(AuthError::Unavailable);
+        }
+        let Some((id, hash)) = api_token::presented(authorization) else { return Err(self.rejected(source)) };
+        let token = self.users.token(id).filter(|token| api_token::is_same(&token.secret_hash, &hash));
+        match token.filter(|token| !token.is_expired(self.users.now())) {
+            Some(token) => {
+                self.metrics.auth_ok.increment(1);
+                let name = format!("token:{}", token.id);
+                let origin = AccountOrigin::ApiToken;
+                Ok(Arc::new(Account { origin, ..Account::new(name, contract_role(token.role)) }))
+            }
+            None => Err(self.rejected(source)),
+        }
+    }
+
     fn may_connect(&self, account: &Account, client_id: Option<&str>, source: SourceAddress) -> ConnectPermission {
-        match self.may(Action::Connect, account, client_id, "", source) {
+        match self.judged(account, &Asked::connect(client_id, source), |allowed, _, _| allowed) {
             true => ConnectPermission::Allowed,
             false => ConnectPermission::Denied,
         }
     }
 
-    fn may_publish(&self, account: &Account, client_id: &str, topic: &str, source: SourceAddress) -> bool {
-        self.may(Action::Pub, account, Some(client_id), topic, source)
+    fn may(&self, account: &Account, asked: &Asked<'_>) -> bool {
+        self.judged(account, asked, |allowed, _, _| allowed)
     }
 
-    fn may_subscribe(&self, account: &Account, client_id: &str, filter: &str, source: SourceAddress) -> bool {
-        self.may(Action::Sub, account, Some(client_id), filter, source)
+    fn explain(&self, account: &Account, asked: &Asked<'_>) -> Explanation {
+        let told = |allowed, by, rule: Option<&str>| Explanation { allowed, by, rule: rule.map(str::to_owned) };
+        self.judged(account, asked, told)
+    }
+
+    fn is_known(&self, account: &Account) -> bool {
+        self.config.conformance
+            || account.origin != AccountOrigin::StoredUser
+            || !self.users.is_available()
+            || self.users.user(&account.username).is_some()
+    }
+
+    fn access_version(&self) -> u64 {
+        self.users.version()
     }
 
     fn charge(&self, n: u32) -> Result<(), QueryRefusal> {
@@ -257,9 +264,4 @@ impl rollcall_contracts::Admission for Admission {
     fn bind_account(&self) -> bool {
         self.config.bind_account && !self.config.conformance
     }
-}
-
-/// Topics of the broker itself.
-fn is_reserved(topic: &str) -> bool {
-    matches!(topic.split('/').next(), Some("$events" | "$SYS"))
 }

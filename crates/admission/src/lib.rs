@@ -8,7 +8,9 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod accounts;
+mod api_token;
 mod basic;
 mod config;
 mod failure_limit;
@@ -20,7 +22,8 @@ mod verification;
 mod verified_cache;
 
 pub use accounts::UserSource;
-pub use config::AdmissionConfig;
+pub use api_token::{TOKEN_PREFIX, issue_token};
+pub use config::{AdmissionConfig, ClientIdBinding};
 pub use gate::Admission;
 pub use password::{HASH_LANES, HASH_MEMORY_KIB, HASH_PASSES, HashError, hash_password};
 pub use rate::Share;

@@ -74,7 +74,7 @@ impl Broker {
         let taken_back = |(filter, answer): (&String, SubscribeAnswer)| match answer {
             SubscribeAnswer::Granted { is_new, .. } => {
                 if is_new {
-                    self.subscriptions.remove(connection, filter);
+                    self.take_subscription(connection, filter);
                 }
                 SubscribeAnswer::Refused(ReasonCode::UnspecifiedError)
             }

@@ -3,6 +3,7 @@
 use crate::{
     BrokerConfig, ClosingSignal, Connection, OpenSocket,
     damping::Damping,
+    events::SessionEvents,
     instance_limits::InstanceLimits,
     metrics::{DropReason, Metrics},
     pressure::Slow,
@@ -59,9 +60,12 @@ pub struct Broker {
     pub(crate) session_links: OnceLock<Arc<dyn SessionLinks>>,
     /// Sessions on their way here, at most one for each CONNECT under way, and those being discarded.
     pub(crate) handovers: TaskTracker,
+    /// Messages of publishers without a connection whose verdict is not in, as many as the edge lets in at once.
+    pub(crate) publishes: TaskTracker,
     pub(crate) system_topics: SystemTopics,
     pub(crate) orphans: Orphans,
     pub(crate) named_groups: NamedGroups,
+    pub(crate) session_events: SessionEvents,
 }
 
 impl Broker {
@@ -101,9 +105,11 @@ impl Broker {
             authenticators: OnceLock::new(),
             session_links: OnceLock::new(),
             handovers: TaskTracker::new(),
+            publishes: TaskTracker::new(),
             system_topics: SystemTopics::default(),
             orphans: Orphans::default(),
             named_groups: NamedGroups::default(),
+            session_events: SessionEvents::default(),
         })
     }
 

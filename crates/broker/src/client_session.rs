@@ -8,13 +8,15 @@
 
 use crate::{
     held_back::HeldBack,
-    pressure::{Pressed, Spell},
+    pressure::{Asked, Pressed, Spell},
 };
 use parking_lot::Mutex;
+use rollcall_contracts::Account;
 use rollcall_session::{Delivery, LinkTerms, Offered, Outgoing, QueueLimits, Session, SessionState};
-use rollcall_types::{BootTime, ClientId, Epoch, QoS};
+use rollcall_types::{BootTime, ClientId, Epoch};
 use std::{
     fmt,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -32,6 +34,15 @@ pub(crate) struct ClientSession {
     pub(crate) place: Mutex<()>,
     held: AtomicBool,
     inner: Mutex<Inner>,
+    /// Of the last connection that held it.
+    identity: Mutex<Option<SessionIdentity>>,
+}
+
+/// Who a session was last served to: what it may be sent while it has no connection is asked for them.
+#[derive(Clone)]
+pub(crate) struct SessionIdentity {
+    pub(crate) account: Arc<Account>,
+    pub(crate) source: IpAddr,
 }
 
 #[derive(Default)]
@@ -54,7 +65,8 @@ impl Inner {
     fn took(&mut self, now: BootTime) -> Option<Arc<Spell>> {
         let spell = self.pressed.as_ref()?;
         spell.took(now);
-        if self.session.pressure(spell.limits) > 0 { None } else { self.pressed.take() }
+        let asked = if spell.of_all { Asked::PressureOfAll } else { Asked::Pressure };
+        if self.pressure(spell.limits, asked) > 0 { None } else { self.pressed.take() }
     }
 }
 
@@ -92,7 +104,16 @@ pub(crate) enum AfterConnection {
 impl ClientSession {
     pub(crate) fn new(number: u64, client_id: ClientId, username: Arc<str>) -> Self {
         let (held, place, inner) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
-        ClientSession { number, client_id, username, place, held, inner }
+        ClientSession { number, client_id, username, place, held, inner, identity: Mutex::default() }
+    }
+
+    pub(crate) fn set_identity(&self, identity: SessionIdentity) {
+        *self.identity.lock() = Some(identity);
+    }
+
+    /// `None` for one that came from another node and had no connection here yet.
+    pub(crate) fn identity(&self) -> Option<SessionIdentity> {
+        self.identity.lock().clone()
     }
 
     /// A connection takes the session, under its claim. False when the session is over or its time is.
@@ -120,6 +141,11 @@ impl ClientSession {
         (lives && inner.kept_until.is_none_or(|until| now < until)).then_some(inner.epoch)
     }
 
+    /// The epoch it was last served under.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.inner.lock().epoch
+    }
+
     /// A connection is there. For choosing among sessions only: it may be over a moment later.
     pub(crate) fn is_held(&self) -> bool {
         self.held.load(Ordering::Relaxed)
@@ -137,15 +163,15 @@ impl ClientSession {
         to(holds.then_some(&mut inner.session))
     }
 
-    /// A live message: behind what is retained, if that is on its way. Of QoS 1 and 2 it tells whether the session is
-    /// pressed now.
+    /// A live message: behind what is retained, if that is on its way. Tells whether the session is pressed now, if that
+    /// is waited for.
     pub(crate) fn deliver(
         &self,
         delivery: Delivery,
         limits: QueueLimits,
         now: BootTime,
+        asked: Asked,
     ) -> Result<(Offered, Option<Pressed>), Over> {
-        let is_waited_for = delivery.qos != QoS::AtMostOnce;
         let (offered, pressed, waker) = {
             let mut inner = self.inner.lock();
             if let Some(held_back) = inner.held_back.as_mut() {
@@ -158,9 +184,11 @@ impl ClientSession {
                 return Err(Over);
             }
             let offered = inner.session.offer(delivery, limits, now);
-            let pressure = if is_waited_for { inner.session.pressure(limits) } else { 0 };
+            let pressure = inner.pressure(limits, asked);
             let pressed = (pressure > 0).then(|| {
-                let spell = inner.pressed.get_or_insert_with(|| Arc::new(Spell::new(limits, now)));
+                let spell = inner
+                    .pressed
+                    .get_or_insert_with(|| Arc::new(Spell::new(limits, asked == Asked::PressureOfAll, now)));
                 Pressed { spell: spell.clone(), pressure }
             });
             (offered, pressed, inner.waker.take())
@@ -391,6 +419,14 @@ impl ClientSession {
 }
 
 impl Inner {
+    fn pressure(&self, limits: QueueLimits, asked: Asked) -> u32 {
+        match asked {
+            Asked::Nothing => 0,
+            Asked::Pressure => self.session.pressure(limits),
+            Asked::PressureOfAll => self.session.pressure_of_all(limits),
+        }
+    }
+
     fn holds_back(&self) -> bool {
         self.held_back.as_ref().is_some_and(|held_back| !held_back.is_empty())
     }

@@ -5,6 +5,8 @@ use rollcall_routing::Strategy;
 /// Settings of the broker. 0 switches a limit off where the field says so.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BrokerConfig {
+    /// What this node is called, as events tell it.
+    pub node_name: String,
     /// Messages waiting for one client; beyond it QoS 0 messages are dropped first, then what is new, and counted.
     pub client_queue_messages: usize,
     /// Bytes of the messages waiting for one client; the same happens beyond it.
@@ -40,6 +42,7 @@ pub struct BrokerConfig {
 impl Default for BrokerConfig {
     fn default() -> Self {
         BrokerConfig {
+            node_name: String::new(),
             client_queue_messages: 1000,
             client_queue_bytes: 64 * 1024 * 1024,
             client_messages_per_second: 0,

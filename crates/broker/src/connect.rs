@@ -87,17 +87,18 @@ impl Broker {
             return Err(ConnectRefusal::Flapping);
         }
         let _under_way = UnderWay::enter(self)?;
+        let access_version = self.admission.access_version();
         let account = self.authorize(&request, peer, proved).await?;
         let turn = self.registry.take_turn(&request.client_id, self.config.client_connects_waiting).await;
         let turn = turn.map_err(|_| ConnectRefusal::Busy)?;
-        let client_id = request.client_id.clone();
+        let (client_id, keep_alive_s) = (request.client_id.clone(), request.keep_alive_s);
         // With the turn, so that no two of them see the same count. Who holds the id elsewhere only the claim tells.
         let takeovers_max = self.config.client_takeovers_per_minute;
         if self.takeovers.is_used_up(&client_id, takeovers_max, self.lease.now()) {
             self.metrics.limited("client_takeovers_per_minute");
             return Err(ConnectRefusal::Flapping);
         }
-        let wish = Wish::of(&request, &account.username);
+        let wish = Wish::of(&request, &account, peer.ip());
         let before = self.look_before(&wish).await?;
         let granted = self.store.claim(self.details(request, &account, peer)).await.map_err(refusal)?;
         if granted.displaced.is_some() {
@@ -110,7 +111,16 @@ impl Broker {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let (session, session_present) = self.session_for(wish, resumable, number, granted.epoch);
         let connection = Arc::new(Connection::new(
-            Identity { number, client_id, epoch: granted.epoch, incarnation, account, source: peer.ip(), session },
+            Identity {
+                number,
+                client_id,
+                epoch: granted.epoch,
+                incarnation,
+                account,
+                source: peer.ip(),
+                session,
+                keep_alive_s,
+            },
             self,
         ));
         let displaced = match turn.enter(&connection, self.limits.connections()) {
@@ -129,17 +139,43 @@ impl Broker {
         self.count_sessions();
         drop(turn);
         tell_displaced(displaced);
+        // What was allowed when the session last had a connection, or when this one was let in, may be no more.
+        if session_present || self.admission.access_version() != access_version {
+            self.recheck(&connection);
+        }
         self.still_ours(connection, session_present, &granted, incarnation)
     }
 
     /// What is known before the claim of the session that this CONNECT may resume.
     async fn look_before(&self, wish: &Wish) -> Result<Before, ConnectRefusal> {
-        let here = self.resumable(wish).await.map_err(|_| ConnectRefusal::SessionsUnavailable)?;
+        let here = self.session_here(wish).await?;
         if wish.clean_start || (here.is_none() && !self.has_others()) {
             return Ok(Before { here, last: None });
         }
         let on_record = self.store.status(wish.client_id.clone()).await.map_err(|_| ConnectRefusal::Unavailable)?;
         Ok(Before { here, last: on_record.epoch })
+    }
+
+    /// The session of this node that a CONNECT may resume, with the epoch it was last served under. One of another account
+    /// is neither resumed nor, where accounts are bound, discarded. One whose client is connected, on whichever
+    /// node, is guarded by its claim.
+    async fn session_here(&self, wish: &Wish) -> Result<Option<(Arc<ClientSession>, Epoch)>, ConnectRefusal> {
+        let is_bound = self.admission.bind_account();
+        if wish.clean_start && !is_bound {
+            return Ok(None);
+        }
+        let session = match self.held_or_kept(&wish.client_id).await {
+            Ok(session) => session,
+            // Whoever begins anew is not kept out by a store that cannot be read.
+            Err(_) if wish.clean_start => None,
+            Err(_) => return Err(ConnectRefusal::SessionsUnavailable),
+        };
+        let now = self.lease.now();
+        let here = session.and_then(|session| session.resumable(now).map(|epoch| (session, epoch)));
+        if is_bound && here.as_ref().is_some_and(|(session, _)| session.username != wish.username) {
+            return Err(ConnectRefusal::OtherAccount);
+        }
+        Ok(here.filter(|(session, _)| !wish.clean_start && session.username == wish.username))
     }
 
     /// The session that was served under the claim before this one, here or from another node: any other is out of date.
@@ -201,7 +237,7 @@ impl Broker {
             return Err(ConnectRefusal::NotAuthorized);
         }
         if let Some(Will { message, .. }) = &request.will
-            && !self.may_publish(&account, client_id, &message.topic, peer.ip())
+            && !self.may_publish(&account, client_id, message, peer.ip())
         {
             return Err(ConnectRefusal::NotAuthorized);
         }

@@ -5,7 +5,7 @@ use crate::{
     client_session::{ClientSession, Noticed},
     message_rate::MessageRate,
     metrics::Metrics,
-    standing_order::StandingOrder,
+    standing_order::{Ordered, StandingOrder},
 };
 use parking_lot::Mutex;
 use rollcall_contracts::{Account, LeaseGate};
@@ -32,6 +32,8 @@ pub struct Connection {
     pub(crate) session: Arc<ClientSession>,
     pub(crate) standing_order: StandingOrder,
     pub(crate) rate: Mutex<MessageRate>,
+    /// In force, in seconds; 0 = off.
+    pub(crate) keep_alive_s: Mutex<u16>,
     /// The store knows that the claim is over: no release is owed.
     claim_over: AtomicBool,
     lease: Arc<dyn LeaseGate>,
@@ -43,6 +45,8 @@ pub struct Connection {
 pub enum ToConnection {
     /// Send this packet.
     Send(Outgoing),
+    /// Another keep-alive is in force, in seconds.
+    KeepAlive(u16),
     /// End: farewell as the table of endings says, close, release. Comes before all waiting messages, again and again.
     End(Order),
 }
@@ -56,6 +60,7 @@ pub(crate) struct Identity {
     pub(crate) account: Arc<Account>,
     pub(crate) source: IpAddr,
     pub(crate) session: Arc<ClientSession>,
+    pub(crate) keep_alive_s: u16,
 }
 
 impl Connection {
@@ -70,6 +75,7 @@ impl Connection {
             session: identity.session,
             standing_order: StandingOrder::default(),
             rate: Mutex::default(),
+            keep_alive_s: Mutex::new(identity.keep_alive_s),
             claim_over: AtomicBool::new(false),
             lease: broker.lease.clone(),
             metrics: broker.metrics.clone(),
@@ -106,8 +112,11 @@ impl Connection {
     /// The next thing to do: an order at any time, a packet of the session only when the caller has room for it. Only the
     /// connection's own task may call it.
     pub fn poll_next(&self, cx: &mut Context<'_>, has_room: bool) -> Poll<ToConnection> {
-        if let Poll::Ready(order) = self.standing_order.poll(cx) {
-            return Poll::Ready(ToConnection::End(order));
+        if let Poll::Ready(ordered) = self.standing_order.poll(cx) {
+            return Poll::Ready(match ordered {
+                Ordered::End(order) => ToConnection::End(order),
+                Ordered::KeepAlive(keep_alive_s) => ToConnection::KeepAlive(keep_alive_s),
+            });
         }
         let mut noticed = Noticed::default();
         let next = self.session.poll_outgoing(self.number, cx, has_room, self.lease.now(), &mut noticed);

@@ -57,6 +57,8 @@ impl Broker {
         // Sessions that were on their way here: their claims are released behind them.
         self.handovers.close();
         let _ = timeout_at(start + budget, self.handovers.wait()).await;
+        self.publishes.close();
+        let _ = timeout_at(start + budget, self.publishes.wait()).await;
         let rest = (start + budget).saturating_duration_since(Instant::now());
         let released = self.store.released(rest).await;
         DrainReport { told, left: if closed { 0 } else { self.connections() }, released }

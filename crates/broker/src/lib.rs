@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod announce;
 mod broker;
 mod client_session;
@@ -23,14 +24,17 @@ mod config;
 mod connect;
 mod connection;
 mod damping;
+mod data_plane;
 mod drain;
 mod enhanced;
+mod events;
 mod handover;
 mod handover_answers;
 mod handover_wire;
 mod held_back;
 mod held_claim;
 mod instance_limits;
+mod keep_alive;
 mod memory_sessions;
 mod message_rate;
 mod metrics;
@@ -58,6 +62,7 @@ pub use config::BrokerConfig;
 pub use connection::{Connection, ToConnection};
 pub use drain::DrainReport;
 pub use enhanced::{Authenticated, Exchange, Proved};
+pub use events::SubscribersEased;
 pub use held_claim::HeldClaim;
 pub use memory_sessions::MemorySessions;
 pub use metrics::describe_metrics;

@@ -88,6 +88,8 @@ pub(crate) enum DropReason {
     RetainedLimit,
     /// A message of a shared subscription that no member could take.
     NoMember,
+    /// An event of a session: too many wait to be told.
+    EventsFull,
 }
 
 /// Handles of everything that is counted often.
@@ -113,6 +115,7 @@ pub(crate) struct Metrics {
     retained_unavailable: Counter,
     retained_limit: Counter,
     no_member: Counter,
+    events_full: Counter,
     /// What `$SYS` tells; handles of metrics cannot be read.
     pub(crate) totals: Totals,
 }
@@ -149,6 +152,7 @@ impl Metrics {
             retained_unavailable: counter!(DROPPED, "reason" => "retained_unavailable"),
             retained_limit: counter!(DROPPED, "reason" => "retained_limit"),
             no_member: counter!(DROPPED, "reason" => "no_member"),
+            events_full: counter!(DROPPED, "reason" => "events_full"),
             totals: Totals::default(),
         }
     }
@@ -194,6 +198,7 @@ impl Metrics {
             DropReason::NoReceiver => self.no_receiver.increment(1),
             DropReason::RetainedUnavailable => self.retained_unavailable.increment(1),
             DropReason::RetainedLimit => self.retained_limit.increment(1),
+            DropReason::EventsFull => self.events_full.increment(1),
             DropReason::NoMember => self.no_member.increment(1),
         }
     }

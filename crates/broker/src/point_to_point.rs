@@ -2,7 +2,7 @@
 //! the presence store, and the message goes straight to that node.
 
 use crate::{Broker, metrics::DropReason, pressure::Slow};
-use rollcall_contracts::OwnerLinks;
+use rollcall_contracts::{CallError, OwnerLinks};
 use rollcall_session::{Delivery, PublishVerdict};
 use rollcall_types::{ClientId, Epoch, Message};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Broker {
     /// One on this node that is pressed is noted.
     pub(crate) async fn send_to_client(&self, client: &str, message: &Arc<Message>, slow: &mut Slow) -> PublishVerdict {
         let Ok(client_id) = ClientId::new(client) else { return self.no_receiver() };
-        let Ok(status) = self.store.status(client_id.clone()).await else { return self.unreachable() };
+        let Ok(status) = self.store.status(client_id.clone()).await else { return self.unreachable(false) };
         let (true, Some(epoch)) = (status.online, status.epoch) else { return self.no_receiver() };
         if self.queue_for_client(&client_id, epoch, message, slow) {
             return PublishVerdict::Accepted { matched: true };
@@ -39,7 +39,7 @@ impl Broker {
             Ok(false) => self.no_receiver(),
             Err(error) => {
                 tracing::debug!(node = %node.0, %error, "a message for one client did not reach its node");
-                self.unreachable()
+                self.unreachable(matches!(error, CallError::Unknown(_)))
             }
         }
     }
@@ -62,9 +62,9 @@ impl Broker {
         PublishVerdict::NoReceiver
     }
 
-    fn unreachable(&self) -> PublishVerdict {
+    fn unreachable(&self, may_have_happened: bool) -> PublishVerdict {
         self.metrics.dropped(DropReason::NoReceiver);
-        PublishVerdict::Unavailable
+        PublishVerdict::Unavailable { may_have_happened }
     }
 }
 

@@ -9,10 +9,10 @@ use crate::{
     redispatch::not_here,
     subscribe::Wanted,
 };
-use rollcall_contracts::{Account, Charge, Part, QueryRefusal};
+use rollcall_contracts::{Account, Asked, Charge, Part, QueryRefusal};
 use rollcall_routing::hash_of_client;
 use rollcall_session::{ClientLimit, Delivery, Offered, PublishVerdict, QueueLimits, Receipt};
-use rollcall_types::{BootTime, Incarnation, Message, QoS};
+use rollcall_types::{BootTime, ClientId, Incarnation, Message, QoS};
 use std::{
     fmt,
     future::Future,
@@ -80,6 +80,53 @@ impl Published {
     }
 }
 
+/// Whose message it is, as far as that matters once it is admitted.
+pub(crate) trait Origin: Clone + Send + Sync + 'static {
+    /// The publisher's session, which may not want its own messages.
+    fn session(&self) -> Option<&ClientSession>;
+
+    /// What the message is handed on under: what the other nodes say counts only while its lease is valid.
+    fn incarnation(&self) -> Incarnation;
+
+    /// Hash of the publisher's client id, for shared subscriptions that go by it.
+    fn client_hash(&self) -> u64;
+}
+
+impl Origin for Arc<Connection> {
+    fn session(&self) -> Option<&ClientSession> {
+        Some(&self.session)
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    fn client_hash(&self) -> u64 {
+        hash_of_client(self.client_id.as_str())
+    }
+}
+
+/// A publisher that has no MQTT connection.
+#[derive(Clone)]
+pub(crate) struct WithoutConnection {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) client_id: ClientId,
+}
+
+impl Origin for WithoutConnection {
+    fn session(&self) -> Option<&ClientSession> {
+        None
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    fn client_hash(&self) -> u64 {
+        hash_of_client(self.client_id.as_str())
+    }
+}
+
 /// Resolves when no slow consumer of this node is waited for any more.
 type Eased = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -120,7 +167,16 @@ impl Broker {
         if let Err(verdict) = self.admit_publish(from, message) {
             return Published::Now(verdict);
         }
-        let acknowledged = message.qos != QoS::AtMostOnce;
+        self.hand_on(from, message, message.qos != QoS::AtMostOnce)
+    }
+
+    /// A message that is admitted goes its way. `acknowledged`: its publisher hears what becomes of it.
+    pub(crate) fn hand_on<O: Origin>(
+        self: &Arc<Self>,
+        from: &O,
+        message: &Arc<Message>,
+        acknowledged: bool,
+    ) -> Published {
         if point_to_point::target(&message.topic).is_some() || (message.retain && acknowledged) {
             let (broker, from, message) = (self.clone(), from.clone(), message.clone());
             return Published::First(FirstSteps(Box::pin(async move { broker.publish_first(&from, &message).await })));
@@ -132,13 +188,13 @@ impl Broker {
     }
 
     /// A retained message is committed before anybody gets it, so that one that is refused leaves no trace.
-    async fn publish_first(self: &Arc<Self>, from: &Connection, message: &Arc<Message>) -> Published {
+    async fn publish_first<O: Origin>(self: &Arc<Self>, from: &O, message: &Arc<Message>) -> Published {
         if let Some(client) = point_to_point::target(&message.topic) {
             let mut slow = Slow::default();
             let verdict = self.send_to_client(client, message, &mut slow).await;
             return match (self.eased(slow), verdict) {
                 (Some(eased), PublishVerdict::Accepted { matched }) => {
-                    let (broker, here) = (self.clone(), from.incarnation);
+                    let (broker, here) = (self.clone(), from.incarnation());
                     let all = Box::pin(async move {
                         eased.await;
                         broker.lease.may_serve(here)
@@ -157,7 +213,7 @@ impl Broker {
     /// Counts, checks and charges what a client publishes.
     fn admit_publish(&self, from: &Connection, message: &Message) -> Result<(), PublishVerdict> {
         self.metrics.received(message.qos);
-        if !self.may_publish(&from.account, from.client_id.as_str(), &message.topic, from.source) {
+        if !self.may_publish(&from.account, from.client_id.as_str(), message, from.source) {
             self.metrics.dropped(DropReason::NotAuthorized);
             return Err(PublishVerdict::NotAuthorized);
         }
@@ -181,11 +237,11 @@ impl Broker {
 
     /// To the subscribers here and to the other nodes. Where a peer's queue is full, that comes first: it is how the
     /// publisher is slowed down.
-    fn spread(self: &Arc<Self>, from: &Connection, message: &Arc<Message>) -> Published {
-        let client_hash = hash_of_client(from.client_id.as_str());
+    fn spread<O: Origin>(self: &Arc<Self>, from: &O, message: &Arc<Message>) -> Published {
+        let client_hash = from.client_hash();
         let spread = self.peers.spread(&message.topic, client_hash);
         let mut slow = Slow::default();
-        let Delivered { matched, unserved } = self.deliver(message, Some(&from.session), &spread.here, &mut slow);
+        let Delivered { matched, unserved } = self.deliver(message, from.session(), &spread.here, &mut slow);
         let matched = matched || !spread.peers.is_empty();
         if message.qos == QoS::AtMostOnce {
             self.peers.publish_to_peers(message.clone(), spread.peers);
@@ -194,12 +250,12 @@ impl Broker {
         let eased = self.eased(slow);
         // The usual case on one node, which should cost nothing more.
         if unserved.is_empty() && eased.is_none() && self.peers.concerns_nobody(&spread) {
-            return Published::Now(self.verdict_under_lease(from.incarnation, matched));
+            return Published::Now(self.verdict_under_lease(from.incarnation(), matched));
         }
         let (peers, handed_on) = (self.peers.clone(), message.clone());
         let mut queued: Pin<Box<dyn Future<Output = Charge> + Send>> =
             Box::pin(async move { peers.publish(handed_on, spread).await });
-        let (broker, message, incarnation) = (self.clone(), message.clone(), from.incarnation);
+        let (broker, message, incarnation) = (self.clone(), message.clone(), from.incarnation());
         let here = TakenHere { matched, unserved, client_hash, eased };
         let follow = move |charge: Charge| broker.after(charge, here, message, incarnation);
         // Most of the time there is room, and nothing to wait for.
@@ -245,7 +301,7 @@ impl Broker {
     }
 
     /// The wait for the slow consumers of this node that a publish met.
-    fn eased(&self, slow: Slow) -> Option<Eased> {
+    pub(crate) fn eased(&self, slow: Slow) -> Option<Eased> {
         if slow.is_none() {
             return None;
         }
@@ -277,8 +333,10 @@ impl Broker {
         self.metrics.dropped(DropReason::TooLarge);
     }
 
-    pub(crate) fn may_publish(&self, account: &Account, client_id: &str, topic: &str, source: IpAddr) -> bool {
-        !is_reserved(topic) && self.admission.may_publish(account, client_id, topic, source)
+    pub(crate) fn may_publish(&self, account: &Account, client_id: &str, message: &Message, source: IpAddr) -> bool {
+        let asked =
+            Asked { qos: message.qos, retain: message.retain, ..Asked::publish(client_id, &message.topic, source) };
+        !is_reserved(&message.topic) && self.admission.may(account, &asked)
     }
 
     /// Queues a part of a message for every matching session of this node, once each. A shared subscription whose member
@@ -291,7 +349,7 @@ impl Broker {
         part: &Part,
         slow: &mut Slow,
     ) -> Delivered {
-        let (wanted, matched) = self.subscriptions.wanted(&message.topic, from, part);
+        let (wanted, matched) = self.subscriptions.wanted(message, from, part);
         let now = self.lease.now();
         // A member may have left since its node was chosen.
         let missing = |named: &&Arc<str>| !wanted.iter().any(|one| one.group.as_ref() == Some(*named));
@@ -332,7 +390,8 @@ impl Broker {
     /// Queues one delivery that was charged already. True when it is in the queue.
     pub(crate) fn put(&self, session: &ClientSession, delivery: Delivery, now: BootTime, slow: &mut Slow) -> bool {
         let qos = delivery.qos;
-        let offered = session.deliver(delivery, self.queue_limits(), now).map(|(offered, pressed)| {
+        let asked = slow.asks(qos);
+        let offered = session.deliver(delivery, self.queue_limits(), now, asked).map(|(offered, pressed)| {
             if let Some(pressed) = pressed {
                 slow.note(pressed, now, &self.metrics);
             }

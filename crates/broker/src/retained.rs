@@ -212,8 +212,11 @@ impl Broker {
 fn refusal(error: RetainError) -> (DropReason, PublishVerdict) {
     match error {
         RetainError::LimitReached | RetainError::TooLarge => (DropReason::RetainedLimit, PublishVerdict::RetainedLimit),
-        RetainError::Busy | RetainError::Unavailable | RetainError::NotServing => {
-            (DropReason::RetainedUnavailable, PublishVerdict::Unavailable)
+        RetainError::Busy => {
+            (DropReason::RetainedUnavailable, PublishVerdict::Unavailable { may_have_happened: false })
+        }
+        RetainError::Unavailable | RetainError::NotServing => {
+            (DropReason::RetainedUnavailable, PublishVerdict::Unavailable { may_have_happened: true })
         }
     }
 }

@@ -60,8 +60,8 @@ pub trait SessionStore: Send + Sync + 'static {
     /// When it cannot be kept. Nothing has changed.
     fn keep(&self, session: &DetachedSession, until: BootTime) -> Result<Option<DetachedSession>, NotKept>;
 
-    /// The session of a client. A CONNECT that wants to go on with it waits for this, and so does another node that the
-    /// client went to.
+    /// The session of a client. A CONNECT waits for this, to go on with it or to learn whose it is, and so does another node
+    /// that the client went to.
     ///
     /// # Errors
     /// When that cannot be known now. The client is told so (0x88), and never gets an empty session instead.

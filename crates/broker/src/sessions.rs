@@ -3,13 +3,17 @@
 
 use crate::{
     Broker, Connection,
-    client_session::{AfterConnection, ClientSession},
+    client_session::{AfterConnection, ClientSession, SessionIdentity},
     metrics::{DropReason, Metrics},
     session_store::{DetachedSession, SessionsUnavailable},
 };
+use rollcall_contracts::Account;
 use rollcall_session::{ConnectRequest, LinkTerms};
 use rollcall_types::{BootTime, ClientId, Epoch};
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// Sessions that one sweep ends at most; the next one goes on.
 const SWEEP_MAX: usize = 10_000;
@@ -18,15 +22,17 @@ const SWEEP_MAX: usize = 10_000;
 pub(crate) struct Wish {
     pub(crate) client_id: ClientId,
     pub(crate) username: Arc<str>,
+    pub(crate) identity: SessionIdentity,
     pub(crate) clean_start: bool,
     pub(crate) terms: LinkTerms,
 }
 
 impl Wish {
-    pub(crate) fn of(request: &ConnectRequest, username: &str) -> Self {
+    pub(crate) fn of(request: &ConnectRequest, account: &Arc<Account>, source: IpAddr) -> Self {
         Wish {
             client_id: request.client_id.clone(),
-            username: Arc::from(username),
+            username: Arc::from(&*account.username),
+            identity: SessionIdentity { account: account.clone(), source },
             clean_start: request.clean_start,
             terms: request.link_terms(),
         }
@@ -34,19 +40,6 @@ impl Wish {
 }
 
 impl Broker {
-    /// The session that a CONNECT may resume, if any, with the epoch it was last served under.
-    pub(crate) async fn resumable(
-        &self,
-        wish: &Wish,
-    ) -> Result<Option<(Arc<ClientSession>, Epoch)>, SessionsUnavailable> {
-        if wish.clean_start {
-            return Ok(None);
-        }
-        let Some(session) = self.held_or_kept(&wish.client_id).await? else { return Ok(None) };
-        let epoch = session.resumable(self.lease.now()).filter(|_| session.username == wish.username);
-        Ok(epoch.map(|epoch| (session, epoch)))
-    }
-
     /// The session of a client on this node, with a connection or without.
     pub(crate) async fn held_or_kept(
         &self,
@@ -71,11 +64,13 @@ impl Broker {
         if let Some(session) = resume
             && self.resume(&session, wish.terms, connection, epoch)
         {
+            session.set_identity(wish.identity);
             return (session, true);
         }
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(ClientSession::new(number, wish.client_id, wish.username));
         session.attach(connection, epoch, wish.terms, now);
+        session.set_identity(wish.identity);
         let held = self.registry.put_session(&session);
         let kept = self.sessions.discard(&session.client_id).map(|kept| kept.0);
         for earlier in held.into_iter().chain(kept) {
@@ -136,16 +131,18 @@ impl Broker {
     /// Ends a session: nothing reaches it any more, and what it owed to shared subscriptions goes to other members.
     pub(crate) fn end_session(&self, session: &Arc<ClientSession>) {
         let orphans = session.end();
-        self.forget_session(session);
+        let subscriptions = self.forget_session(session);
+        self.subscriptions_ended(session, subscriptions);
         self.count_subscriptions();
         self.deliver_again(orphans);
     }
 
-    /// The session is over, or has moved.
-    pub(crate) fn forget_session(&self, session: &Arc<ClientSession>) {
+    /// The session is over, or has moved. How many subscriptions it had.
+    pub(crate) fn forget_session(&self, session: &Arc<ClientSession>) -> usize {
         self.sessions.remove(&DetachedSession(session.clone()));
-        self.subscriptions.remove_all(session);
+        let subscriptions = self.subscriptions.remove_all(session);
         self.registry.remove_session(session);
+        subscriptions
     }
 
     /// Ends sessions whose time without a connection is over. To be called every second or so; one call does a bounded
@@ -155,7 +152,8 @@ impl Broker {
         for DetachedSession(session) in self.sessions.take_due(now, SWEEP_MAX) {
             // One that was resumed just now is left alone.
             if let Some(orphans) = session.end_if_due(now) {
-                self.subscriptions.remove_all(&session);
+                let subscriptions = self.subscriptions.remove_all(&session);
+                self.subscriptions_ended(&session, subscriptions);
                 self.deliver_again(orphans);
             }
         }

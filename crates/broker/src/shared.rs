@@ -1,7 +1,7 @@
 //! The members of shared subscriptions on this node, and whose turn it is.
 
 use crate::{client_session::ClientSession, subscribe::Options};
-use rollcall_routing::Strategy;
+use rollcall_routing::{Affinity, Strategy};
 use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::BuildHasher as _,
@@ -141,6 +141,21 @@ impl Groups {
             0 => (group.members.len(), true),
             held => (held, false),
         }
+    }
+
+    /// The member that gets all that is about one client, of those with a connection, if any has one. A message that is about none
+    /// goes by the strategy.
+    pub(crate) fn choose_for(
+        &self,
+        group: u64,
+        about: Option<Affinity>,
+        client_hash: u64,
+    ) -> Option<&(Arc<ClientSession>, Options)> {
+        let Some(of) = about else { return self.choose(group, client_hash, 0) };
+        let members = &self.by_number.get(&group)?.members;
+        let drawn = |(member, _): &&(Arc<ClientSession>, Options)| of.to(member.client_id.as_str().as_bytes());
+        let held = members.iter().filter(|(member, _)| member.is_held()).max_by_key(drawn);
+        held.or_else(|| members.iter().max_by_key(drawn))
     }
 
     /// A member that has a connection, chosen by the strategy; any other when none has. `tried` members could not take

@@ -1,4 +1,5 @@
-//! The order to end that may stand for one connection. It always fits, goes before everything else and cannot be missed.
+//! What others have for the task of one connection: the order to end, which always fits, goes before everything else and
+//! cannot be missed; and another keep-alive.
 
 use parking_lot::Mutex;
 use rollcall_session::Order;
@@ -18,8 +19,19 @@ pub(crate) struct StandingOrder {
 #[derive(Debug, Default)]
 struct Inner {
     order: Option<Order>,
+    /// One that the task has not seen yet.
+    keep_alive_s: Option<u16>,
     waker: Option<Waker>,
     closed: bool,
+}
+
+/// What the task of a connection is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ordered {
+    /// End; stays in place.
+    End(Order),
+    /// Another keep-alive is in force, in seconds; told once.
+    KeepAlive(u16),
 }
 
 impl StandingOrder {
@@ -44,6 +56,18 @@ impl StandingOrder {
         first
     }
 
+    /// Another keep-alive is in force from now on; the last one counts.
+    pub(crate) fn change_keep_alive(&self, keep_alive_s: u16) {
+        let waker = {
+            let mut inner = self.inner.lock();
+            inner.keep_alive_s = Some(keep_alive_s);
+            inner.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     /// An order to end is in, or the connection is closed.
     pub(crate) fn is_ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
@@ -54,11 +78,14 @@ impl StandingOrder {
         self.inner.lock().order
     }
 
-    /// The order, which stays in place.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Order> {
+    /// What is to be done, the end first.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Ordered> {
         let mut inner = self.inner.lock();
         if let Some(order) = inner.order {
-            return Poll::Ready(order);
+            return Poll::Ready(Ordered::End(order));
+        }
+        if let Some(keep_alive_s) = inner.keep_alive_s.take() {
+            return Poll::Ready(Ordered::KeepAlive(keep_alive_s));
         }
         match &mut inner.waker {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -80,7 +107,7 @@ impl StandingOrder {
 mod tests {
     use super::*;
 
-    fn poll(order: &StandingOrder) -> Poll<Order> {
+    fn poll(order: &StandingOrder) -> Poll<Ordered> {
         order.poll(&mut Context::from_waker(Waker::noop()))
     }
 
@@ -91,10 +118,23 @@ mod tests {
         assert!(order.give(Order::Takeover));
         assert!(order.is_ended());
         assert!(!order.give(Order::Kick), "the first order counts");
-        assert_eq!(poll(&order), Poll::Ready(Order::Takeover));
-        assert_eq!(poll(&order), Poll::Ready(Order::Takeover));
+        assert_eq!(poll(&order), Poll::Ready(Ordered::End(Order::Takeover)));
+        assert_eq!(poll(&order), Poll::Ready(Ordered::End(Order::Takeover)));
         order.give(Order::NodeLost);
-        assert_eq!(poll(&order), Poll::Ready(Order::NodeLost), "a lost lease silences the farewell");
+        assert_eq!(poll(&order), Poll::Ready(Ordered::End(Order::NodeLost)), "a lost lease silences the farewell");
+    }
+
+    #[test]
+    fn another_keep_alive_is_told_once_and_behind_an_end() {
+        let order = StandingOrder::default();
+        order.change_keep_alive(60);
+        order.change_keep_alive(90);
+        assert!(!order.is_ended());
+        assert_eq!(poll(&order), Poll::Ready(Ordered::KeepAlive(90)), "the last one counts");
+        assert_eq!(poll(&order), Poll::Pending);
+        order.change_keep_alive(30);
+        order.give(Order::Kick);
+        assert_eq!(poll(&order), Poll::Ready(Ordered::End(Order::Kick)));
     }
 
     #[test]

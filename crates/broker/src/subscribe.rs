@@ -8,11 +8,14 @@ use crate::{
     shared::{Groups, Joined},
 };
 use parking_lot::RwLock;
-use rollcall_contracts::{Announced, Part, QueryRefusal, Rated, RouteBoard};
-use rollcall_routing::{Added, Strategy, SubscriptionTable, split_shared};
+use rollcall_contracts::{
+    Announced, EVENTS_ROOT, Part, QueryRefusal, Rated, RouteBoard, SubscriptionChange, client_of_event,
+};
+use rollcall_routing::{Added, Affinity, Strategy, SubscriptionTable, split_shared};
 use rollcall_session::{ReasonCode, RequestedSubscription, SubscribeAnswer, UnsubscribeAnswer};
-use rollcall_types::QoS;
+use rollcall_types::{Message, QoS};
 use std::{
+    cell::LazyCell,
     cmp::Ordering,
     fmt,
     num::NonZeroU32,
@@ -74,6 +77,13 @@ pub struct OverRate {
     pub retry_after_s: u32,
 }
 
+/// What a subscription was granted with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Granted {
+    pub(crate) qos: QoS,
+    pub(crate) subscription_id: Option<NonZeroU32>,
+}
+
 /// One session that wants a message, all its matching subscriptions taken together; a shared one by itself.
 pub(crate) struct Wanted {
     pub(crate) session: Arc<ClientSession>,
@@ -93,6 +103,7 @@ impl Broker {
         subscription_id: Option<NonZeroU32>,
         filters: &[(RequestedSubscription, Option<ReasonCode>)],
     ) -> Subscribed {
+        let access_version = self.admission.access_version();
         let over_rate = self.admission.admit(Rated::Subscribes).is_err().then_some(ReasonCode::QuotaExceeded);
         let most = Most { of_client: self.config.client_filters, in_all: self.limits.subscriptions() };
         let answer = |(requested, refused): &(RequestedSubscription, Option<ReasonCode>)| {
@@ -101,7 +112,12 @@ impl Broker {
                 return SubscribeAnswer::Refused(code);
             }
             match self.subscriptions.add(connection, requested, subscription_id, most) {
-                Ok(is_new) => SubscribeAnswer::Granted { qos: requested.qos, is_new },
+                Ok(is_new) => {
+                    let granted = Granted { qos: requested.qos, subscription_id };
+                    let filter = requested.filter.as_str();
+                    self.subscription_changed(connection, SubscriptionChange::Subscribed, filter, granted);
+                    SubscribeAnswer::Granted { qos: requested.qos, is_new }
+                }
                 Err(NotAdded::NotHeld) => SubscribeAnswer::Refused(ReasonCode::UnspecifiedError),
                 Err(NotAdded::TooMany(limit)) => {
                     self.metrics.limited(limit);
@@ -110,6 +126,10 @@ impl Broker {
             }
         };
         let answers: Vec<_> = filters.iter().map(answer).collect();
+        // Whoever looked through the subscriptions meanwhile may not have seen these.
+        if self.admission.access_version() != access_version {
+            self.recheck(connection);
+        }
         self.count_subscriptions();
         self.announced(connection, filters, answers)
     }
@@ -127,7 +147,7 @@ impl Broker {
             QueryRefusal::OverQuota { retry_after_s } => OverRate { retry_after_s: retry_after_s.max(1) },
             QueryRefusal::NoGrant => OverRate { retry_after_s: NO_GRANT_RETRY_S },
         })?;
-        let remove = |filter: &String| match self.subscriptions.remove(connection, filter) {
+        let remove = |filter: &String| match self.take_subscription(connection, filter) {
             true => UnsubscribeAnswer::Removed,
             false => UnsubscribeAnswer::NoneThere,
         };
@@ -136,14 +156,22 @@ impl Broker {
         Ok(answers)
     }
 
+    /// Takes one subscription away and tells so; false when there was none.
+    pub(crate) fn take_subscription(&self, connection: &Connection, filter: &str) -> bool {
+        let removed = self.subscriptions.remove(connection, filter);
+        if let Some(granted) = removed {
+            self.subscription_changed(connection, SubscriptionChange::Unsubscribed, filter, granted);
+        }
+        removed.is_some()
+    }
+
     fn refuse_subscription(&self, connection: &Connection, requested: &RequestedSubscription) -> Option<ReasonCode> {
         if self.config.refused_filter == Some(requested.filter.as_str()) {
             return Some(ReasonCode::UnspecifiedError);
         }
-        // The right to read is asked for what is matched: a group's name gives and takes no permission.
-        let filter = split_shared(&requested.filter).map_or(requested.filter.as_str(), |(_, filter)| filter);
-        let client_id = connection.client_id.as_str();
-        let allowed = self.admission.may_subscribe(&connection.account, client_id, filter, connection.source);
+        let client_id = &connection.client_id;
+        let allowed =
+            self.may_read(&connection.account, client_id, &requested.filter, requested.qos, connection.source);
         (!allowed).then_some(ReasonCode::NotAuthorized)
     }
 
@@ -166,6 +194,29 @@ impl Subscriptions {
     /// Waits until the other nodes know all there is; `None` when there is none.
     pub(crate) fn announce(&self) -> Option<Announced> {
         self.routes.0.get()?.announce()
+    }
+
+    /// Sessions without a connection that are subscribed to something.
+    pub(crate) fn sessions_away(&self) -> Vec<Arc<ClientSession>> {
+        let inner = self.inner.read();
+        let own = inner.table.sessions().map(|subscriber| subscriber.0.clone());
+        let mut away: Vec<Arc<ClientSession>> = own.collect();
+        away.extend(inner.groups.all().map(|(_, member)| member.clone()));
+        drop(inner);
+        away.retain(|session| !session.is_held());
+        away.sort_unstable_by_key(|session| session.number);
+        away.dedup_by_key(|session| session.number);
+        away
+    }
+
+    /// Takes a subscription from a session without a connection; false when it has one, or no such subscription.
+    pub(crate) fn remove_away(&self, session: &Arc<ClientSession>, filter: &str) -> bool {
+        let mut inner = self.inner.write();
+        let removed = !session.is_held() && inner.remove(session, filter);
+        if removed {
+            self.routes.tell(&inner.groups, filter, false);
+        }
+        removed
     }
 
     /// How many there are.
@@ -212,14 +263,15 @@ impl Subscriptions {
         Ok(is_new)
     }
 
-    pub(crate) fn remove(&self, connection: &Connection, filter: &str) -> bool {
+    /// What the subscription was granted with; `None` when there was none.
+    fn remove(&self, connection: &Connection, filter: &str) -> Option<Granted> {
         let mut inner = self.inner.write();
         // A connection that lost its session to a later one changes nothing of it.
-        let removed = connection.session.is_held_by(connection.number) && inner.remove(&connection.session, filter);
-        if removed {
-            self.routes.tell(&inner.groups, filter, false);
-        }
-        removed
+        let held = connection.session.is_held_by(connection.number);
+        let granted = inner.granted(&connection.session, filter).filter(|_| held)?;
+        inner.remove(&connection.session, filter);
+        self.routes.tell(&inner.groups, filter, false);
+        Some(granted)
     }
 
     /// The subscriptions of a session, for another node.
@@ -262,30 +314,38 @@ impl Subscriptions {
         }
     }
 
-    pub(crate) fn remove_all(&self, session: &Arc<ClientSession>) {
+    /// Takes all subscriptions of a session away, and says how many there were.
+    pub(crate) fn remove_all(&self, session: &Arc<ClientSession>) -> usize {
         let subscriber = Subscriber(session.clone());
         // Most connections of a fleet subscribe to nothing: look before taking the lock that stops all deliveries.
         let has_any = {
             let inner = self.inner.read();
             inner.table.count_of(&subscriber) > 0 || !inner.groups.filters_of(session.number).is_empty()
         };
-        if has_any {
-            let mut inner = self.inner.write();
-            for filter in inner.table.filters_of(&subscriber) {
-                self.routes.tell(&inner.groups, &filter, false);
-            }
-            inner.table.remove_all(&subscriber);
-            for filter in inner.groups.filters_of(session.number).to_vec() {
-                if inner.remove(session, &filter) {
-                    self.routes.tell(&inner.groups, &filter, false);
-                }
+        if !has_any {
+            return 0;
+        }
+        let mut inner = self.inner.write();
+        let plain: Vec<String> = inner.table.filters_of(&subscriber).collect();
+        for filter in &plain {
+            self.routes.tell(&inner.groups, filter, false);
+        }
+        inner.table.remove_all(&subscriber);
+        let shared = inner.groups.filters_of(session.number).to_vec();
+        for filter in &shared {
+            if inner.remove(session, filter) {
+                self.routes.tell(&inner.groups, filter, false);
             }
         }
+        plain.len() + shared.len()
     }
 
     /// The sessions that want a part of a message, each once, in order of their numbers; then one of each shared
     /// subscription. And whether any subscription matched, that of a publisher who wants nothing of its own among them.
-    pub(crate) fn wanted(&self, topic: &str, from: Option<&ClientSession>, part: &Part) -> (Vec<Wanted>, bool) {
+    /// Of an event, the member is that of the client which it is about.
+    pub(crate) fn wanted(&self, message: &Message, from: Option<&ClientSession>, part: &Part) -> (Vec<Wanted>, bool) {
+        let topic = message.topic.as_str();
+        let about = LazyCell::new(|| affinity_of(message));
         let inner = self.inner.read();
         let mut matched = false;
         let mut matches: Vec<(&Arc<ClientSession>, &Options)> = Vec::new();
@@ -315,13 +375,22 @@ impl Subscriptions {
         }
         inner.shared.for_each_match(topic, |group, ()| {
             if let Some(name) = inner.groups.name(*group).filter(|name| part.serves(name))
-                && let Some((session, options)) = inner.groups.choose(*group, part.client_hash, 0)
+                && let Some((session, options)) = inner.groups.choose_for(*group, *about, part.client_hash)
             {
                 matched = true;
                 wanted.push(Wanted::by(session, options, Some(name.clone())));
             }
         });
         (wanted, matched)
+    }
+
+    /// Whether any subscription matches.
+    pub(crate) fn has_match(&self, topic: &str) -> bool {
+        let inner = self.inner.read();
+        let mut found = false;
+        inner.table.for_each_match(topic, |_, _| found = true);
+        inner.shared.for_each_match(topic, |_, ()| found = true);
+        found
     }
 
     /// All members of shared subscriptions.
@@ -335,6 +404,13 @@ impl Subscriptions {
         let (session, options) = inner.groups.choose(inner.groups.number(group)?, client_hash, tried)?;
         Some(Wanted::by(session, options, Some(group.clone())))
     }
+}
+
+/// Of an event, the client that it is about.
+fn affinity_of(message: &Message) -> Option<Affinity> {
+    let is_event = message.topic.starts_with(EVENTS_ROOT);
+    let about = is_event.then(|| client_of_event(&message.payload)).flatten();
+    about.map(|client_id| Affinity::of(client_id.as_str()))
 }
 
 impl Options {
@@ -376,6 +452,15 @@ impl Inner {
             self.shared.add(group, bare, ());
         }
         is_new
+    }
+
+    fn granted(&self, session: &Arc<ClientSession>, filter: &str) -> Option<Granted> {
+        let options = if split_shared(filter).is_some() {
+            self.groups.options_of(session.number).find(|(whole, _)| *whole == filter).map(|(_, options)| *options)
+        } else {
+            self.table.options_of(&Subscriber(session.clone()), filter).copied()
+        };
+        options.map(|options| Granted { qos: options.qos, subscription_id: options.subscription_id })
     }
 
     fn remove(&mut self, session: &Arc<ClientSession>, filter: &str) -> bool {

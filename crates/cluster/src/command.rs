@@ -1,7 +1,7 @@
 //! What enters the replicated log of the cluster group. Stored: variants and fields are only ever added at the end,
 //! under a new format version.
 
-use crate::{DirectoryId, FoundingPlan, NodeAddresses, Policy, User};
+use crate::{DirectoryId, FoundingPlan, Managed, NodeAddresses, Policy, User};
 use rollcall_types::{ClusterTime, Incarnation, NodeId, NodeName, PartitionId};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -104,6 +104,19 @@ pub enum ClusterChange {
         /// The voters of its group.
         replicas: Vec<NodeId>,
     },
+    /// A change that comes from the management API: under a condition, and recorded. Since format version 2.
+    Manage(Box<Managed>),
+}
+
+impl ClusterChange {
+    /// The oldest format version that can say it.
+    #[must_use]
+    pub fn format_version(&self) -> u8 {
+        match self {
+            ClusterChange::Manage(_) => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// Everything a new cluster starts with.
@@ -250,6 +263,9 @@ impl fmt::Display for ClusterChange {
             ClusterChange::Leave { node } => write!(f, "node {node} is to leave"),
             ClusterChange::ConfirmPlacement { partition, replicas } => {
                 write!(f, "partition {partition} is held by {replicas:?}")
+            }
+            ClusterChange::Manage(managed) => {
+                write!(f, "{} {:?} by {:?}", managed.change.action(), managed.change.object(), managed.by.name)
             }
         }
     }

@@ -10,12 +10,16 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod account;
+mod api_token;
+mod audit;
 mod clock;
 mod command;
 pub mod formation;
 pub mod invariants;
 mod lease;
+mod managed;
 mod member;
 mod membership;
 mod outcome;
@@ -24,7 +28,10 @@ mod policy;
 pub mod rebalance;
 mod state;
 
+pub use access::{AccessState, BLOCK_RULES_MAX, TOKENS_MAX};
 pub use account::{Role, USERNAME_BYTES_MAX, User, UserError};
+pub use api_token::{ApiToken, TOKEN_HASH_BYTES, TOKEN_REMARK_BYTES_MAX};
+pub use audit::{AUDIT_RECORDS_MAX, Actor, AuditRecord};
 pub use clock::ClusterClock;
 pub use command::{ClusterChange, ClusterCommand, Founding, FoundingError, FoundingMember};
 pub use formation::{Formation, FormedCluster, FoundingPlan, Hello, KnownMember, SeedAnswer};
@@ -32,10 +39,12 @@ pub use lease::{
     CLOCK_GRANULARITY_MS, CLOCK_RATE_ERROR_PER_MILLE, LEASE_MS_MAX, LEASE_MS_MIN, LeaseTable, LeaseTerms,
     LeaseTermsError, MARGIN_MS_MAX, NodeLease,
 };
+pub use managed::{CONDITION_TAGS_MAX, Condition, Managed, ManagedChange, PasswordHash};
 pub use member::{DirectoryId, Member, NodeAddresses};
 pub use outcome::{ClusterOutcome, ClusterRefusal};
 pub use policy::{
-    Action, CompiledPolicies, DEFAULT_POLICY, Decision, Effect, Policy, PolicyError, RESERVED_TOPICS, Request,
+    AclClaim, Action, BLOCK_EXCLUDES_MAX, BlockKind, BlockRule, CertificateFields, CompiledBlocks, CompiledPolicies,
+    DEFAULT_POLICY, DecidedBy, Decision, Effect, OwnRules, Policy, PolicyError, RESERVED_TOPICS, Request,
     RetainCondition,
 };
 pub use state::{ClusterFacts, ClusterState, MEMBERS_MAX, POLICIES_MAX, USERS_MAX};

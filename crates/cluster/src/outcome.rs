@@ -107,4 +107,32 @@ pub enum ClusterRefusal {
         /// The bound.
         limit: u32,
     },
+    /// The condition of the change does not hold. Since format version 2, as those below.
+    #[error("the object is not what the condition names")]
+    ConditionFailed,
+    /// No such block rule.
+    #[error("there is no such block rule")]
+    UnknownBlockRule,
+    /// No such token.
+    #[error("there is no such token")]
+    UnknownToken,
+    /// Nobody would be left to administer the cluster.
+    #[error("the last administrator stays one")]
+    LastAdmin,
+}
+
+impl ClusterOutcome {
+    /// The oldest format version that can say it.
+    #[must_use]
+    pub fn format_version(&self) -> u8 {
+        match self {
+            ClusterOutcome::Refused(
+                ClusterRefusal::ConditionFailed
+                | ClusterRefusal::UnknownBlockRule
+                | ClusterRefusal::UnknownToken
+                | ClusterRefusal::LastAdmin,
+            ) => 2,
+            _ => 1,
+        }
+    }
 }

@@ -3,8 +3,8 @@
 //! and users is checked by whoever proposes them.
 
 use crate::{
-    ClusterChange, ClusterCommand, ClusterOutcome, ClusterRefusal, FormedCluster, Founding, KnownMember, Member,
-    Policy, User,
+    AccessState, ClusterChange, ClusterCommand, ClusterOutcome, ClusterRefusal, FormedCluster, Founding, KnownMember,
+    Member, Policy, User,
 };
 use rollcall_types::{ClusterTime, Incarnation, LogIndex, NodeId, Owner, PartitionId};
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,9 @@ pub struct ClusterState {
     pub(crate) users: BTreeMap<String, User>,
     pub(crate) policies: Vec<Policy>,
     pub(crate) access_revision: u64,
+    /// Stored behind all this, where there is something in it.
+    #[serde(skip)]
+    pub(crate) access: AccessState,
 }
 
 /// The door: commands.
@@ -59,6 +62,7 @@ impl ClusterState {
     pub fn apply(&mut self, index: LogIndex, command: ClusterCommand) -> ClusterOutcome {
         self.applied = self.applied.max(index);
         self.time = self.time.max(command.at);
+        self.forget_expired();
         match self.change(command.change) {
             Ok(outcome) => outcome,
             Err(refusal) => ClusterOutcome::Refused(refusal),
@@ -86,6 +90,7 @@ impl ClusterState {
             ClusterChange::RemoveMember { node } => self.remove(node),
             ClusterChange::Leave { node } => self.leave(node),
             ClusterChange::ConfirmPlacement { partition, replicas } => self.confirm(partition, &replicas),
+            ClusterChange::Manage(managed) => self.manage(*managed),
         }
     }
 
@@ -126,7 +131,7 @@ impl ClusterState {
 
 /// Accounts and policies.
 impl ClusterState {
-    fn put_user(&mut self, user: User) -> Result<ClusterOutcome, ClusterRefusal> {
+    pub(crate) fn put_user(&mut self, user: User) -> Result<ClusterOutcome, ClusterRefusal> {
         match self.users.get(&user.username) {
             Some(present) if *present == user => return Ok(ClusterOutcome::Unchanged),
             None if self.users.len() >= USERS_MAX => return Err(too_many(USERS_MAX)),
@@ -136,12 +141,12 @@ impl ClusterState {
         Ok(self.access_changed())
     }
 
-    fn delete_user(&mut self, username: &str) -> Result<ClusterOutcome, ClusterRefusal> {
+    pub(crate) fn delete_user(&mut self, username: &str) -> Result<ClusterOutcome, ClusterRefusal> {
         self.users.remove(username).ok_or(ClusterRefusal::UnknownUser)?;
         Ok(self.access_changed())
     }
 
-    fn put_policy(&mut self, policy: Policy) -> Result<ClusterOutcome, ClusterRefusal> {
+    pub(crate) fn put_policy(&mut self, policy: Policy) -> Result<ClusterOutcome, ClusterRefusal> {
         match self.policies.iter().position(|present| present.name == policy.name) {
             Some(place) if self.policies[place] == policy => return Ok(ClusterOutcome::Unchanged),
             Some(place) => self.policies[place] = policy,
@@ -151,13 +156,13 @@ impl ClusterState {
         Ok(self.access_changed())
     }
 
-    fn delete_policy(&mut self, name: &str) -> Result<ClusterOutcome, ClusterRefusal> {
+    pub(crate) fn delete_policy(&mut self, name: &str) -> Result<ClusterOutcome, ClusterRefusal> {
         let place = self.place_of_policy(name)?;
         self.policies.remove(place);
         Ok(self.access_changed())
     }
 
-    fn move_policy(&mut self, name: &str, to: u32) -> Result<ClusterOutcome, ClusterRefusal> {
+    pub(crate) fn move_policy(&mut self, name: &str, to: u32) -> Result<ClusterOutcome, ClusterRefusal> {
         let place = self.place_of_policy(name)?;
         let last = self.policies.len() - 1;
         let to = usize::try_from(to).unwrap_or(last).min(last);
@@ -173,7 +178,7 @@ impl ClusterState {
         self.policies.iter().position(|policy| policy.name == name).ok_or(ClusterRefusal::UnknownPolicy)
     }
 
-    fn access_changed(&mut self) -> ClusterOutcome {
+    pub(crate) fn access_changed(&mut self) -> ClusterOutcome {
         self.access_revision += 1;
         ClusterOutcome::Done
     }

@@ -1,29 +1,10 @@
-//! Who may do what, and how much: accounts and quotas as the edges see them.
+//! Who may do what, and how much: permissions and quotas as the edges ask for them.
 
+use crate::Account;
 use async_trait::async_trait;
+use rollcall_cluster::Action;
+use rollcall_types::QoS;
 use std::{net::IpAddr, sync::Arc};
-
-/// What an account may do on the management API; `Client` may only use the data plane.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
-pub enum Role {
-    /// Devices and back ends: MQTT and the status query, as policies allow.
-    Client,
-    /// Reads the management API.
-    Viewer,
-    /// Operates: kick, drain.
-    Operator,
-    /// Everything.
-    Admin,
-}
-
-/// An authenticated account.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Account {
-    /// User name; empty when anonymous.
-    pub username: String,
-    /// Its role.
-    pub role: Role,
-}
 
 /// Where a request came from.
 pub type SourceAddress = IpAddr;
@@ -95,6 +76,55 @@ impl Rated {
     }
 }
 
+/// What an account asks to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asked<'a> {
+    /// To do what.
+    pub action: Action,
+    /// As which client; only a connect may be asked for without: then as whichever.
+    pub client_id: Option<&'a str>,
+    /// Topic of a publish, filter of a subscription without its share; empty for a connect.
+    pub resource: &'a str,
+    /// QoS of the publish or subscription.
+    pub qos: QoS,
+    /// RETAIN flag of the publish.
+    pub retain: bool,
+    /// Where the client is.
+    pub source: SourceAddress,
+}
+
+impl<'a> Asked<'a> {
+    /// To connect from there.
+    #[must_use]
+    pub fn connect(client_id: Option<&'a str>, source: SourceAddress) -> Self {
+        Asked { action: Action::Connect, client_id, resource: "", qos: QoS::AtMostOnce, retain: false, source }
+    }
+
+    /// To publish to a topic from there, with QoS 0 and without RETAIN.
+    #[must_use]
+    pub fn publish(client_id: &'a str, topic: &'a str, source: SourceAddress) -> Self {
+        Asked { action: Action::Pub, resource: topic, ..Asked::connect(Some(client_id), source) }
+    }
+
+    /// To subscribe to a filter from there, with QoS 0.
+    #[must_use]
+    pub fn subscribe(client_id: &'a str, filter: &'a str, source: SourceAddress) -> Self {
+        Asked { action: Action::Sub, resource: filter, ..Asked::connect(Some(client_id), source) }
+    }
+}
+
+/// What decided, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Explanation {
+    /// The verdict.
+    pub allowed: bool,
+    /// Whose rule decided: `block_rule`, `client_id_binding`, `conformance_profile`, or a name of
+    /// [`rollcall_cluster::DecidedBy`].
+    pub by: &'static str,
+    /// The rule, where it has a name.
+    pub rule: Option<String>,
+}
+
 /// Credentials, permissions and quota, implemented by `admission`.
 #[async_trait]
 pub trait Admission: Send + Sync + 'static {
@@ -121,11 +151,23 @@ pub trait Admission: Send + Sync + 'static {
     /// matches account and address must allow it, and none that needs no client id may deny it first.
     fn may_connect(&self, account: &Account, client_id: Option<&str>, source: SourceAddress) -> ConnectPermission;
 
-    /// May the account publish to this topic?
-    fn may_publish(&self, account: &Account, client_id: &str, topic: &str, source: SourceAddress) -> bool;
+    /// Verifies an `Authorization: Bearer …` header value (the whole value), which names a token of the management API.
+    ///
+    /// # Errors
+    /// When it names none that counts.
+    fn authenticate_bearer(&self, authorization: &[u8], source: SourceAddress) -> Result<Arc<Account>, AuthError>;
 
-    /// May the account subscribe to this filter?
-    fn may_subscribe(&self, account: &Account, client_id: &str, filter: &str, source: SourceAddress) -> bool;
+    /// May the account do this? Policies and the binding of client ids decide, and for a connect block rules as well.
+    fn may(&self, account: &Account, asked: &Asked<'_>) -> bool;
+
+    /// What [`Admission::may`] says, and which rule decides it.
+    fn explain(&self, account: &Account, asked: &Asked<'_>) -> Explanation;
+
+    /// Whether the account is still there: a stored user may have been deleted since it connected.
+    fn is_known(&self, account: &Account) -> bool;
+
+    /// Grows with every change of users, policies, block rules and tokens, and not before it is in force here.
+    fn access_version(&self) -> u64;
 
     /// Charges `n` units of the instance's quota (one query = one QoS 0 publish = 1). Never waits.
     fn charge(&self, n: u32) -> Result<(), QueryRefusal>;

@@ -5,31 +5,44 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod access_control;
+mod account;
+mod client_event;
 #[cfg(feature = "mutants")]
 pub mod crash_points;
+mod data_plane;
 mod enhanced;
 mod health;
 mod membership;
 mod mesh;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+mod presence_feeds;
 mod presence_questions;
 mod presence_store;
 mod publish;
 mod retained_store;
 mod routes;
+mod session_event;
 mod session_links;
 
-pub use access::{Account, Admission, AuthError, ConnectPermission, QueryRefusal, Rated, Role, SourceAddress};
+pub use access::{Admission, Asked, AuthError, ConnectPermission, Explanation, QueryRefusal, Rated, SourceAddress};
+pub use access_control::{AccessControl, AskedChange, ChangeUnavailable, IssuedToken};
+pub use account::{Account, AccountOrigin, Role};
+pub use client_event::{ClientEvent, EventKind};
+pub use data_plane::{DataPlane, HttpPublisher, KeepAliveError, PublishError, PublishTaken};
 pub use enhanced::{AuthenticatingClient, AuthenticationExchange, AuthenticationStep, EnhancedAuthenticator};
 pub use health::{LeaseGate, Readiness, ReadinessReport};
 pub use membership::{LeaveError, MemberView, Membership, PartitionView};
 pub use mesh::{CallError, PeerCall, PeerHandler, PeerLinks};
+pub use presence_feeds::{FeedBatch, FeedError, FeedsKnown, PresenceFeeds};
 pub use presence_questions::{ClientsPage, ClientsQuestion, KnownClient, PresenceAnswer, PresenceQuestions};
 pub use presence_store::{
-    ClaimError, ClaimGranted, ConnectionEnding, EndingKind, PresenceStore, StatusAnswer, StatusError, StatusInbox,
+    ClaimError, ClaimGranted, ConnectionEnding, EndingKind, KeepAliveRecorded, PresenceStore, StatusAnswer,
+    StatusError, StatusInbox,
 };
 pub use publish::{Charge, DeliveryTarget, OwnerLinks, Part, PartTaken, PeerPublisher, Spread, Unserved};
 pub use retained_store::{RetainError, RetainedPage, RetainedPlace, RetainedReadError, RetainedStore};
 pub use routes::{Announced, RouteBoard};
+pub use session_event::{EVENTS_ROOT, SessionEnded, SessionEvent, SubscriptionChange, client_of_event};
 pub use session_links::SessionLinks;

@@ -64,5 +64,5 @@ pub trait Membership: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`LeaveError`].
-    async fn leave(&self, name: &str) -> Result<(), LeaveError>;
+    async fn leave(&self, name: &str, by: &str, source: &str) -> Result<(), LeaveError>;
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rollcall_presence::{ClaimDetails, Displaced};
 use rollcall_types::{ClientId, DisconnectReason, Epoch, LogIndex, NodeName, PartitionId};
-use std::{sync::Arc, time::Instant};
+use std::{pin::Pin, sync::Arc, time::Instant};
 
 /// Claims, releases and linearizable questions, from any node.
 #[async_trait]
@@ -18,6 +18,21 @@ pub trait PresenceStore: Send + Sync + 'static {
     /// Ends a client's connection, wherever it is. `true` when one was online.
     async fn kick(&self, client_id: ClientId) -> Result<bool, ClaimError>;
 
+    /// Queues what is to stand on record as the keep-alive of a claim of this node's, behind everything that was queued
+    /// for the client before. Never blocks; retried until applied or the incarnation is over, whether or not anybody
+    /// awaits the answer.
+    ///
+    /// # Errors
+    /// When it could not be queued; it will not be recorded then.
+    fn record_keep_alive(
+        &self,
+        _client_id: &ClientId,
+        _epoch: Epoch,
+        _keep_alive_s: u16,
+    ) -> Result<KeepAliveRecorded, ClaimError> {
+        Err(ClaimError::NotServing)
+    }
+
     /// Is this client online? Linearizable, within `status_deadline_ms`, or an error; never a guess.
     async fn status(&self, client_id: ClientId) -> Result<StatusAnswer, StatusError>;
 
@@ -31,6 +46,10 @@ pub trait PresenceStore: Send + Sync + 'static {
     /// Waits until every release queued so far was applied, or the deadline passes. `true` when all were.
     async fn released(&self, deadline: std::time::Duration) -> bool;
 }
+
+/// Comes once the record is committed: `true`; `false` when the claim was over before. An error tells that nobody knows
+/// yet.
+pub type KeepAliveRecorded = Pin<Box<dyn Future<Output = Result<bool, ClaimError>> + Send>>;
 
 /// Where answers to [`PresenceStore::ask`] go.
 pub trait StatusInbox: Send + Sync + 'static {

@@ -1,6 +1,6 @@
 //! Messages between the brokers of different nodes.
 
-use crate::CallError;
+use crate::{CallError, KeepAliveError};
 use async_trait::async_trait;
 use rollcall_types::{ClientId, Epoch, Home, Message, NodeId, NodeName};
 use std::{collections::BTreeSet, fmt, pin::Pin, sync::Arc, time::Duration};
@@ -84,6 +84,10 @@ pub trait PeerPublisher: Send + Sync + 'static {
     /// before this call is regarded.
     fn spread(&self, topic: &str, client_hash: u64) -> Spread;
 
+    /// The same for what is about one client: as long as nodes know of the same members, each of them chooses the same
+    /// node for a shared group, so that its members get what concerns one client in order.
+    fn spread_about(&self, topic: &str, about: &ClientId) -> Spread;
+
     /// Chooses another node for a message that nobody has taken; `None` when there is none.
     fn choose_again(&self, unserved: &Unserved) -> Option<Home>;
 
@@ -126,7 +130,7 @@ impl fmt::Debug for Charge {
     }
 }
 
-/// Downward call: a message for one client, to the node that owns its claim. Implemented over the mesh.
+/// Downward call: what concerns one client alone, to the node that owns its claim. Implemented over the mesh.
 #[async_trait]
 pub trait OwnerLinks: Send + Sync + 'static {
     /// `true` when the connection of that epoch took it.
@@ -140,6 +144,18 @@ pub trait OwnerLinks: Send + Sync + 'static {
         epoch: Epoch,
         message: Arc<Message>,
     ) -> Result<bool, CallError>;
+
+    /// Changes the keep-alive of the connection of that epoch.
+    ///
+    /// # Errors
+    /// See [`KeepAliveError`]; not connected means that no connection of that epoch is there.
+    async fn change_keep_alive(
+        &self,
+        node: &NodeName,
+        client_id: &ClientId,
+        epoch: Epoch,
+        keep_alive_s: u16,
+    ) -> Result<(), KeepAliveError>;
 }
 
 /// What became of a part of a message.

@@ -54,10 +54,10 @@ impl Service<Request> for AdminService {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&self, request: Request) -> Self::Future {
+    fn call(&self, mut request: Request) -> Self::Future {
         if request.path().starts_with(management::PREFIX) {
             let parts = Rc::clone(&self.parts);
-            return Box::pin(async move { Ok(management::respond(&parts, &request).await) });
+            return Box::pin(async move { Ok(management::respond(&parts, &mut request).await) });
         }
         Box::pin(ready(Ok(self.respond(request.method(), request.path()))))
     }

@@ -18,6 +18,15 @@ pub(crate) async fn account(parts: &GatewayParts, request: &Request) -> Result<A
     InRuntime { runtime: &parts.runtime, future }.await
 }
 
+/// The account of a request to the management API: that of a token, where one is presented, else as everywhere.
+pub(crate) async fn manager(parts: &GatewayParts, request: &Request) -> Result<Arc<Account>, AuthError> {
+    let authorization = request.head().headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    match authorization.filter(|value| value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "))) {
+        Some(value) => parts.admission.authenticate_bearer(value, source_address(request)),
+        None => account(parts, request).await,
+    }
+}
+
 /// Where a request came from.
 pub(crate) fn source_address(request: &Request) -> SourceAddress {
     // Only a Unix socket has no peer address, and the gateway opens none.

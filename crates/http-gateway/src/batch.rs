@@ -51,7 +51,7 @@ impl Worker {
         }
         let _seat = self.batches.take().ok_or(Problem::TOO_MANY_BATCHES)?;
         says_json(request)?;
-        let body = request_body::read(request, BATCH_BODY_BYTES_MAX).await?;
+        let body = request_body::read(request, BATCH_BODY_BYTES_MAX, Problem::BATCH_TOO_LARGE).await?;
         let client_ids = client_ids(&body, self.client_id_bytes_max)?;
         drop(body);
         self.parts.admission.charge(u32::try_from(client_ids.len()).unwrap_or(u32::MAX))?;

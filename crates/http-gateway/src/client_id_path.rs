@@ -41,12 +41,20 @@ pub(crate) fn checked(text: &str, bytes_max: usize) -> Result<ClientId, BadClien
     })
 }
 
-/// Decodes once.
+/// Decodes once, to text.
 pub(crate) fn percent_decoded(raw: &str, plus_is_space: bool) -> Result<Cow<'_, str>, BadClientId> {
+    match percent_decoded_bytes(raw, plus_is_space)? {
+        Cow::Borrowed(_) => Ok(Cow::Borrowed(raw)),
+        Cow::Owned(decoded) => String::from_utf8(decoded).map(Cow::Owned).map_err(|_| BadClientId::NotUtf8),
+    }
+}
+
+/// Decodes once; borrowed where nothing was encoded.
+pub(crate) fn percent_decoded_bytes(raw: &str, plus_is_space: bool) -> Result<Cow<'_, [u8]>, BadClientId> {
     let special = |byte: &u8| *byte == b'%' || (plus_is_space && *byte == b'+');
     let bytes = raw.as_bytes();
     let Some(first) = bytes.iter().position(special) else {
-        return Ok(Cow::Borrowed(raw));
+        return Ok(Cow::Borrowed(bytes));
     };
     let mut decoded = Vec::with_capacity(bytes.len());
     decoded.extend_from_slice(&bytes[..first]);
@@ -62,7 +70,7 @@ pub(crate) fn percent_decoded(raw: &str, plus_is_space: bool) -> Result<Cow<'_, 
             other => other,
         });
     }
-    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| BadClientId::NotUtf8)
+    Ok(Cow::Owned(decoded))
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {

@@ -1,6 +1,8 @@
 //! What the gateway is started with.
 
-use rollcall_contracts::{Admission, Membership, PresenceQuestions, PresenceStore, Readiness};
+use rollcall_contracts::{
+    AccessControl, Admission, DataPlane, Membership, PresenceFeeds, PresenceQuestions, PresenceStore, Readiness,
+};
 use rollcall_tls::Certificates;
 use rollcall_types::CLIENT_ID_BYTES_MAX;
 use std::{
@@ -55,6 +57,14 @@ pub struct GatewayConfig {
     pub lease: Duration,
     /// Long polls that may wait at once; beyond it 503.
     pub waits_max: usize,
+    /// Streams of events that may be open at once (`event_streams`); beyond it 503. 0 = no bound.
+    pub streams_max: usize,
+    /// Longest time for which a stream of events says nothing.
+    pub stream_heartbeat: Duration,
+    /// Bounds of messages that are published.
+    pub publish: PublishLimits,
+    /// Longest keep-alive that a connection is given, in seconds (`keep_alive_max_s`); 0 = off.
+    pub keep_alive_max_s: u16,
     /// How long [`crate::Gateway::stop`] waits for requests in progress. Whole seconds.
     pub shutdown_timeout: Duration,
 }
@@ -73,8 +83,29 @@ impl Default for GatewayConfig {
             cluster: String::new(),
             lease: Duration::from_millis(5000),
             waits_max: 10_000,
+            streams_max: 1_000,
+            stream_heartbeat: Duration::from_secs(10),
+            publish: PublishLimits::default(),
+            keep_alive_max_s: 0,
             shutdown_timeout: Duration::from_secs(5),
         }
+    }
+}
+
+/// The bounds that MQTT's messages have, too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PublishLimits {
+    /// Longest topic, in bytes (`topic_bytes_max`); beyond it 400.
+    pub topic_bytes_max: usize,
+    /// Most levels of a topic (`topic_levels_max`); beyond it 400.
+    pub topic_levels_max: usize,
+    /// Largest payload, in bytes (`payload_bytes_max`, or what a packet may have where that is off); beyond it 413.
+    pub payload_bytes_max: usize,
+}
+
+impl Default for PublishLimits {
+    fn default() -> Self {
+        PublishLimits { topic_bytes_max: 1024, topic_levels_max: 128, payload_bytes_max: 1024 * 1024 }
     }
 }
 
@@ -88,8 +119,16 @@ pub struct GatewayParts {
     pub presence: Arc<dyn PresenceStore>,
     /// Answers the larger questions. Its futures are polled in `runtime`'s context.
     pub questions: Arc<dyn PresenceQuestions>,
+    /// What streams of events are made of. Its futures are polled in `runtime`'s context.
+    pub feeds: Arc<dyn PresenceFeeds>,
+    /// `true` once readers of streams are to go to another node.
+    pub leaving: tokio::sync::watch::Receiver<bool>,
     /// Credentials, permissions, quota.
     pub admission: Arc<dyn Admission>,
+    /// Takes messages and changes connections. Its futures are polled in `runtime`'s context.
+    pub data_plane: Arc<dyn DataPlane>,
+    /// Users, policies, block rules and tokens, for the management API.
+    pub access: Arc<dyn AccessControl>,
     /// The members, for the management API.
     pub membership: Arc<dyn Membership>,
     /// What `/readyz` says.

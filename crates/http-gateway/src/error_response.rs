@@ -3,13 +3,13 @@
 //! `type` is `about:blank`, so `title` is the status phrase (RFC 9457, 4.2.1); programs read `code`. Texts are fixed:
 //! nothing of the request is echoed.
 
-use crate::{client_id_path::BadClientId, parameters::BadParameter};
+use crate::{client_id_path::BadClientId, parameters::BadParameter, route::Route};
 use actix_http::{
     Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use bytes::Bytes;
-use rollcall_contracts::{AuthError, QueryRefusal, StatusError};
+use rollcall_contracts::{AuthError, KeepAliveError, PublishError, QueryRefusal, StatusError};
 use serde::Serialize;
 
 /// Methods of what is only read on the admin listener.
@@ -32,6 +32,10 @@ pub(crate) struct Problem {
     allow: Option<&'static str>,
     /// Which of the client ids of a batch, from 0.
     position: Option<usize>,
+    /// Of what was to change something and is a 503.
+    may_have_happened: Option<bool>,
+    /// `false` in every refusal of a change of keep-alive.
+    success: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -43,11 +47,24 @@ struct Body {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    may_have_happened: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
 }
 
 impl Problem {
     const fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
-        Problem { status, code, detail, retry_after_s: None, allow: None, position: None }
+        Problem {
+            status,
+            code,
+            detail,
+            retry_after_s: None,
+            allow: None,
+            position: None,
+            may_have_happened: None,
+            success: None,
+        }
     }
 
     const fn unavailable(code: &'static str, detail: &'static str) -> Self {
@@ -65,7 +82,8 @@ impl Problem {
         StatusCode::NOT_FOUND,
         "not_found",
         "there are GET or POST /client-id/{client-id}/status, POST /client-ids/status, GET \
-         /clients/{client-id}/presence and GET /clients; a client id is URL-encoded into one path segment",
+         /clients/{client-id}/presence, GET /clients, GET /presence/events, POST /topics/{topic} and POST /keep-alive; a \
+         client id or a topic is URL-encoded into one path segment",
     );
     /// 404 on the admin listener.
     pub(crate) const NO_SUCH_ADMIN_PAGE: Problem =
@@ -74,7 +92,8 @@ impl Problem {
     pub(crate) const NO_SUCH_RESOURCE: Problem = Problem::new(
         StatusCode::NOT_FOUND,
         "not_found",
-        "there are /api/v1/nodes, /api/v1/nodes/{name} and /api/v1/partitions",
+        "there are nodes, partitions, users, policies, block-rules, tokens and audit below /api/v1/; a name is URL-encoded \
+         into one path segment",
     );
     /// 404: no member of that name.
     pub(crate) const NO_SUCH_NODE: Problem =
@@ -83,8 +102,66 @@ impl Problem {
     pub(crate) const CANNOT_LEAVE: Problem =
         Problem::new(StatusCode::CONFLICT, "cannot_leave", "the last node that stays cannot leave");
     /// 403: the account's role does not suffice.
-    pub(crate) const ROLE_TOO_LOW: Problem =
-        Problem::new(StatusCode::FORBIDDEN, "role_too_low", "reading needs role viewer, changing needs role operator");
+    pub(crate) const ROLE_TOO_LOW: Problem = Problem::new(
+        StatusCode::FORBIDDEN,
+        "role_too_low",
+        "reading needs role viewer; nodes and block rules are changed by role operator, users, policies and tokens by role \
+         admin",
+    );
+    /// 404: no user of that name.
+    pub(crate) const NO_SUCH_USER: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "unknown_user", "there is no user of that name");
+    /// 404: no policy of that name.
+    pub(crate) const NO_SUCH_POLICY: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "unknown_policy", "there is no policy of that name");
+    /// 404: no block rule of that name.
+    pub(crate) const NO_SUCH_BLOCK_RULE: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "unknown_block_rule", "there is no block rule of that name");
+    /// 404: no token of that id.
+    pub(crate) const NO_SUCH_TOKEN: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "unknown_token", "there is no token of that id");
+    /// 412.
+    pub(crate) const PRECONDITION_FAILED: Problem = Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        "precondition_failed",
+        "the object is not the one that If-Match or If-None-Match names; read it again",
+    );
+    /// 400: a condition that is none.
+    pub(crate) const BAD_PRECONDITION: Problem = Problem::new(
+        StatusCode::BAD_REQUEST,
+        "bad_precondition",
+        "If-Match is * or up to 16 quoted tags as ETag gave them, If-None-Match of a change is *, and only one of them is \
+         there",
+    );
+    /// 409: nobody would be left.
+    pub(crate) const LAST_ADMIN: Problem = Problem::new(
+        StatusCode::CONFLICT,
+        "last_admin",
+        "the last user with role admin stays one; give the role to another user first",
+    );
+    /// 409: as many as there may be.
+    pub(crate) const LIMIT_REACHED: Problem =
+        Problem::new(StatusCode::CONFLICT, "limit_reached", "there are as many as there may be; delete one first");
+    /// 409: another reason of the replicated rules.
+    pub(crate) const CHANGE_REFUSED: Problem =
+        Problem::new(StatusCode::CONFLICT, "refused", "the cluster refuses this change in its present state");
+    /// 413 of the management API.
+    pub(crate) const CHANGE_TOO_LARGE: Problem =
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body of a change has at most 64 KiB");
+    /// 503 of the management API before there is a cluster.
+    pub(crate) const NO_CLUSTER_YET: Problem =
+        Problem::unavailable("not_ready", "this node does not know the cluster yet");
+
+    /// 400: the body is not what this call takes.
+    pub(crate) const fn bad_json(detail: &'static str) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "bad_json", detail)
+    }
+
+    /// 422: the body can be read and cannot be used, for this reason.
+    pub(crate) const fn invalid(code: &'static str, detail: &'static str) -> Problem {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
     /// 503 of a change.
     pub(crate) const NO_QUORUM: Problem =
         Problem::unavailable("no_quorum", "no quorum confirmed the change in time; whether it was made is unknown");
@@ -123,6 +200,28 @@ impl Problem {
         "bad_cursor",
         "the cursor was not made by this cluster for a list with these filters; begin without one",
     );
+    /// 400: not a token of a stream of events.
+    pub(crate) const BAD_TOKEN: Problem = Problem::new(
+        StatusCode::BAD_REQUEST,
+        "bad_token",
+        "from, or Last-Event-ID, is not the id of an event of this stream; it may have been cut short",
+    );
+    /// 410: what came after the token is no longer kept.
+    pub(crate) const POSITION_GONE: Problem = Problem::new(
+        StatusCode::GONE,
+        "position_gone",
+        "events after this id are no longer kept; read the state afresh and follow from a new position",
+    );
+    /// 410: the token belongs to another history.
+    pub(crate) const OTHER_HISTORY: Problem = Problem::new(
+        StatusCode::GONE,
+        "other_history",
+        "this id belongs to another history than that of this cluster; read the state afresh and follow from a new \
+         position",
+    );
+    /// 503 of a stream of events.
+    pub(crate) const TOO_MANY_STREAMS: Problem =
+        Problem::unavailable("too_many_streams", "too many streams of events are open on this node; ask another one");
     /// 400: the filter names nobody.
     pub(crate) const UNKNOWN_NODE_PARAMETER: Problem =
         Problem::new(StatusCode::BAD_REQUEST, "unknown_node", "query parameter node names no node of the cluster");
@@ -135,6 +234,51 @@ impl Problem {
     /// 503 of a long poll.
     pub(crate) const TOO_MANY_WAITS: Problem =
         Problem::unavailable("too_many_waiting", "too many long polls wait on this node; ask without wait");
+
+    /// 403 of a publish.
+    pub(crate) const FORBIDDEN_TOPIC: Problem = Problem::new(
+        StatusCode::FORBIDDEN,
+        "not_authorized",
+        "no policy lets this account publish to this topic as this client, or the topic is the broker's own",
+    );
+    /// 413 of a publish.
+    pub(crate) const PAYLOAD_TOO_LARGE: Problem = Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        "the body is the payload, and larger than payload_bytes_max allows",
+    );
+    /// 503 of a publish.
+    pub(crate) const TOO_MANY_PUBLISHES: Problem =
+        Problem::unavailable("busy", "too many messages are taken on this node at once");
+    /// 503 of a change of keep-alive.
+    pub(crate) const TOO_MANY_KEEP_ALIVES: Problem =
+        Problem::unavailable("busy", "too many keep-alives are changed by this node at once");
+
+    /// 400: no topic name, for this reason.
+    pub(crate) const fn bad_topic(detail: &'static str) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "bad_topic", detail)
+    }
+
+    /// As the answer to this: what changes nothing else says whether it may have happened.
+    pub(crate) fn on(self, route: Route) -> Problem {
+        let unknown = self.status == StatusCode::SERVICE_UNAVAILABLE && route.changes();
+        Problem {
+            may_have_happened: self.may_have_happened.or(unknown.then_some(false)),
+            success: (route == Route::KeepAlive).then_some(false),
+            ..self
+        }
+    }
+
+    fn not_applied(may_have_happened: bool) -> Problem {
+        let problem = match may_have_happened {
+            true => Problem::unavailable(
+                "unconfirmed",
+                "it was not confirmed in time that this has happened; it may have, or may yet",
+            ),
+            false => Problem::unavailable("not_applied", "this could not be done now, and has not happened"),
+        };
+        Problem { may_have_happened: Some(may_have_happened), ..problem }
+    }
 
     /// 405 with the methods that there are.
     pub(crate) const fn method_not_allowed(allow: &'static str) -> Problem {
@@ -157,6 +301,8 @@ impl Problem {
             detail: self.detail,
             code: self.code,
             position: self.position,
+            may_have_happened: self.may_have_happened,
+            success: self.success,
         };
         // Plain strings and a number: encoding cannot fail, and an empty body would still carry the right status.
         let body = serde_json::to_vec(&body).unwrap_or_default();
@@ -225,6 +371,39 @@ impl From<StatusError> for Problem {
             StatusError::NoQuorum => Problem::unavailable("no_quorum", "no quorum confirmed the answer in time"),
             StatusError::Busy => Problem::unavailable("busy", "too many questions wait on this node"),
             StatusError::NotReady => Problem::unavailable("not_ready", "this node is starting or stopping"),
+        }
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::NotAuthorized => Problem::FORBIDDEN_TOPIC,
+            PublishError::Quota(refusal) => Problem::from(refusal),
+            PublishError::RetainedLimit => Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "retained_limit",
+                "a limit of retained messages is reached: their number, or the size of one",
+            ),
+            PublishError::NotServing => Problem::from(StatusError::NotReady),
+            PublishError::Unavailable { may_have_happened } => Problem::not_applied(may_have_happened),
+        }
+    }
+}
+
+impl From<KeepAliveError> for Problem {
+    fn from(error: KeepAliveError) -> Self {
+        match error {
+            KeepAliveError::NotConnected => {
+                Problem::new(StatusCode::NOT_FOUND, "not_connected", "the client has no connection")
+            }
+            KeepAliveError::Off => Problem::new(
+                StatusCode::CONFLICT,
+                "no_keep_alive",
+                "the client connected without a keep-alive, and none can be given to it",
+            ),
+            KeepAliveError::NoAnswer(error) => Problem::from(error),
+            KeepAliveError::Unavailable { may_have_happened } => Problem::not_applied(may_have_happened),
         }
     }
 }

@@ -4,6 +4,7 @@
 use crate::{
     admin::AdminFactory,
     config::{GatewayConfig, GatewayParts, Listen},
+    connection_number,
     error::GatewayError,
     status::StatusFactory,
 };
@@ -160,6 +161,7 @@ fn open(config: GatewayConfig, parts: GatewayParts) -> Result<Started, GatewayEr
         };
         let mut server = HttpServer::new(move || factory.clone())
             .workers(workers)
+            .on_connect(connection_number::give)
             .max_connections(config.connections_max.div_ceil(workers).max(1))
             .keep_alive(config.keep_alive)
             .client_request_timeout(config.request_head_timeout)

@@ -1,4 +1,5 @@
-//! The HTTP edge: answers "is this client online?" and larger questions on the data plane, and health and metrics on the admin listener.
+//! The HTTP edge: answers "is this client online?" and larger questions on the data plane and takes messages there; health
+//! and metrics on the admin listener.
 //!
 //! What belongs here: the HTTP protocol, the raw request path, the mapping of every refusal to a status and a stable
 //! code. What does not: credentials, policies and quotas (`Admission`), the answer itself (`PresenceStore`), what
@@ -11,26 +12,37 @@
 mod admin;
 mod authentication;
 mod batch;
+mod body;
 mod client_id_path;
 mod clients;
 mod config;
+mod connection_number;
 mod cursor;
 mod desk;
 mod error;
 mod error_response;
+mod event_json;
+mod event_stream;
+mod event_text;
+mod event_token;
+mod events;
 mod gateway;
 mod in_runtime;
+mod keep_alive;
 mod management;
 mod metrics;
 mod parameters;
 mod presence;
+mod publish;
+mod publish_parameters;
 mod request_body;
 mod response;
 mod route;
 mod seats;
 mod status;
+mod streams;
 mod wait;
 
-pub use config::{GatewayConfig, GatewayParts, Listen, RenderMetrics};
+pub use config::{GatewayConfig, GatewayParts, Listen, PublishLimits, RenderMetrics};
 pub use error::GatewayError;
 pub use gateway::{Addresses, Gateway};

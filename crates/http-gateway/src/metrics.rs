@@ -21,6 +21,12 @@ pub(crate) const STATUS_QUERY_SECONDS: &str = "rollcall_status_query_seconds";
 pub(crate) const QUESTIONS_TOTAL: &str = "rollcall_questions_total";
 /// Seconds from a larger question's complete head to its answer, but for long polls. A sample like that of status queries.
 pub(crate) const QUESTION_SECONDS: &str = "rollcall_question_seconds";
+/// Messages and changes asked for, by call and HTTP status.
+pub(crate) const CALLS_TOTAL: &str = "rollcall_http_calls_total";
+/// Seconds from such a call's complete head to its answer. A sample like that of status queries.
+pub(crate) const CALL_SECONDS: &str = "rollcall_http_call_seconds";
+/// Limits reached; described where MQTT counts them.
+pub(crate) const LIMITED_TOTAL: &str = "rollcall_quota_limited_total";
 /// Long polls that wait now.
 pub(crate) const LONG_POLLS_WAITING: &str = "rollcall_long_polls_waiting";
 
@@ -28,14 +34,17 @@ pub(crate) const LONG_POLLS_WAITING: &str = "rollcall_long_polls_waiting";
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The statuses a query can have, with their labels.
-const CODES: [(u16, &str); 12] = [
+const CODES: [(u16, &str); 15] = [
     (200, "200"),
     (204, "204"),
     (400, "400"),
     (401, "401"),
     (403, "403"),
+    (404, "404"),
     (405, "405"),
     (408, "408"),
+    (409, "409"),
+    (410, "410"),
     (413, "413"),
     (415, "415"),
     (429, "429"),
@@ -92,7 +101,10 @@ pub(crate) struct QuestionMetrics {
     batch: OneQuestion,
     presence: OneQuestion,
     clients: OneQuestion,
+    events: OneQuestion,
     wait: OneQuestion,
+    publish: OneQuestion,
+    keep_alive: OneQuestion,
     waiting: Gauge,
 }
 
@@ -110,18 +122,32 @@ impl OneQuestion {
             sampled_at: Cell::new(None),
         }
     }
+
+    /// Of what changes something.
+    fn call(call: &'static str) -> Self {
+        OneQuestion {
+            by_code: CODES.map(|(_, label)| counter!(CALLS_TOTAL, "call" => call, "code" => label)),
+            seconds: histogram!(CALL_SECONDS, "call" => call),
+            sampled_at: Cell::new(None),
+        }
+    }
 }
 
 impl QuestionMetrics {
     pub(crate) fn new() -> Self {
         describe_counter!(QUESTIONS_TOTAL, "larger questions answered, by question and HTTP status");
         describe_histogram!(QUESTION_SECONDS, "seconds from a larger question's complete head to its answer; a sample");
+        describe_counter!(CALLS_TOTAL, "messages and changes asked for over HTTP, by call and HTTP status");
+        describe_histogram!(CALL_SECONDS, "seconds from such a call's complete head to its answer; a sample");
         describe_gauge!(LONG_POLLS_WAITING, "long polls that wait now");
         QuestionMetrics {
             batch: OneQuestion::new("batch"),
             presence: OneQuestion::new("presence"),
             clients: OneQuestion::new("clients"),
+            events: OneQuestion::new("events"),
             wait: OneQuestion::new("wait"),
+            publish: OneQuestion::call("publish"),
+            keep_alive: OneQuestion::call("keep_alive"),
             waiting: gauge!(LONG_POLLS_WAITING),
         }
     }
@@ -132,6 +158,9 @@ impl QuestionMetrics {
             Route::Batch => &self.batch,
             Route::Presence => &self.presence,
             Route::Clients => &self.clients,
+            Route::Events => &self.events,
+            Route::Publish => &self.publish,
+            Route::KeepAlive => &self.keep_alive,
             Route::Status => return self.wait_answered(status),
         };
         question.by_code[place_of(status)].increment(1);

@@ -29,11 +29,19 @@ impl<'a> Parameters<'a> {
         known: &'static [&'static str],
         others_are_refused: bool,
     ) -> Result<Parameters<'a>, BadParameter> {
+        Parameters::with(query, known, |_| others_are_refused)
+    }
+
+    /// The same; whether another name is refused depends on it.
+    pub(crate) fn with(
+        query: Option<&'a str>,
+        known: &'static [&'static str],
+        is_refused: impl Fn(&str) -> bool,
+    ) -> Result<Parameters<'a>, BadParameter> {
         let mut found = BTreeMap::new();
-        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        for (name, value) in pairs(query) {
             let Some(name) = known.iter().copied().find(|known| *known == name) else {
-                if others_are_refused {
+                if is_refused(name) {
                     return Err(BadParameter::Unknown);
                 }
                 continue;
@@ -68,6 +76,12 @@ impl<'a> Parameters<'a> {
         let number = text.parse().ok().filter(|number| digits && bounds.contains(number));
         number.map(Some).ok_or(BadParameter::Value(sentence))
     }
+}
+
+/// Names and values of a query string in their order, still encoded.
+pub(crate) fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 #[cfg(test)]

@@ -20,10 +20,10 @@ pub(crate) async fn ignore(request: &mut Request) -> Result<(), Problem> {
     take(request, IGNORED_BODY_BYTES_MAX, Problem::BODY_TOO_LARGE, |_| {}).await
 }
 
-/// Reads the request's body to its end.
-pub(crate) async fn read(request: &mut Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+/// Reads the request's body to its end; one of more bytes is the problem `too_large`.
+pub(crate) async fn read(request: &mut Request, bytes_max: usize, too_large: Problem) -> Result<Vec<u8>, Problem> {
     let mut body = Vec::new();
-    take(request, bytes_max, Problem::BATCH_TOO_LARGE, |chunk| body.extend_from_slice(chunk)).await?;
+    take(request, bytes_max, too_large, |chunk| body.extend_from_slice(chunk)).await?;
     Ok(body)
 }
 
@@ -62,6 +62,7 @@ async fn take(
     timeout(BODY_WAIT_MAX, read).await.unwrap_or(Err(Problem::BODY_TOO_SLOW))
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
+/// The length of the body, where the request says it.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }

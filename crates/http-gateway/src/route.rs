@@ -1,11 +1,11 @@
-//! Which question a path of the data plane asks, told from the raw path: ids are not decoded here.
+//! What a path of the data plane asks, told from the raw path: ids and topics are not decoded here.
 
 use actix_http::Method;
 
 /// Methods of the status query.
 pub(crate) const STATUS_METHODS: &str = "GET, POST, HEAD, OPTIONS";
-/// Methods of a batch.
-pub(crate) const BATCH_METHODS: &str = "POST, OPTIONS";
+/// Methods of a batch, and of what changes something.
+pub(crate) const POST_METHODS: &str = "POST, OPTIONS";
 /// Methods of what is only read.
 pub(crate) const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 
@@ -20,6 +20,12 @@ pub(crate) enum Route {
     Presence,
     /// `/clients`
     Clients,
+    /// `/presence/events`
+    Events,
+    /// `/topics/{topic}`
+    Publish,
+    /// `/keep-alive`
+    KeepAlive,
 }
 
 impl Route {
@@ -30,6 +36,9 @@ impl Route {
         match path {
             "/client-ids/status" => Some(Route::Batch),
             "/clients" => Some(Route::Clients),
+            "/presence/events" => Some(Route::Events),
+            "/keep-alive" => Some(Route::KeepAlive),
+            _ if topic_segment(path).is_some() => Some(Route::Publish),
             _ => presence_segment(path).map(|_| Route::Presence),
         }
     }
@@ -37,18 +46,19 @@ impl Route {
     pub(crate) fn methods(self) -> &'static str {
         match self {
             Route::Status => STATUS_METHODS,
-            Route::Batch => BATCH_METHODS,
-            Route::Presence | Route::Clients => READ_METHODS,
+            Route::Batch | Route::Publish | Route::KeepAlive => POST_METHODS,
+            Route::Presence | Route::Clients | Route::Events => READ_METHODS,
         }
     }
 
-    /// Whether the method asks it. OPTIONS is answered for all.
+    /// Whether it changes something: a refusal says whether it may have happened all the same.
+    pub(crate) fn changes(self) -> bool {
+        matches!(self, Route::Publish | Route::KeepAlive)
+    }
+
+    /// Whether the method asks it. OPTIONS is answered for all, and asks nothing.
     pub(crate) fn takes(self, method: &Method) -> bool {
-        match *method {
-            Method::POST => matches!(self, Route::Status | Route::Batch),
-            Method::GET | Method::HEAD => self != Route::Batch,
-            _ => false,
-        }
+        *method != Method::OPTIONS && self.methods().split(", ").any(|name| name == method.as_str())
     }
 }
 
@@ -63,7 +73,29 @@ pub(crate) fn presence_segment(path: &str) -> Option<&str> {
     between(path, "/clients/", "/presence")
 }
 
+/// The still encoded topic of `/topics/{topic}`: one segment, too.
+pub(crate) fn topic_segment(path: &str) -> Option<&str> {
+    between(path, "/topics/", "")
+}
+
 fn between<'a>(path: &'a str, before: &str, behind: &str) -> Option<&'a str> {
     let segment = path.strip_prefix(before)?.strip_suffix(behind)?;
     (!segment.contains('/')).then_some(segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_refusal_names_is_what_is_taken() {
+        let of = |path| Route::of(path).map(|route| [Method::GET, Method::HEAD, Method::POST].map(|m| route.takes(&m)));
+        assert_eq!(of("/presence/events"), Some([true, true, false]));
+        assert_eq!(of("/clients/a/presence"), Some([true, true, false]));
+        assert_eq!(of("/client-id/a/status"), Some([true, true, true]));
+        assert_eq!(of("/topics/a%2Fb"), Some([false, false, true]));
+        assert_eq!(of("/keep-alive"), Some([false, false, true]));
+        assert_eq!(of("/nothing"), None);
+        assert!(!Route::Status.takes(&Method::OPTIONS) && !Route::Status.takes(&Method::PUT));
+    }
 }

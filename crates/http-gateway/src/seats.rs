@@ -1,4 +1,4 @@
-//! How many may do something costly at once. Who finds no seat is refused; nobody queues.
+//! How many may do something costly at once, or how much they may hold. Who finds no seat is refused; nobody queues.
 
 use std::sync::{
     Arc,
@@ -12,8 +12,11 @@ pub(crate) struct Seats {
     seats: usize,
 }
 
-/// A seat; free again when dropped.
-pub(crate) struct Seat(Arc<AtomicUsize>);
+/// A seat, or several; free again when dropped.
+pub(crate) struct Seat {
+    of: Arc<AtomicUsize>,
+    count: usize,
+}
 
 impl Seats {
     pub(crate) fn new(seats: usize) -> Seats {
@@ -21,16 +24,20 @@ impl Seats {
     }
 
     pub(crate) fn take(&self) -> Option<Seat> {
-        let seats = self.seats;
-        let more = |taken: usize| (taken < seats).then_some(taken + 1);
+        self.take_many(1)
+    }
+
+    /// So many seats, or none at all.
+    pub(crate) fn take_many(&self, count: usize) -> Option<Seat> {
+        let more = |taken: usize| taken.checked_add(count).filter(|taken| *taken <= self.seats);
         self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
-        Some(Seat(Arc::clone(&self.taken)))
+        Some(Seat { of: Arc::clone(&self.taken), count })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.of.fetch_sub(self.count, Ordering::SeqCst);
     }
 }
 
@@ -45,5 +52,15 @@ mod tests {
         assert!(first.is_some() && second.is_some() && seats.clone().take().is_none());
         drop(first);
         assert!(seats.take().is_some());
+    }
+
+    #[test]
+    fn several_seats_are_taken_together_or_not_at_all() {
+        let seats = Seats::new(5);
+        let three = seats.take_many(3);
+        assert!(three.is_some() && seats.take_many(3).is_none() && seats.take_many(usize::MAX).is_none());
+        assert!(seats.take_many(2).is_some(), "what did not fit took nothing");
+        drop(three);
+        assert!(seats.take_many(5).is_some());
     }
 }

@@ -7,16 +7,20 @@
 use crate::{
     authentication::{self, source_address},
     batch::BATCHES_AT_ONCE_MAX,
+    body::Body,
     client_id_path::{decode_segment, query_client_id},
     clients::LISTS_AT_ONCE_MAX,
-    config::{GatewayConfig, GatewayParts},
+    config::{GatewayConfig, GatewayParts, PublishLimits},
     desk::Desk,
     error_response::{Problem, options},
     in_runtime::InRuntime,
+    keep_alive::KEEP_ALIVES_AT_ONCE_MAX,
     metrics::{QuestionMetrics, StatusMetrics},
+    publish::PAYLOAD_BYTES_AT_ONCE_MAX,
     request_body,
     route::{Route, STATUS_METHODS, status_segment},
     seats::Seats,
+    streams::Streams,
     wait::{Wait, wait},
 };
 use actix_http::{
@@ -54,6 +58,9 @@ pub(crate) struct StatusFactory {
     batches: Seats,
     lists: Seats,
     waits: Seats,
+    streams: Streams,
+    heartbeat: Duration,
+    changes: Changes,
 }
 
 impl StatusFactory {
@@ -66,12 +73,37 @@ impl StatusFactory {
             batches: Seats::new(BATCHES_AT_ONCE_MAX),
             lists: Seats::new(LISTS_AT_ONCE_MAX),
             waits: Seats::new(config.waits_max),
+            streams: Streams::new(config.streams_max),
+            heartbeat: config.stream_heartbeat,
+            changes: Changes::new(config),
+        }
+    }
+}
+
+/// Bounds of what changes something.
+#[derive(Clone)]
+pub(crate) struct Changes {
+    pub(crate) publish: PublishLimits,
+    pub(crate) keep_alive_max_s: u16,
+    /// Bytes of payloads that are read or handed on.
+    pub(crate) payloads: Seats,
+    /// Changes of keep-alives under way.
+    pub(crate) keep_alives: Seats,
+}
+
+impl Changes {
+    fn new(config: &GatewayConfig) -> Changes {
+        Changes {
+            publish: config.publish,
+            keep_alive_max_s: config.keep_alive_max_s,
+            payloads: Seats::new(PAYLOAD_BYTES_AT_ONCE_MAX.max(config.publish.payload_bytes_max)),
+            keep_alives: Seats::new(KEEP_ALIVES_AT_ONCE_MAX),
         }
     }
 }
 
 impl ServiceFactory<Request> for StatusFactory {
-    type Response = Response<Bytes>;
+    type Response = Response<Body>;
     type Error = actix_web::Error;
     type Config = AppConfig;
     type Service = StatusService;
@@ -87,6 +119,9 @@ impl ServiceFactory<Request> for StatusFactory {
             batches: self.batches.clone(),
             lists: self.lists.clone(),
             waits: self.waits.clone(),
+            streams: self.streams.clone(),
+            heartbeat: self.heartbeat,
+            changes: self.changes.clone(),
             metrics: StatusMetrics::new(),
             questions: QuestionMetrics::new(),
             desk: Desk::open(Arc::clone(&self.parts.presence)),
@@ -108,15 +143,19 @@ pub(crate) struct Worker {
     pub(crate) batches: Seats,
     pub(crate) lists: Seats,
     waits: Seats,
+    pub(crate) streams: Streams,
+    /// Longest time for which a stream says nothing.
+    pub(crate) heartbeat: Duration,
+    pub(crate) changes: Changes,
     metrics: StatusMetrics,
     questions: QuestionMetrics,
     desk: Desk,
 }
 
 impl Service<Request> for StatusService {
-    type Response = Response<Bytes>;
+    type Response = Response<Body>;
     type Error = actix_web::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, actix_web::Error>>>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, actix_web::Error>>>>;
 
     fn poll_ready(&self, _: &mut Context<'_>) -> Poll<Result<(), actix_web::Error>> {
         Poll::Ready(Ok(()))
@@ -129,27 +168,30 @@ impl Service<Request> for StatusService {
 }
 
 impl Worker {
-    async fn respond(&self, request: &mut Request) -> Response<Bytes> {
+    async fn respond(&self, request: &mut Request) -> Response<Body> {
         let began = Instant::now();
         let Some(route) = Route::of(request.path()) else {
-            return match (request.method(), request.path()) {
+            return whole(match (request.method(), request.path()) {
                 (&Method::OPTIONS, "*") => options(STATUS_METHODS),
                 _ => Problem::NO_SUCH_QUESTION.response(),
-            };
+            });
         };
         let mut waited = false;
         let mut response = if route.takes(request.method()) {
             let answer = match route {
-                Route::Status => self.status(request, &mut waited).await.map(|answer| answered(&answer)),
-                Route::Batch => self.batch(request).await,
-                Route::Presence => self.presence(request).await,
-                Route::Clients => self.clients(request).await,
+                Route::Status => self.status(request, &mut waited).await.map(|answer| whole(answered(&answer))),
+                Route::Batch => self.batch(request).await.map(whole),
+                Route::Presence => self.presence(request).await.map(whole),
+                Route::Clients => self.clients(request).await.map(whole),
+                Route::Events => self.events(request).await,
+                Route::Publish => self.publish(request).await.map(whole),
+                Route::KeepAlive => self.keep_alive(request).await.map(whole),
             };
-            answer.unwrap_or_else(|problem| problem.response())
+            answer.unwrap_or_else(|problem| whole(problem.on(route).response()))
         } else if *request.method() == Method::OPTIONS {
-            options(route.methods())
+            whole(options(route.methods()))
         } else {
-            Problem::method_not_allowed(route.methods()).response()
+            whole(Problem::method_not_allowed(route.methods()).response())
         };
         if request.head().connection_type() == ConnectionType::Upgrade {
             // The upgrade is not taken, and the HTTP layer does not keep a connection that asked for one.
@@ -170,7 +212,12 @@ impl Worker {
         self.may_ask(&account, connecting_as.as_ref(), request)
     }
 
-    fn may_ask(&self, account: &Account, connecting_as: Option<&ClientId>, request: &Request) -> Result<(), Problem> {
+    pub(crate) fn may_ask(
+        &self,
+        account: &Account,
+        connecting_as: Option<&ClientId>,
+        request: &Request,
+    ) -> Result<(), Problem> {
         let connecting_as = connecting_as.map(ClientId::as_str);
         match self.parts.admission.may_connect(account, connecting_as, source_address(request)) {
             ConnectPermission::Allowed => Ok(()),
@@ -198,6 +245,10 @@ impl Worker {
         let future = pin!(self.parts.questions.status_when(client_id, online, within));
         Ok(InRuntime { runtime: &self.parts.runtime, future }.await?)
     }
+}
+
+fn whole(response: Response<Bytes>) -> Response<Body> {
+    response.map_body(|_, bytes| Body::Whole(bytes))
 }
 
 fn answered(answer: &StatusAnswer) -> Response<Bytes> {

@@ -51,7 +51,7 @@ impl Engine {
         };
         let retry_after_s = match published {
             Published::Now(PublishVerdict::OverQuota { retry_after_s }) => Some(retry_after_s),
-            Published::Now(PublishVerdict::Unavailable) => Some(UNAVAILABLE_RETRY_S),
+            Published::Now(PublishVerdict::Unavailable { .. }) => Some(UNAVAILABLE_RETRY_S),
             _ => None,
         };
         if let Some(retry_after_s) = retry_after_s

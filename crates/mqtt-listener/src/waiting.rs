@@ -94,6 +94,7 @@ impl Engine {
         {
             return Poll::Ready(match next {
                 ToConnection::End(order) => Happened::Event(Event::Order(order)),
+                ToConnection::KeepAlive(keep_alive_s) => Happened::Event(Event::KeepAlive(keep_alive_s)),
                 ToConnection::Send(outgoing) => {
                     self.sent_in_a_row += 1;
                     Happened::Send(outgoing)

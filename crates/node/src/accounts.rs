@@ -2,8 +2,9 @@
 
 use arc_swap::ArcSwap;
 use rollcall_admission::UserSource;
-use rollcall_cluster::{CompiledPolicies, Effect, User};
+use rollcall_cluster::{ApiToken, CompiledBlocks, CompiledPolicies, Effect, User};
 use rollcall_raft::Replication;
+use rollcall_types::ClusterTime;
 use std::sync::{
     Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
@@ -14,6 +15,7 @@ pub(crate) struct ReplicatedAccounts {
     replication: OnceLock<Arc<Replication>>,
     default_effect: Effect,
     compiled: ArcSwap<CompiledPolicies>,
+    blocks: ArcSwap<CompiledBlocks>,
     /// Revision of the state that `compiled` was made of; 0 before the first.
     revision: AtomicU64,
 }
@@ -25,6 +27,7 @@ impl ReplicatedAccounts {
             replication: OnceLock::new(),
             default_effect,
             compiled: ArcSwap::from_pointee(CompiledPolicies::new(&[], default_effect)),
+            blocks: ArcSwap::default(),
             revision: AtomicU64::new(0),
         }
     }
@@ -35,21 +38,24 @@ impl ReplicatedAccounts {
         self.refresh();
     }
 
-    /// Looks whether users or policies changed, and compiles them if so. Called after each change of the cluster state.
-    pub(crate) fn refresh(&self) {
-        let Some(replication) = self.replication.get() else { return };
+    /// Looks whether users, policies or block rules changed, and compiles them if so. Called after each change of the
+    /// cluster state. True when they did.
+    pub(crate) fn refresh(&self) -> bool {
+        let Some(replication) = self.replication.get() else { return false };
         let applied = replication.groups().cluster().replica().read();
         // 0 stands for "not formed", so the revision is counted from 1 here.
         let revision = if applied.state.facts().is_some() { applied.state.access_revision() + 1 } else { 0 };
         if revision == self.revision.load(Ordering::SeqCst) {
-            return;
+            return false;
         }
         let compiled = CompiledPolicies::new(applied.state.policies(), self.default_effect);
         for (name, error) in compiled.problems() {
             tracing::error!(policy = %name, %error, "a stored policy cannot be used and denies what it names");
         }
         self.compiled.store(Arc::new(compiled));
+        self.blocks.store(Arc::new(CompiledBlocks::new(applied.state.access().block_rules().values())));
         self.revision.store(revision, Ordering::SeqCst);
+        true
     }
 }
 
@@ -65,6 +71,19 @@ impl UserSource for ReplicatedAccounts {
 
     fn policies(&self) -> Arc<CompiledPolicies> {
         self.compiled.load_full()
+    }
+
+    fn blocks(&self) -> Arc<CompiledBlocks> {
+        self.blocks.load_full()
+    }
+
+    fn token(&self, id: &str) -> Option<ApiToken> {
+        let replication = self.replication.get()?;
+        replication.groups().cluster().replica().read().state.access().tokens().get(id).cloned()
+    }
+
+    fn now(&self) -> ClusterTime {
+        self.replication.get().map(|replication| replication.groups().cluster().replica().now()).unwrap_or_default()
     }
 
     fn is_available(&self) -> bool {

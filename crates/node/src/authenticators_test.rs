@@ -51,7 +51,7 @@ impl AuthenticationExchange for Counting {
                 AuthenticationStep::Continue(vec![first + 1])
             }
             (Some(expected), [last]) if *last == expected => {
-                let account = Account { username: "ada".to_owned(), role: Role::Client };
+                let account = Account::new("ada", Role::Client);
                 AuthenticationStep::Success(Arc::new(account), b"ok".to_vec())
             }
             _ => AuthenticationStep::Refused(AuthError::Rejected),

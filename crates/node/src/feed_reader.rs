@@ -1,11 +1,12 @@
 //! What this node does with the partitions' feeds: hang up on displaced and kicked epochs of its own, and deliver due
-//! wills to its subscribers.
+//! wills to its subscribers; and tell how far there are events (`event_feeds.rs`).
 
+use crate::event_feeds::EventFeeds;
 use rollcall_broker::Broker;
 use rollcall_contracts::{ConnectionEnding as _, EndingKind};
 use rollcall_presence::{FeedEntry, Transition};
 use rollcall_raft::{FeedSink, Groups};
-use rollcall_types::{DisconnectReason, GroupId, NodeId, PartitionId};
+use rollcall_types::{DisconnectReason, FeedPosition, GroupId, NodeId, PartitionId};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -16,6 +17,7 @@ pub(crate) struct FeedReader {
     pub(crate) groups: Arc<Groups>,
     /// Asked for when entries were lost to this reader: sockets and claims must be compared afresh.
     pub(crate) reconcile: Arc<Notify>,
+    pub(crate) events: Arc<EventFeeds>,
 }
 
 impl FeedSink for FeedReader {
@@ -40,10 +42,18 @@ impl FeedSink for FeedReader {
                 Transition::Disconnected(_) | Transition::Connected => {}
             }
         }
+        if let Some(last) = entries.last() {
+            self.events.reached(partition, last.position);
+        }
     }
 
-    fn gap(&self, partition: PartitionId) {
+    fn gap(&self, partition: PartitionId, until: FeedPosition) {
         tracing::warn!(%partition, "a part of the feed was missed, comparing sockets and claims afresh");
         self.reconcile.notify_one();
+        self.events.reached(partition, until);
+    }
+
+    fn began(&self, partition: PartitionId, at: FeedPosition) {
+        self.events.reached(partition, at);
     }
 }

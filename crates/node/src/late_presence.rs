@@ -5,13 +5,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
 use rollcall_contracts::{
-    ClaimError, ClaimGranted, ClientsPage, ClientsQuestion, EndingKind, PresenceAnswer, PresenceQuestions,
-    PresenceStore, StatusAnswer, StatusError, StatusInbox,
+    ClaimError, ClaimGranted, ClientsPage, ClientsQuestion, EndingKind, FeedBatch, FeedError, FeedsKnown,
+    KeepAliveRecorded, PresenceAnswer, PresenceFeeds, PresenceQuestions, PresenceStore, StatusAnswer, StatusError,
+    StatusInbox,
 };
 use rollcall_presence::ClaimDetails;
 use rollcall_proto::{ClaimEnded, Kind};
 use rollcall_raft::Replication;
-use rollcall_types::{ClientId, DisconnectReason, Epoch, NodeId};
+use rollcall_types::{ClientId, DisconnectReason, Epoch, FeedPosition, NodeId, NodeName};
 use std::{
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -23,7 +24,7 @@ const TELL_WITHIN: Duration = Duration::from_millis(500);
 /// Most displaced owners being told at once; beyond it the feed alone tells them.
 const TELLING_MAX: usize = 4096;
 
-/// [`PresenceStore`] and [`PresenceQuestions`] of this node; empty until [`Self::set`].
+/// [`PresenceStore`], [`PresenceQuestions`] and [`PresenceFeeds`] of this node; empty until [`Self::set`].
 #[derive(Default)]
 pub(crate) struct LatePresence {
     replication: OnceLock<Arc<Replication>>,
@@ -104,6 +105,16 @@ impl PresenceStore for LatePresence {
         self.replication.get().ok_or(ClaimError::NotServing)?.presence().kick(client_id).await
     }
 
+    fn record_keep_alive(
+        &self,
+        client_id: &ClientId,
+        epoch: Epoch,
+        keep_alive_s: u16,
+    ) -> Result<KeepAliveRecorded, ClaimError> {
+        let replication = self.replication.get().ok_or(ClaimError::NotServing)?;
+        replication.presence().record_keep_alive(client_id, epoch, keep_alive_s)
+    }
+
     async fn status(&self, client_id: ClientId) -> Result<StatusAnswer, StatusError> {
         self.replication.get().ok_or(StatusError::NotReady)?.presence().status(client_id).await
     }
@@ -141,5 +152,27 @@ impl PresenceQuestions for LatePresence {
         within: Duration,
     ) -> Result<StatusAnswer, StatusError> {
         self.replication.get().ok_or(StatusError::NotReady)?.questions().status_when(client_id, online, within).await
+    }
+}
+
+#[async_trait]
+impl PresenceFeeds for LatePresence {
+    fn feeds(&self) -> Option<FeedsKnown> {
+        self.replication.get()?.feeds().feeds()
+    }
+
+    async fn next(&self, after: &[FeedPosition], limit: usize, within: Duration) -> Result<FeedBatch, FeedError> {
+        self.replication.get().ok_or(FeedError::NotReady)?.feeds().next(after, limit, within).await
+    }
+
+    async fn confirm(&self) -> Vec<Result<FeedPosition, StatusError>> {
+        match self.replication.get() {
+            Some(replication) => replication.feeds().confirm().await,
+            None => vec![Err(StatusError::NotReady)],
+        }
+    }
+
+    fn name_of(&self, node: NodeId) -> Option<NodeName> {
+        self.replication.get()?.feeds().name_of(node)
     }
 }

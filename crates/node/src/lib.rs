@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access_control;
 mod accounts;
 mod authenticators;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod authenticators_test;
 mod bytes_test;
 pub mod config;
 mod errors;
+mod event_feeds;
 mod feed_reader;
 mod formation;
 mod founding;

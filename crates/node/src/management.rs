@@ -1,8 +1,9 @@
 //! What the management API asks of this node about the members.
 
+use crate::access_control::manage;
 use async_trait::async_trait;
-use rollcall_cluster::{ClusterChange, ClusterOutcome};
-use rollcall_contracts::{LeaveError, MemberView, Membership, PartitionView};
+use rollcall_cluster::{ClusterOutcome, Condition, ManagedChange};
+use rollcall_contracts::{AskedChange, LeaveError, MemberView, Membership, PartitionView};
 use rollcall_raft::Replication;
 use rollcall_types::{GroupId, NodeId};
 use std::{
@@ -15,12 +16,17 @@ use std::{
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 
 /// [`Membership`] over the replica of the cluster group, once there is one.
-#[derive(Default)]
 pub(crate) struct Management {
+    node: String,
     replication: OnceLock<Arc<Replication>>,
 }
 
 impl Management {
+    /// Of the node of this name.
+    pub(crate) fn new(node: String) -> Self {
+        Management { node, replication: OnceLock::new() }
+    }
+
     /// The groups run from now on.
     pub(crate) fn set(&self, replication: Arc<Replication>) {
         let _ = self.replication.set(replication);
@@ -62,13 +68,19 @@ impl Membership for Management {
         views.collect()
     }
 
-    async fn leave(&self, name: &str) -> Result<(), LeaveError> {
+    async fn leave(&self, name: &str, by: &str, source: &str) -> Result<(), LeaveError> {
         let replication = self.replication.get().ok_or(LeaveError::Unavailable)?;
         let node = {
             let applied = replication.groups().cluster().replica().read();
             applied.state.member_named(name).map(|(node, _)| node).ok_or(LeaveError::UnknownNode)?
         };
-        match replication.cluster().change(&ClusterChange::Leave { node }, LEAVE_WITHIN).await {
+        let asked = AskedChange {
+            by: by.to_owned(),
+            source: source.to_owned(),
+            only_if: Condition::Always,
+            change: ManagedChange::Leave { node },
+        };
+        match manage(replication, &self.node, asked, LEAVE_WITHIN).await {
             Ok(ClusterOutcome::Done | ClusterOutcome::Unchanged) => Ok(()),
             Ok(ClusterOutcome::Refused(refusal)) => Err(LeaveError::Refused(refusal.to_string())),
             Ok(other) => Err(LeaveError::Refused(format!("{other:?}"))),

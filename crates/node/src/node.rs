@@ -5,10 +5,12 @@
 //! other way, clients first.
 
 use crate::{
+    access_control::ReplicatedAccess,
     accounts::ReplicatedAccounts,
     authenticators,
     config::Config,
     errors::StartError,
+    event_feeds::EventFeeds,
     feed_reader::FeedReader,
     formation::{self, Greeting},
     founding,
@@ -36,7 +38,10 @@ use rollcall_storage::{DataDirectory, Store};
 use rollcall_tls::Certificates;
 use rollcall_types::NodeId;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Longest time for clients to leave when the node stops.
@@ -49,6 +54,8 @@ const SHARED_LAG_EVERY: Duration = Duration::from_secs(5);
 pub struct Node {
     gateway: Gateway,
     mesh: Arc<Mesh>,
+    /// Said to readers of streams: go to another node.
+    leaving: Arc<watch::Sender<bool>>,
     stop: CancellationToken,
     run: JoinSet<Result<(), StartError>>,
     upkeep: JoinSet<()>,
@@ -68,9 +75,11 @@ struct Shell {
     gate: Arc<NodeLeaseGate>,
     readiness: Arc<NodeReadiness>,
     management: Arc<Management>,
+    access: Arc<ReplicatedAccess>,
     publisher: Arc<Publisher>,
     broker: Arc<Broker>,
     certificates: Option<Arc<Certificates>>,
+    leaving: Arc<watch::Sender<bool>>,
 }
 
 impl Node {
@@ -98,7 +107,8 @@ impl Node {
         let gate = Arc::new(NodeLeaseGate::new(terms));
         let readiness = Arc::new(NodeReadiness::new(complaint));
         let publisher = Arc::new(Publisher::new(settings::shared_strategy(&config)));
-        let management = Arc::new(Management::default());
+        let management = Arc::new(Management::new(config.node.name.clone()));
+        let access = Arc::new(ReplicatedAccess::new(config.node.name.clone()));
         let admission = Arc::new(Admission::new(settings::admission(&config), accounts.clone()));
         let broker = Broker::new(
             settings::broker(&config),
@@ -112,12 +122,18 @@ impl Node {
         broker.set_authenticators(authenticators);
         settings::share_limits(&config, config.cluster.expect_nodes, &admission, &broker);
         let certificates = settings::certificates(&config)?;
+        let (leaving, left) = watch::channel(false);
+        let leaving = Arc::new(leaving);
         let gateway = Gateway::start(
             settings::gateway(&config, certificates.clone()),
             GatewayParts {
                 presence: presence.clone(),
                 questions: presence.clone(),
+                feeds: presence.clone(),
+                leaving: left,
                 admission: admission.clone(),
+                data_plane: broker.clone(),
+                access: access.clone(),
                 membership: management.clone(),
                 readiness: readiness.clone(),
                 metrics,
@@ -145,9 +161,11 @@ impl Node {
             gate,
             readiness,
             management,
+            access,
             publisher,
             broker,
             certificates,
+            leaving: Arc::clone(&leaving),
         };
         let mut run = JoinSet::new();
         run.spawn(shell.run(stop.clone()));
@@ -158,7 +176,7 @@ impl Node {
                 metrics_text::upkeep();
             }
         });
-        Ok(Node { gateway, mesh, stop, run, upkeep })
+        Ok(Node { gateway, mesh, leaving, stop, run, upkeep })
     }
 
     /// Where the HTTP listeners are.
@@ -174,11 +192,13 @@ impl Node {
     pub async fn run_until_stopped(mut self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
         let result = tokio::select! {
             () = shutdown => {
+                self.leaving.send_replace(true);
                 self.stop.cancel();
                 self.run.join_next().await
             }
             result = self.run.join_next() => result,
         };
+        self.leaving.send_replace(true);
         self.gateway.stop().await;
         self.mesh.shutdown().await;
         self.upkeep.shutdown().await;
@@ -212,6 +232,7 @@ impl Shell {
         self.presence.set(Arc::clone(&replication));
         self.accounts.set(Arc::clone(&replication));
         self.management.set(Arc::clone(&replication));
+        self.access.set(Arc::clone(&replication));
         self.readiness.set(Looked {
             replication: Arc::clone(&replication),
             store: Arc::clone(&store),
@@ -222,17 +243,21 @@ impl Shell {
         let (groups, publisher) = (Arc::clone(replication.groups()), Arc::clone(&self.publisher));
         self.broker.set_session_links(Arc::new(MeshSessionLinks { groups, publisher }));
         let reconcile = Arc::new(Notify::new());
+        let events = Arc::new(EventFeeds::new(Arc::clone(&self.broker), Arc::clone(replication.groups())));
         let feeds: Arc<dyn FeedSink> = Arc::new(FeedReader {
             me,
             broker: Arc::clone(&self.broker),
             groups: Arc::clone(replication.groups()),
             reconcile: Arc::clone(&reconcile),
+            events: Arc::clone(&events),
         });
         replication.follow_feeds(&feeds);
 
         let background = CancellationToken::new();
         let tasks = TaskTracker::new();
-        tasks.spawn(follow_accounts(Arc::clone(&replication), Arc::clone(&self.accounts), background.clone()));
+        tasks.spawn(events.run(background.clone()));
+        let accounts = Arc::clone(&self.accounts);
+        tasks.spawn(follow_accounts(Arc::clone(&replication), accounts, Arc::clone(&self.broker), background.clone()));
         let members = Members {
             replication: Arc::clone(&replication),
             mesh: Arc::clone(&self.mesh),
@@ -286,6 +311,7 @@ impl Shell {
             terms: self.terms,
             drain_budget: DRAIN_BUDGET,
             reconcile,
+            leaving: Arc::clone(&self.leaving),
         }
     }
 
@@ -344,7 +370,7 @@ impl Shell {
     }
 }
 
-/// What subscribers get without a publish: retained messages, and now and then the values under `$SYS`.
+/// What subscribers get without a publish: retained messages, events of sessions, and now and then the values under `$SYS`.
 async fn serve_subscribers(broker: Arc<Broker>, sys_interval: Duration, stop: CancellationToken) {
     let system_topics = async {
         while !sys_interval.is_zero() {
@@ -359,7 +385,8 @@ async fn serve_subscribers(broker: Arc<Broker>, sys_interval: Duration, stop: Ca
             broker.count_shared_lag().await;
         }
     };
-    let serving = async { tokio::join!(retained, shared, system_topics, lag) };
+    let events = Arc::clone(&broker).tell_session_events();
+    let serving = async { tokio::join!(retained, shared, events, system_topics, lag) };
     tokio::select! {
         biased;
         () = stop.cancelled() => {}
@@ -367,11 +394,19 @@ async fn serve_subscribers(broker: Arc<Broker>, sys_interval: Duration, stop: Ca
     }
 }
 
-/// Compiles policies anew whenever the cluster state has changed.
-async fn follow_accounts(replication: Arc<Replication>, accounts: Arc<ReplicatedAccounts>, stop: CancellationToken) {
+/// Compiles policies anew whenever the cluster state has changed, and sees to it that those who are connected keep to
+/// them.
+async fn follow_accounts(
+    replication: Arc<Replication>,
+    accounts: Arc<ReplicatedAccounts>,
+    broker: Arc<Broker>,
+    stop: CancellationToken,
+) {
     let mut watch = replication.groups().cluster().replica().watch();
     loop {
-        accounts.refresh();
+        if accounts.refresh() {
+            broker.access_changed().await;
+        }
         tokio::select! {
             biased;
             () = stop.cancelled() => return,

@@ -73,6 +73,7 @@ impl PeerHandler for PeerCalls {
                 Ok(Bytes::new())
             }
             Kind::PointToPoint => owner_links::answer_peer(&parts.broker, &call.payload),
+            Kind::KeepAlive => owner_links::change_for_peer(&parts.broker, &call.payload).await,
             Kind::SessionHandover => parts.broker.answer_handover(&call.payload).await,
             Kind::Stream => {
                 let streams = self.streams.get().ok_or("this node is starting")?;

@@ -17,7 +17,7 @@ use rollcall_contracts::{Announced, Charge, Part, PeerPublisher, RouteBoard, Spr
 use rollcall_mesh::{Mesh, NotQueued, OutgoingStreams, Sent, StreamOpening, Taken};
 use rollcall_proto::{RouteChange, RoutesDigest, RoutesPart};
 use rollcall_routing::Strategy;
-use rollcall_types::{Home, Incarnation, Message, NodeId};
+use rollcall_types::{ClientId, Home, Incarnation, Message, NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -38,6 +38,7 @@ pub(crate) struct Publisher {
     streams: OnceLock<OutgoingStreams>,
     routes: Arc<Routes>,
     begun: watch::Sender<Incarnation>,
+    me: OnceLock<NodeId>,
 }
 
 /// What is told and what was told. Where both are locked, `own` comes first.
@@ -93,11 +94,6 @@ impl Publisher {
         Publisher { routes: Arc::new(Routes::new(strategy)), ..Publisher::default() }
     }
 
-    /// This node knows which one it is.
-    pub(crate) fn identify(&self, me: NodeId) {
-        self.routes.told.write().identify(me);
-    }
-
     /// For what peers tell.
     pub(crate) fn routes(&self) -> Arc<Routes> {
         self.routes.clone()
@@ -106,6 +102,17 @@ impl Publisher {
     /// The links exist from now on.
     pub(crate) fn set_mesh(&self, mesh: Arc<Mesh>) {
         let _ = self.streams.set(OutgoingStreams::new(mesh, self.routes.clone()));
+    }
+
+    /// Who this node is, from now on.
+    pub(crate) fn identify(&self, me: NodeId) {
+        let _ = self.me.set(me);
+        self.routes.told.write().identify(me);
+    }
+
+    /// Who this node is. Nobody is served before it is known.
+    fn me(&self) -> NodeId {
+        self.me.get().copied().unwrap_or_default()
     }
 
     /// The other members, and the incarnation of this node that serves, or may soon.
@@ -246,6 +253,11 @@ impl PeerPublisher for Publisher {
         // Looked at first: what comes between is looked at again.
         let view = Some(self.routes.view());
         Spread { view, ..self.routes.told.read().spread(topic, client_hash) }
+    }
+
+    fn spread_about(&self, topic: &str, about: &ClientId) -> Spread {
+        let view = Some(self.routes.view());
+        Spread { view, ..self.routes.told.read().spread_about(topic, about, self.me()) }
     }
 
     fn choose_again(&self, unserved: &Unserved) -> Option<Home> {

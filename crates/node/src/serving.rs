@@ -39,6 +39,8 @@ pub(crate) struct Serving {
     pub(crate) terms: LeaseTerms,
     pub(crate) drain_budget: Duration,
     pub(crate) reconcile: Arc<Notify>,
+    /// Said to readers of streams: go to another node.
+    pub(crate) leaving: Arc<watch::Sender<bool>>,
 }
 
 impl Serving {
@@ -54,6 +56,7 @@ impl Serving {
         let leaving = async {
             members::told_to_leave(&self.replication).await;
             tracing::info!("this node is to leave: its clients are asked to go elsewhere");
+            self.leaving.send_replace(true);
             quit.cancel();
             std::future::pending::<()>().await;
         };

@@ -1,14 +1,14 @@
 //! From the configuration to what each part is started with.
 
 use crate::{
-    config::{Config, ListenerTls, PolicyAction, PolicyEffect, Profile, Secret, SharedStrategy},
+    config::{BindClientId, Config, ListenerTls, PolicyAction, PolicyEffect, Profile, Secret, SharedStrategy},
     errors::StartError,
 };
-use rollcall_admission::{Admission, AdmissionConfig, Share, hash_password};
+use rollcall_admission::{Admission, AdmissionConfig, ClientIdBinding, Share, hash_password};
 use rollcall_broker::{Broker, BrokerConfig};
 use rollcall_cluster::{Action, DirectoryId, Effect, Hello, LeaseTerms, NodeAddresses, Policy, RetainCondition, User};
 use rollcall_contracts::Rated;
-use rollcall_http_gateway::GatewayConfig;
+use rollcall_http_gateway::{GatewayConfig, PublishLimits};
 use rollcall_mesh::{MeshConfig, MeshTls};
 use rollcall_mqtt_listener::ListenerConfig;
 use rollcall_retained::RetainedLimits;
@@ -57,6 +57,11 @@ pub(crate) fn admission(config: &Config) -> AdmissionConfig {
         unsubscribes_per_second: part(limits.unsubscribes_per_second),
         auth_failures_per_minute: limits.auth_failures_per_minute,
         bind_account: config.auth.bind_account && config.node.profile != Profile::Conformance,
+        bind_client_id: match config.auth.bind_client_id {
+            BindClientId::Free => ClientIdBinding::Free,
+            BindClientId::Username => ClientIdBinding::Username,
+            BindClientId::CommonName => ClientIdBinding::CommonName,
+        },
     }
 }
 
@@ -120,7 +125,24 @@ pub(crate) fn gateway(config: &Config, certificates: Option<Arc<Certificates>>) 
         client_id_bytes_max: usize::try_from(config.limits.client_id_bytes_max).unwrap_or(usize::MAX),
         cluster: config.cluster.name.clone(),
         lease: Duration::from_millis(config.cluster.lease_ms),
+        streams_max: config.limits.event_streams as usize,
+        publish: publish_limits(config),
+        keep_alive_max_s: client_limits(config).keep_alive_max_s,
         ..GatewayConfig::default()
+    }
+}
+
+/// What MQTT clients are held to. Where payloads have no limit of their own, that of a packet holds.
+fn publish_limits(config: &Config) -> PublishLimits {
+    let limits = client_limits(config);
+    let payload = match limits.payload_bytes_max {
+        0 => limits.packet_bytes_max,
+        payload => payload,
+    };
+    PublishLimits {
+        topic_bytes_max: limits.topic_bytes_max,
+        topic_levels_max: limits.topic_levels_max,
+        payload_bytes_max: payload as usize,
     }
 }
 
@@ -142,6 +164,7 @@ const LEASES_PER_SUBSCRIBE: u64 = 3;
 
 pub(crate) fn broker(config: &Config) -> BrokerConfig {
     BrokerConfig {
+        node_name: config.node.name.clone(),
         client_queue_messages: bound(config.limits.client_queue_messages),
         client_queue_bytes: bound(config.limits.client_queue_bytes),
         client_messages_per_second: config.limits.client_messages_per_second,
@@ -365,7 +388,7 @@ mod tests {
     fn limits_of_one_client_are_those_configured() {
         let mut config = Config::default();
         assert_eq!(client_limits(&config), Limits::default());
-        assert_eq!(broker(&config), BrokerConfig::default());
+        assert_eq!(broker(&config), BrokerConfig { node_name: config.node.name.clone(), ..BrokerConfig::default() });
         config.limits.client_inflight = 3;
         config.limits.topic_alias_max = 4;
         let limits = client_limits(&config);

@@ -7,8 +7,8 @@
 use rollcall_contracts::{Part, Spread, Unserved};
 use rollcall_mesh::Taken;
 use rollcall_proto::{Route, RouteChange, RoutesDigest, RoutesPart};
-use rollcall_routing::{Draw, PeerRoutes, RouteDigest, RouteSnapshot, Strategy, Told};
-use rollcall_types::{Home, Incarnation, NodeId};
+use rollcall_routing::{Affinity, Draw, PeerRoutes, RouteDigest, RouteSnapshot, Strategy, Told};
+use rollcall_types::{ClientId, Home, Incarnation, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Routes that a node is told by one other; one that has more gets every message.
@@ -90,6 +90,16 @@ impl ToldRoutes {
     /// Who gets a message: nodes with plain subscribers, and one node of each shared group that has members elsewhere. Who
     /// has not told its routes gets everything, but for the groups that others were chosen for.
     pub(crate) fn spread(&self, topic: &str, client_hash: u64) -> Spread {
+        self.spread_by(topic, client_hash, |group| self.choose(group, client_hash, &BTreeSet::new()))
+    }
+
+    /// The same for what is about one client: each group's node is that client's, for all that know of the same members.
+    pub(crate) fn spread_about(&self, topic: &str, about: &ClientId, me: NodeId) -> Spread {
+        let of = Affinity::of(about.as_str());
+        self.spread_by(topic, 0, |group| self.routes.keeper(group, of, me))
+    }
+
+    fn spread_by(&self, topic: &str, client_hash: u64, choose: impl Fn(&str) -> Option<Home>) -> Spread {
         let interested = self.routes.interested(topic);
         if interested.nodes.is_empty() && interested.groups.is_empty() {
             return Spread::here();
@@ -97,7 +107,7 @@ impl ToldRoutes {
         let mut here = Part { client_hash, ..Part::whole() };
         let mut peers: BTreeMap<NodeId, Part> = interested.nodes.iter().map(|node| (*node, Part::plain())).collect();
         for group in &interested.groups {
-            match self.choose(group, client_hash, &BTreeSet::new()) {
+            match choose(group) {
                 Some(Home::Here) => here.groups.push(group.clone()),
                 Some(Home::Peer(node)) => {
                     here.except.get_or_insert_default().push(group.clone());
@@ -423,5 +433,43 @@ mod tests {
         told.strategy = Strategy::Random;
         let served = served(&told, "$share/g/s", "s", 300);
         assert!(served.len() == 3 && served.values().all(|count| (20..=180).contains(count)), "{served:?}");
+    }
+
+    /// Three nodes that know of the same members, each by itself.
+    #[test]
+    fn all_nodes_choose_the_same_one_for_a_client_and_only_one() {
+        let group = "$share/g/$events/#";
+        let topic = "$events/client_connected";
+        let counts = [(ME, 1), (PEER, 2), (OTHER, 1)];
+        let views: Vec<(NodeId, ToldRoutes)> = counts
+            .iter()
+            .map(|(me, own)| {
+                let mut told = ToldRoutes::default();
+                let standing = Standing { last: Incarnation(1), alive: true };
+                let others: Vec<_> = counts.iter().filter(|(node, _)| node != me).collect();
+                told.set_members(Incarnation(1), &others.iter().map(|(node, _)| (*node, standing)).collect());
+                for (node, count) in others {
+                    let route = Route { filter: group.to_owned(), count: *count, away: false };
+                    let part = RoutesPart { routes: vec![route], ..all(1, 1, &[]) };
+                    assert_eq!(told.part(*node, part), Taken::Yes);
+                }
+                told.set_own(group, *own, false);
+                (*me, told)
+            })
+            .collect();
+        let mut served: BTreeMap<NodeId, usize> = BTreeMap::new();
+        for client in (0..2000).map(|n| ClientId::new(&format!("client-{n}")).unwrap()) {
+            let by: Vec<NodeId> = views
+                .iter()
+                .filter(|(me, told)| told.spread_about(topic, &client, *me).here.serves(group))
+                .map(|(me, _)| *me)
+                .collect();
+            assert_eq!(by.len(), 1, "{client} is served by {by:?}");
+            *served.entry(by[0]).or_default() += 1;
+        }
+        assert!(
+            served.values().sum::<usize>() == 2000 && served[&PEER] > served[&ME].max(served[&OTHER]),
+            "{served:?}"
+        );
     }
 }

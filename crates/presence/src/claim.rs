@@ -1,9 +1,10 @@
-//! Claim, release and kick: the numbered operations of nodes, and the answers to those that arrive once more.
+//! Claim, release, kick and another keep-alive: the numbered operations of nodes, and the answers to those that arrive once more.
 //!
 //! What does not belong here: numbering (`state.rs`), and what an ending entails (`ending.rs`).
 
 use crate::{
-    ClaimDetails, Displaced, Operation, Outcome, PartitionState, Record, Refusal, Transition, ending::Successor,
+    ClaimDetails, ConnectionFacts, Displaced, Operation, Outcome, PartitionState, Record, Refusal, Transition,
+    ending::Successor,
 };
 use rollcall_types::{ClientId, DisconnectReason, Epoch, OperationNumber, Owner};
 
@@ -19,6 +20,15 @@ impl PartitionState {
             Operation::Kick { client_id, epoch } => {
                 self.end_current(&client_id, DisconnectReason::Kicked, |record| epoch.is_none_or(|e| e == record.epoch))
             }
+            Operation::ChangeKeepAlive { client_id, epoch, keep_alive_s } => {
+                match self.records.get_mut(&client_id).filter(|record| record.is_held_by(owner, epoch)) {
+                    Some(record) => {
+                        record.change_keep_alive(keep_alive_s);
+                        Outcome::Changed
+                    }
+                    None => Outcome::NotCurrent,
+                }
+            }
         }
     }
 
@@ -31,13 +41,22 @@ impl PartitionState {
                 held.map_or(Outcome::ClaimedAndGone, |(epoch, displaced)| Outcome::Claimed { epoch, displaced })
             }
             Operation::Release { .. } | Operation::Kick { .. } => Outcome::NotCurrent,
+            // A claim that holds now held when this was applied.
+            Operation::ChangeKeepAlive { client_id, epoch, .. } => {
+                match self.records.get(client_id).is_some_and(|record| record.is_held_by(owner, *epoch)) {
+                    true => Outcome::Changed,
+                    false => Outcome::NotCurrent,
+                }
+            }
         }
     }
 
     fn claim(&mut self, owner: Owner, number: OperationNumber, details: ClaimDetails) -> Outcome {
         let (records, mut endings) = self.endings();
         let mut displaced = None;
+        let mut prev_epoch = None;
         if let Some(record) = records.get_mut(&details.client_id) {
+            prev_epoch = Some(record.epoch);
             if record.online() {
                 if details.bind_account && record.username() != details.username {
                     return Outcome::Refused(Refusal::OtherAccount);
@@ -53,8 +72,9 @@ impl PartitionState {
         }
         self.last_epoch = Epoch(self.last_epoch.0.saturating_add(1));
         let epoch = self.last_epoch;
-        let (client_id, record) = Record::claimed(details, (epoch, owner, number), self.timeline.time, displaced);
-        self.timeline.record(&client_id, epoch, owner, Transition::Connected);
+        let facts = ConnectionFacts::of(&details, self.timeline.time, prev_epoch);
+        self.timeline.record(&details.client_id, (epoch, owner), Transition::Connected, Some(&facts));
+        let (client_id, record) = Record::claimed(details, (epoch, owner, number), facts, displaced);
         self.records.insert(client_id, Box::new(record));
         self.online = self.online.saturating_add(1);
         Outcome::Claimed { epoch, displaced }

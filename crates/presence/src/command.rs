@@ -28,6 +28,14 @@ pub struct Batch {
     pub operations: Vec<Operation>,
 }
 
+impl Batch {
+    /// Whether any of it came with format version 2.
+    #[must_use]
+    pub fn tells_of_keep_alives(&self) -> bool {
+        self.operations.iter().any(|operation| matches!(operation, Operation::ChangeKeepAlive { .. }))
+    }
+}
+
 /// One numbered operation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Operation {
@@ -48,6 +56,16 @@ pub enum Operation {
         client_id: ClientId,
         /// Only if this is the current epoch; `None` for whichever is current.
         epoch: Option<Epoch>,
+    },
+    /// The connection of that epoch, which is the batch's owner's, has another keep-alive. An epoch that is not current
+    /// changes nothing. Since format version 2.
+    ChangeKeepAlive {
+        /// The client.
+        client_id: ClientId,
+        /// Epoch of its claim.
+        epoch: Epoch,
+        /// In force from now on, in seconds.
+        keep_alive_s: u16,
     },
 }
 

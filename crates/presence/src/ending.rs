@@ -52,7 +52,8 @@ impl Endings<'_> {
         if record.is_forgettable() {
             self.forgetting.note_offline(time);
         }
-        self.timeline.record(client_id, record.epoch, record.owner, Transition::Disconnected(reason));
+        let held = (record.epoch, record.owner);
+        self.timeline.record(client_id, held, Transition::Disconnected(reason), Some(&record.facts));
         if let Some(will) = will {
             self.settle_will(client_id, record, will, successor);
         }
@@ -90,6 +91,6 @@ impl Endings<'_> {
     }
 
     fn fire(&mut self, client_id: &ClientId, record: &Record, will: Box<Will>) {
-        self.timeline.record(client_id, record.epoch, record.owner, Transition::WillDue(will));
+        self.timeline.record(client_id, (record.epoch, record.owner), Transition::WillDue(will), None);
     }
 }

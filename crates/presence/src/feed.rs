@@ -3,9 +3,13 @@
 //!
 //! What does not belong here: who reads, how far each reader is, and what is done about a transition.
 
+use crate::ConnectionFacts;
 use rollcall_types::{ClientId, ClusterTime, DisconnectReason, Epoch, FeedPosition, LogIndex, Owner, Will};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc};
+
+/// How long entries are kept that the feed has room for, where nothing else is said: seven days in milliseconds.
+pub const FEED_AGE_MS_MAX_DEFAULT: u64 = 604_800_000;
 
 /// One transition with its place.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -22,6 +26,8 @@ pub struct FeedEntry {
     pub owner: Owner,
     /// What happened.
     pub transition: Transition,
+    /// The facts of the connection that began or ended. None for a will, and for some entries of format version 1.
+    pub facts: Option<ConnectionFacts>,
 }
 
 /// What happened to a client.
@@ -35,7 +41,8 @@ pub enum Transition {
     WillDue(Box<Will>),
 }
 
-/// The kept part of a partition's feed. The oldest entries fall out when more than the limit wait.
+/// The kept part of a partition's feed. The oldest entries fall out when there are more than the limit, or when they are
+/// older than the limit as the log's time moves on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Feed {
     pub(crate) entries_max: u32,
@@ -44,6 +51,8 @@ pub struct Feed {
     pub(crate) last: Option<FeedPosition>,
     /// Position of the last entry that fell out: a cursor there has missed nothing, one before it has.
     pub(crate) last_dropped: Option<FeedPosition>,
+    /// Entries older than this many milliseconds fall out.
+    pub(crate) age_ms_max: u64,
 }
 
 /// The cursor lies before what is kept: entries are missing. Take a fresh read of the state, then go on from
@@ -58,8 +67,8 @@ pub struct FeedGap {
 }
 
 impl Feed {
-    pub(crate) fn new(entries_max: u32) -> Feed {
-        Feed { entries_max, entries: VecDeque::new(), last: None, last_dropped: None }
+    pub(crate) fn new(entries_max: u32, age_ms_max: u64) -> Feed {
+        Feed { entries_max, entries: VecDeque::new(), last: None, last_dropped: None, age_ms_max }
     }
 
     /// The entries after the cursor, oldest first, at most `limit`. `None` reads from the very beginning. A cursor may
@@ -121,6 +130,7 @@ impl Feed {
         client_id: ClientId,
         (epoch, owner): (Epoch, Owner),
         transition: Transition,
+        facts: Option<ConnectionFacts>,
     ) {
         let position = match self.last {
             Some(last) if last.index >= index => {
@@ -129,12 +139,23 @@ impl Feed {
             _ => FeedPosition { index, ordinal: 0 },
         };
         self.last = Some(position);
-        self.entries.push_back(Arc::new(FeedEntry { position, at, client_id, epoch, owner, transition }));
+        self.entries.push_back(Arc::new(FeedEntry { position, at, client_id, epoch, owner, transition, facts }));
         let entries_max = usize::try_from(self.entries_max).unwrap_or(usize::MAX);
         while self.entries.len() > entries_max {
-            if let Some(dropped) = self.entries.pop_front() {
-                self.last_dropped = Some(dropped.position);
-            }
+            self.drop_oldest();
+        }
+    }
+
+    /// Lets go of what is too old at `now`.
+    pub(crate) fn grow_old(&mut self, now: ClusterTime) {
+        while self.entries.front().is_some_and(|oldest| now.since(oldest.at) > self.age_ms_max) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(dropped) = self.entries.pop_front() {
+            self.last_dropped = Some(dropped.position);
         }
     }
 }

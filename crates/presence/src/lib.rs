@@ -11,6 +11,7 @@
 
 mod claim;
 mod command;
+mod connection_facts;
 mod ending;
 mod feed;
 mod fence;
@@ -21,12 +22,15 @@ mod page;
 mod query;
 mod record;
 mod state;
+mod stored_v1;
 mod timeline;
 mod will;
 
 pub use command::{Batch, ClaimDetails, Housekeeping, Operation, PartitionCommand};
-pub use feed::{Feed, FeedEntry, FeedGap, Transition};
+pub use connection_facts::{ConnectionFacts, UnpackedFacts};
+pub use feed::{FEED_AGE_MS_MAX_DEFAULT, Feed, FeedEntry, FeedGap, Transition};
 pub use outcome::{Displaced, Outcome, Refusal, Status};
 pub use page::{ClientFacts, ClientFilter, ClientPage, ClientPageLimits, PagePlace};
 pub use record::{Offline, Record, SESSION_NEVER_EXPIRES_S};
 pub use state::{PartitionLimits, PartitionState};
+pub use stored_v1::{FeedEntryV1, PartitionStateV1};

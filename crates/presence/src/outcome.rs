@@ -28,6 +28,8 @@ pub enum Outcome {
     NotCurrent,
     /// Not applied.
     Refused(Refusal),
+    /// The claim has another keep-alive on record. Since format version 2.
+    Changed,
 }
 
 /// The claim that a newer one displaced.

@@ -1,7 +1,7 @@
 //! What is known of one client: its last claim, and whether that is online. Kept small, since there is one for each
 //! client of the partition, and all are in memory.
 
-use crate::{ClaimDetails, Displaced};
+use crate::{ClaimDetails, ConnectionFacts, Displaced};
 use rollcall_types::{ClientId, ClusterTime, DisconnectReason, Epoch, OperationNumber, Owner, Protocol, Will};
 use serde::{Deserialize, Serialize};
 
@@ -15,13 +15,7 @@ const MS_PER_S: u64 = 1000;
 pub struct Record {
     pub(crate) epoch: Epoch,
     pub(crate) owner: Owner,
-    connected_at: ClusterTime,
-    username: Box<str>,
-    peer: Box<str>,
-    session_expiry_s: u32,
-    keep_alive_s: u16,
-    protocol: Protocol,
-    clean_start: bool,
+    pub(crate) facts: ConnectionFacts,
     pub(crate) presence: Presence,
 }
 
@@ -62,19 +56,13 @@ impl Record {
     pub(crate) fn claimed(
         details: ClaimDetails,
         (epoch, owner, number): (Epoch, Owner, OperationNumber),
-        at: ClusterTime,
+        facts: ConnectionFacts,
         displaced: Option<Displaced>,
     ) -> (ClientId, Record) {
         let record = Record {
             epoch,
             owner,
-            connected_at: at,
-            username: details.username.into_boxed_str(),
-            peer: details.peer.into_boxed_str(),
-            session_expiry_s: details.session_expiry_s,
-            keep_alive_s: details.keep_alive_s,
-            protocol: details.protocol,
-            clean_start: details.clean_start,
+            facts,
             presence: Presence::Online { number, will: details.will.map(Box::new), displaced: displaced.map(Box::new) },
         };
         (details.client_id, record)
@@ -92,6 +80,11 @@ impl Record {
         self.epoch
     }
 
+    /// Whether it is this claim of this owner's that holds.
+    pub(crate) fn is_held_by(&self, owner: Owner, epoch: Epoch) -> bool {
+        self.online() && self.owner == owner && self.epoch == epoch
+    }
+
     /// Who holds it, or held it last.
     #[must_use]
     pub fn owner(&self) -> Owner {
@@ -101,43 +94,54 @@ impl Record {
     /// The account; empty for an anonymous client.
     #[must_use]
     pub fn username(&self) -> &str {
-        &self.username
+        self.facts.username()
     }
 
     /// `address:port` of the client.
     #[must_use]
     pub fn peer(&self) -> &str {
-        &self.peer
+        self.facts.peer()
     }
 
     /// Protocol version.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
-        self.protocol
+        self.facts.protocol()
     }
 
     /// Keep-alive in force, in seconds; 0 = off.
     #[must_use]
     pub fn keep_alive_s(&self) -> u16 {
-        self.keep_alive_s
+        self.facts.keep_alive_s()
+    }
+
+    /// The connection has another keep-alive from now on. Entries of the feed made before tell the old one.
+    pub(crate) fn change_keep_alive(&mut self, keep_alive_s: u16) {
+        self.facts.change_keep_alive(keep_alive_s);
     }
 
     /// Whether the connection asked for a clean start.
     #[must_use]
     pub fn clean_start(&self) -> bool {
-        self.clean_start
+        self.facts.clean_start()
     }
 
     /// Session expiry in seconds after the connection's end; [`SESSION_NEVER_EXPIRES_S`] = never.
     #[must_use]
     pub fn session_expiry_s(&self) -> u32 {
-        self.session_expiry_s
+        self.facts.session_expiry_s()
     }
 
     /// Cluster time of the claim.
     #[must_use]
     pub fn connected_at(&self) -> ClusterTime {
-        self.connected_at
+        self.facts.connected_at()
+    }
+
+    /// Epoch of the client's claim before this one; `None` where none was on record.
+    #[must_use]
+    pub fn prev_epoch(&self) -> Option<Epoch> {
+        self.facts.prev_epoch()
     }
 
     /// When and why the claim ended; `None` while it holds.
@@ -190,12 +194,12 @@ impl Record {
     /// end if that comes first (MQTT 5.0, 3.1.3.2.2).
     pub(crate) fn will_wait_ms(&self, delay_s: u32) -> u64 {
         // An expiry that never ends is the greatest number, so the lesser one is right for it too.
-        u64::from(delay_s.min(self.session_expiry_s)) * MS_PER_S
+        u64::from(delay_s.min(self.facts.session_expiry_s())) * MS_PER_S
     }
 
     /// Whether this record can be forgotten one day: its session ends.
     pub(crate) fn is_forgettable(&self) -> bool {
-        self.session_expiry_s != SESSION_NEVER_EXPIRES_S
+        self.facts.session_expiry_s() != SESSION_NEVER_EXPIRES_S
     }
 
     /// The time that lies `keep_ms` before the record can be forgotten: its end, or later where the session outlives
@@ -206,7 +210,7 @@ impl Record {
     }
 
     fn session_ms(&self) -> u64 {
-        u64::from(self.session_expiry_s) * MS_PER_S
+        u64::from(self.facts.session_expiry_s()) * MS_PER_S
     }
 
     /// Whether nothing needs this record at `now`: offline for longer than `keep_ms`, its session over, no will waiting.

@@ -1,6 +1,6 @@
 //! The replicated state of one partition and the door to it: [`PartitionState::apply`].
 //!
-//! A snapshot is this struct, serialized: all of it is state. What does not belong here: the rules of single operations
+//! A snapshot is this struct, serialized: all of it is state. The form of format version 1 is in `stored_v1.rs`. What does not belong here: the rules of single operations
 //! and steps (`claim.rs`, `fence.rs`, `forget.rs`), and questions (`query.rs`).
 
 use crate::{
@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 pub struct PartitionLimits {
     /// Most entries kept in the feed; older ones are an explicit gap for their readers.
     pub feed_entries_max: u32,
+    /// Entries older than this many milliseconds of cluster time are not kept, either: they go with the next log entry.
+    pub feed_age_ms_max: u64,
 }
 
 /// Who holds which client id in one partition.
@@ -43,7 +45,7 @@ impl PartitionState {
     pub fn new(partition: PartitionId, limits: PartitionLimits) -> PartitionState {
         PartitionState {
             partition,
-            timeline: Timeline::new(limits.feed_entries_max),
+            timeline: Timeline::new(limits),
             last_epoch: Epoch(0),
             records: BTreeMap::new(),
             online: 0,

@@ -57,7 +57,7 @@ impl PartitionState {
             {
                 *will_due = None;
             }
-            self.timeline.record(&client_id, epoch, owner, Transition::WillDue(will));
+            self.timeline.record(&client_id, (epoch, owner), Transition::WillDue(will), None);
         }
     }
 }

@@ -61,6 +61,7 @@ mod tests {
             (21, Kind::RetainedRead),
             (22, Kind::PointToPoint),
             (23, Kind::SessionHandover),
+            (24, Kind::KeepAlive),
             (30, Kind::PresenceRead),
             (50, Kind::Relay),
             (51, Kind::Relayed),

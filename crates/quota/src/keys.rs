@@ -10,6 +10,8 @@ pub enum LimitScope {
     Instance,
     /// One client.
     Client,
+    /// One node.
+    Node,
     /// One source address.
     Source,
     /// One packet or connection attempt.
@@ -34,7 +36,7 @@ const fn key(key: &'static str, scope: LimitScope, bounds: &'static str, metric:
 }
 
 /// All keys, in the order of [`crate::Limits`].
-pub const LIMIT_KEYS: [LimitKey; 28] = [
+pub const LIMIT_KEYS: [LimitKey; 29] = [
     key("preset", LimitScope::Setting, "numbers set together; what is set beside it counts more", ""),
     key(
         "messages_per_second",
@@ -192,5 +194,11 @@ pub const LIMIT_KEYS: [LimitKey; 28] = [
         LimitScope::Instance,
         "bytes of retained messages",
         r#"rollcall_messages_dropped_total{reason="retained_limit"}"#,
+    ),
+    key(
+        "event_streams",
+        LimitScope::Node,
+        "streams of presence events open at a time",
+        r#"rollcall_quota_limited_total{kind="event_streams"}"#,
     ),
 ];

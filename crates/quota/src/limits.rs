@@ -89,6 +89,8 @@ pub struct Limits {
     pub retained_messages: u32,
     /// Bytes of retained messages, whole cluster; each partition has an equal part.
     pub retained_bytes: u32,
+    /// One node: streams of presence events open at a time.
+    pub event_streams: u32,
 }
 
 impl Default for Limits {
@@ -122,6 +124,7 @@ impl Default for Limits {
             auth_failures_per_minute: 60,
             retained_messages: 1_000_000,
             retained_bytes: 268_435_456,
+            event_streams: 1_000,
         }
     }
 }

@@ -9,11 +9,17 @@ use std::{fmt::Write as _, fs, io::Write as _, path::Path};
 /// Bytes on one line of a file.
 const BYTES_PER_LINE: usize = 32;
 
+/// As [`stored_in`] of format version 1.
+pub(crate) fn stored(name: &str, present: &[(&str, Vec<u8>)]) -> Vec<Vec<u8>> {
+    stored_in(1, name, present)
+}
+
 /// The bytes of a file, piece by piece. `present` is what this program writes: it goes into the file where there is
 /// none, and it names the pieces.
 #[allow(clippy::disallowed_methods, reason = "the switch of whoever runs the tests")]
-pub(crate) fn stored(name: &str, present: &[(&str, Vec<u8>)]) -> Vec<Vec<u8>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bytes/v1").join(format!("{name}.hex"));
+pub(crate) fn stored_in(version: u8, name: &str, present: &[(&str, Vec<u8>)]) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bytes").join(format!("v{version}"));
+    let path = folder.join(format!("{name}.hex"));
     if !path.exists() {
         let update = std::env::var_os("UPDATE_BYTES").is_some_and(|value| value == "1");
         assert!(update, "{} is missing; UPDATE_BYTES=1 writes it", path.display());

@@ -3,12 +3,13 @@
 use crate::{
     config::{FORWARD_HOPS_MAX, PROPOSE_TRY, RETRY_PAUSE},
     groups::Groups,
-    payload,
+    payload::{self, CLUSTER_FORMAT_VERSION, PayloadError},
     proposer::{ProposeAnswer, write, write_in_term},
+    replica::Replicated,
 };
 use bytes::Bytes;
 use prost::Message as _;
-use rollcall_cluster::{ClusterChange, ClusterCommand, ClusterOutcome};
+use rollcall_cluster::{ClusterChange, ClusterCommand, ClusterOutcome, ClusterState};
 use rollcall_proto::{Kind, ProposeReply, ProposeRequest, propose_reply};
 use rollcall_types::{GroupId, NodeId};
 use std::{sync::Arc, time::Duration};
@@ -75,10 +76,10 @@ impl ClusterClient {
     ) -> Result<ClusterOutcome, ChangeError> {
         let group = self.groups.cluster();
         let at = group.replica.now();
-        let bytes = payload::encode(&ClusterCommand { at, change }).map_err(|_| ChangeError::Unavailable)?;
+        let bytes = encode_command(ClusterCommand { at, change }).map_err(|_| ChangeError::Unavailable)?;
         let written = tokio::time::timeout(deadline, write_in_term(&group.handle, bytes, term)).await;
         let reply = written.ok().and_then(Result::ok).ok_or(ChangeError::Unavailable)?;
-        payload::decode(&reply).map_err(|_| ChangeError::Unavailable)
+        decode_outcome(&reply).map_err(|_| ChangeError::Unavailable)
     }
 
     async fn propose_here(&self, change: ClusterChange) -> Tried {
@@ -90,23 +91,23 @@ impl ClusterClient {
             };
         }
         let at = group.replica.now();
-        let Ok(bytes) = payload::encode(&ClusterCommand { at, change }) else { return Tried::Unavailable };
+        let Ok(bytes) = encode_command(ClusterCommand { at, change }) else { return Tried::Unavailable };
         match tokio::time::timeout(PROPOSE_TRY, write(&group.handle, bytes)).await {
-            Ok(Ok(reply)) => payload::decode(&reply).map_or(Tried::Unavailable, Tried::Outcome),
+            Ok(Ok(reply)) => decode_outcome(&reply).map_or(Tried::Unavailable, Tried::Outcome),
             Ok(Err(ProposeAnswer::Elsewhere(leader))) => Tried::Elsewhere(leader),
             Ok(Err(_)) | Err(_) => Tried::Unavailable,
         }
     }
 
     async fn propose_there(&self, to: NodeId, change: &ClusterChange, until: Instant) -> Tried {
-        let Ok(bytes) = payload::encode(change) else { return Tried::Unavailable };
+        let Ok(bytes) = payload::encode_as(change.format_version(), change) else { return Tried::Unavailable };
         let request =
             Bytes::from(ProposeRequest { hops: FORWARD_HOPS_MAX, command: Bytes::from(bytes) }.encode_to_vec());
         let within = until.saturating_duration_since(Instant::now()).min(PROPOSE_TRY);
         let reply = self.groups.mesh().call(to, Kind::ClusterPropose as u32, 0, 0, request, within).await;
         match reply.ok().and_then(|bytes| ProposeReply::decode(bytes).ok()).and_then(|r| r.answer) {
             Some(propose_reply::Answer::Outcomes(bytes)) => {
-                payload::decode(&bytes).map_or(Tried::Unavailable, Tried::Outcome)
+                decode_outcome(&bytes).map_or(Tried::Unavailable, Tried::Outcome)
             }
             Some(propose_reply::Answer::LeaderHint(leader)) => Tried::Elsewhere(NodeId(leader)),
             Some(propose_reply::Answer::Unavailable(_)) | None => Tried::Unavailable,
@@ -116,14 +117,22 @@ impl ClusterClient {
     /// Answers a peer's proposal. It is never passed on: a node that does not lead names the leader, so a proposal
     /// cannot circle.
     pub(crate) async fn answer_peer(&self, request: &ProposeRequest) -> Result<ProposeReply, String> {
-        let change = payload::decode(&request.command).map_err(|e| e.to_string())?;
+        let change = payload::decode_up_to(CLUSTER_FORMAT_VERSION, &request.command).map_err(|e| e.to_string())?;
         let answer = match self.propose_here(change).await {
-            Tried::Outcome(outcome) => {
-                propose_reply::Answer::Outcomes(Bytes::from(payload::encode(&outcome).map_err(|e| e.to_string())?))
-            }
+            Tried::Outcome(outcome) => propose_reply::Answer::Outcomes(Bytes::from(
+                ClusterState::encode_outcome(&outcome).map_err(|e| e.to_string())?,
+            )),
             Tried::Elsewhere(leader) => propose_reply::Answer::LeaderHint(leader.0),
             Tried::Unavailable => propose_reply::Answer::Unavailable(String::new()),
         };
         Ok(ProposeReply { answer: Some(answer) })
     }
+}
+
+fn encode_command(command: ClusterCommand) -> Result<Vec<u8>, PayloadError> {
+    payload::encode_as(command.change.format_version(), &command)
+}
+
+fn decode_outcome(bytes: &[u8]) -> Result<ClusterOutcome, PayloadError> {
+    payload::decode_up_to(CLUSTER_FORMAT_VERSION, bytes)
 }

@@ -1,5 +1,6 @@
 //! Timings and bounds of the groups.
 
+use rollcall_presence::{FEED_AGE_MS_MAX_DEFAULT, PartitionLimits};
 use rollcall_retained::RetainedLimits;
 use std::time::Duration;
 
@@ -18,10 +19,13 @@ pub struct GroupsConfig {
     pub claim_deadline: Duration,
     /// Offline records without a session are forgotten after this many milliseconds.
     pub offline_record_keep_ms: u64,
-    /// Log entries between two snapshots of a group.
+    /// Log entries between two snapshots of a group: what a node keeps in memory of its log grows until then. A snapshot
+    /// of a partition of 165 000 clients is some 50 MB, and a proposal carries many operations.
     pub snapshot_every: u64,
-    /// Feed entries a partition keeps.
+    /// Feed entries a partition keeps. The same on all nodes, since the feed is replicated state.
     pub feed_entries_max: u32,
+    /// How long it keeps them at most, in milliseconds. The same on all nodes, too.
+    pub feed_age_ms_max: u64,
     /// Bounds of one partition's retained messages.
     pub retained: RetainedLimits,
 }
@@ -35,10 +39,18 @@ impl Default for GroupsConfig {
             status_deadline: Duration::from_millis(1000),
             claim_deadline: Duration::from_millis(5000),
             offline_record_keep_ms: 604_800_000,
-            snapshot_every: 20_000,
+            snapshot_every: 5_000,
             feed_entries_max: 131_072,
+            feed_age_ms_max: FEED_AGE_MS_MAX_DEFAULT,
             retained: RetainedLimits::default(),
         }
+    }
+}
+
+impl GroupsConfig {
+    /// Bounds of one partition's clients and their feed.
+    pub(crate) fn partition_limits(&self) -> PartitionLimits {
+        PartitionLimits { feed_entries_max: self.feed_entries_max, feed_age_ms_max: self.feed_age_ms_max }
     }
 }
 
@@ -86,6 +98,14 @@ pub(crate) const HOUSEKEEPING_LIMIT: u32 = 1000;
 pub(crate) const FEED_ENTRIES_PER_REPLY: usize = 512;
 /// Longest wait of a feed reader at a peer.
 pub(crate) const FEED_WAIT: Duration = Duration::from_millis(1000);
+/// Entries of each partition that this node keeps at hand for readers; who is further behind reads from a replica.
+pub(crate) const FEED_WINDOW_ENTRIES: usize = 4096;
+/// Longest wait for entries that came before those at hand: they are there or not.
+pub(crate) const FEED_CATCH_UP_WAIT: Duration = Duration::ZERO;
+/// Most readers that wait for a quorum's word on how far the feeds have come.
+pub(crate) const CONFIRMATIONS_WAITING_MAX: usize = 16_384;
+/// Pause before a feed is looked at again that nobody could be asked about.
+pub(crate) const FEED_UNREAD_PAUSE: Duration = Duration::from_millis(200);
 /// Most retained messages in one answer of a partition.
 pub(crate) const RETAINED_PER_PAGE: usize = 512;
 /// Bytes of retained messages at which such an answer ends; it may pass this by its last message.

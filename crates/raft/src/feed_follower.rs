@@ -4,11 +4,11 @@
 use crate::{
     config::{FEED_ENTRIES_PER_REPLY, FEED_WAIT, RETRY_PAUSE},
     groups::Groups,
-    payload,
+    payload::{self, FEED_FORMAT_VERSION, PayloadError},
 };
 use bytes::Bytes;
 use prost::Message as _;
-use rollcall_presence::{FeedEntry, PartitionState};
+use rollcall_presence::{FeedEntry, FeedEntryV1, PartitionState};
 use rollcall_proto::{Kind, ReadFeedReply, ReadFeedRequest};
 use rollcall_types::{FeedPosition, GroupId, LogIndex, PartitionId};
 use std::{sync::Arc, time::Duration};
@@ -18,18 +18,40 @@ use tokio_util::sync::CancellationToken;
 pub trait FeedSink: Send + Sync + 'static {
     /// Entries in the order of the log. Never blocks.
     fn entries(&self, partition: PartitionId, entries: &[Arc<FeedEntry>]);
-    /// Entries between the cursor and what is kept are lost to this reader: look at the state afresh.
-    fn gap(&self, partition: PartitionId);
-    /// Entries that come from now on are told, and none that came before. Never blocks.
-    fn began(&self, _partition: PartitionId) {}
+    /// Entries up to this place, where reading goes on, are lost to this reader: look at the state afresh.
+    fn gap(&self, partition: PartitionId, until: FeedPosition);
+    /// Entries that come behind this place are told, and none that came before. Never blocks.
+    fn began(&self, _partition: PartitionId, _at: FeedPosition) {}
+    /// All entries up to this place were told, or came before it all began, or are in a gap. Never blocks.
+    fn through(&self, _partition: PartitionId, _position: FeedPosition) {}
 }
 
 /// What a read of the feed brought.
-struct Read {
-    entries: Vec<Arc<FeedEntry>>,
-    gap: bool,
-    last: FeedPosition,
+#[derive(Debug)]
+pub struct FeedRead {
+    /// Entries behind the cursor, in order.
+    pub entries: Vec<Arc<FeedEntry>>,
+    /// Entries between the cursor and `last` are no longer kept.
+    pub gap: bool,
+    /// The cursor to go on from: everything up to here is among the entries, or before the cursor, or in the gap.
+    pub last: FeedPosition,
 }
+
+/// Reads what a partition's feed has behind the cursor, from the replica here or from a peer that has one; waits for it,
+/// within a bound. `None` when nobody could answer: try again after a pause.
+pub async fn read_feed(groups: &Groups, partition: PartitionId, after: FeedPosition) -> Option<FeedRead> {
+    read(groups, partition, Some(after), FOLLOWING).await
+}
+
+/// How much is read at once, and how long the first entry is waited for.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) entries: usize,
+    pub(crate) wait: Duration,
+}
+
+/// That of the followers.
+const FOLLOWING: Patience = Patience { entries: FEED_ENTRIES_PER_REPLY, wait: FEED_WAIT };
 
 /// Follows one partition until stopped.
 pub(crate) async fn follow(
@@ -43,31 +65,34 @@ pub(crate) async fn follow(
         let read = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            read = next(&groups, partition, cursor) => read,
+            read = read(&groups, partition, cursor, FOLLOWING) => read,
         };
         let Some(read) = read else {
             tokio::time::sleep(RETRY_PAUSE).await;
             continue;
         };
         if cursor.is_none() {
-            sink.began(partition);
+            sink.began(partition, read.last);
         }
         if read.gap {
-            sink.gap(partition);
-            cursor = Some(read.last);
-            continue;
-        }
-        if !read.entries.is_empty() {
+            sink.gap(partition, read.last);
+        } else if !read.entries.is_empty() {
             sink.entries(partition, &read.entries);
         }
+        sink.through(partition, read.last);
         cursor = Some(read.last);
     }
 }
 
 /// The entries after the cursor; waits for the first, within a bound. Without a cursor: where the feed ends now.
-async fn next(groups: &Arc<Groups>, partition: PartitionId, cursor: Option<FeedPosition>) -> Option<Read> {
+pub(crate) async fn read(
+    groups: &Groups,
+    partition: PartitionId,
+    cursor: Option<FeedPosition>,
+    patience: Patience,
+) -> Option<FeedRead> {
     if groups.answering_replica_of(partition).is_some() {
-        return read_here(groups, partition, cursor, FEED_WAIT).await;
+        return read_here(groups, partition, cursor, patience).await;
     }
     let group = GroupId::partition(partition);
     let target = groups.whom_to_ask(group)?;
@@ -75,35 +100,39 @@ async fn next(groups: &Arc<Groups>, partition: PartitionId, cursor: Option<FeedP
         from_now: cursor.is_none(),
         index: cursor.map_or(0, |c| c.index.0),
         ordinal: cursor.map_or(0, |c| c.ordinal),
-        limit: u32::try_from(FEED_ENTRIES_PER_REPLY).unwrap_or(u32::MAX),
-        wait_ms: u32::try_from(FEED_WAIT.as_millis()).unwrap_or(1000),
+        limit: u32::try_from(patience.entries).unwrap_or(u32::MAX),
+        wait_ms: u32::try_from(patience.wait.as_millis()).unwrap_or(1000),
+        format: u32::from(FEED_FORMAT_VERSION),
     };
     let bytes = Bytes::from(request.encode_to_vec());
-    let within = FEED_WAIT + Duration::from_millis(500);
+    let within = patience.wait + Duration::from_millis(500);
     let reply = groups.mesh().call(target, Kind::ReadFeed as u32, group.0, 0, bytes, within).await;
     let reply = reply.ok().and_then(|bytes| ReadFeedReply::decode(bytes).ok());
     if reply.is_none() {
         groups.note_leader(group, None);
     }
     let reply = reply?;
-    let entries =
-        reply.entries.iter().map(|bytes| payload::decode(bytes).map(Arc::new)).collect::<Result<Vec<_>, _>>().ok()?;
+    let entries = reply.entries.iter().map(|bytes| decode_entry(bytes).map(Arc::new));
+    let entries = entries.collect::<Result<Vec<_>, _>>().ok()?;
     let last = FeedPosition { index: LogIndex(reply.last_index), ordinal: reply.last_ordinal };
-    Some(Read { entries, gap: reply.gap, last })
+    Some(FeedRead { entries, gap: reply.gap, last })
 }
 
 async fn read_here(
     groups: &Groups,
     partition: PartitionId,
     cursor: Option<FeedPosition>,
-    wait: Duration,
-) -> Option<Read> {
+    patience: Patience,
+) -> Option<FeedRead> {
     let hosted = groups.answering_replica_of(partition)?;
     let mut watch = hosted.replica().watch();
-    let until = tokio::time::Instant::now() + wait;
+    let until = tokio::time::Instant::now() + patience.wait;
     loop {
         watch.borrow_and_update();
-        let read = look(&hosted.replica().read().state.presence, cursor);
+        let read = {
+            let applied = hosted.replica().read();
+            look(&applied.state.presence, applied.index(), cursor, patience.entries)
+        };
         if read.gap || !read.entries.is_empty() || cursor.is_none() {
             return Some(read);
         }
@@ -115,15 +144,21 @@ async fn read_here(
     }
 }
 
-fn look(state: &PartitionState, cursor: Option<FeedPosition>) -> Read {
-    let end = state.feed().last_position().unwrap_or_default();
-    let Some(cursor) = cursor else { return Read { entries: Vec::new(), gap: false, last: end } };
-    match state.feed().after(Some(cursor), FEED_ENTRIES_PER_REPLY) {
+/// `applied` is the index of the last entry applied to the state.
+fn look(state: &PartitionState, applied: LogIndex, cursor: Option<FeedPosition>, limit: usize) -> FeedRead {
+    // Whatever comes later stands behind this.
+    let end = state.feed().last_position().unwrap_or_default().max(FeedPosition::behind(applied));
+    let Some(cursor) = cursor else { return FeedRead { entries: Vec::new(), gap: false, last: end } };
+    match state.feed().after(Some(cursor), limit) {
         Ok(entries) => {
-            let last = entries.last().map_or(cursor, |e| e.position);
-            Read { entries, gap: false, last }
+            let last = match entries.last() {
+                Some(last) if entries.len() >= limit => last.position,
+                // A cursor of a replica that is further stays where it is.
+                _ => end.max(cursor),
+            };
+            FeedRead { entries, gap: false, last }
         }
-        Err(_) => Read { entries: Vec::new(), gap: true, last: end },
+        Err(_) => FeedRead { entries: Vec::new(), gap: true, last: end },
     }
 }
 
@@ -135,15 +170,34 @@ pub(crate) async fn answer_peer(
 ) -> Result<ReadFeedReply, String> {
     let cursor =
         (!request.from_now).then_some(FeedPosition { index: LogIndex(request.index), ordinal: request.ordinal });
-    let wait = Duration::from_millis(u64::from(request.wait_ms)).min(FEED_WAIT);
-    let read = read_here(groups, partition, cursor, wait)
+    let patience = Patience {
+        entries: usize::try_from(request.limit).unwrap_or(usize::MAX).clamp(1, FEED_ENTRIES_PER_REPLY),
+        wait: Duration::from_millis(u64::from(request.wait_ms)).min(FEED_WAIT),
+    };
+    let read = read_here(groups, partition, cursor, patience)
         .await
         .ok_or_else(|| format!("partition {partition} has no replica here"))?;
     let entries = read
         .entries
         .iter()
-        .map(|entry| payload::encode(entry.as_ref()).map(Bytes::from))
+        .map(|entry| encode_entry(entry, request.format).map(Bytes::from))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| e.to_string())?;
     Ok(ReadFeedReply { entries, gap: read.gap, last_index: read.last.index.0, last_ordinal: read.last.ordinal })
+}
+
+/// An entry for a reader that reads up to this format version; one that says nothing reads version 1.
+pub(crate) fn encode_entry(entry: &FeedEntry, reads_up_to: u32) -> Result<Vec<u8>, PayloadError> {
+    if reads_up_to < u32::from(FEED_FORMAT_VERSION) {
+        return payload::encode(&FeedEntryV1::from(entry));
+    }
+    payload::encode_as(FEED_FORMAT_VERSION, entry)
+}
+
+/// The reverse of [`encode_entry`].
+pub(crate) fn decode_entry(bytes: &[u8]) -> Result<FeedEntry, PayloadError> {
+    match payload::version(bytes, FEED_FORMAT_VERSION)? {
+        (1, body) => payload::decode_body::<FeedEntryV1>(body).map(FeedEntry::from),
+        (_, body) => payload::decode_body(body),
+    }
 }

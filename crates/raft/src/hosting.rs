@@ -16,7 +16,6 @@ use crate::{
     replica::Replica,
     stores::StartRaft,
 };
-use rollcall_presence::PartitionLimits;
 use rollcall_types::{GroupId, PartitionId};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -65,8 +64,7 @@ impl Hosting {
         if groups.replica_of(partition).is_some() {
             return Ok(());
         }
-        let limits = PartitionLimits { feed_entries_max: groups.config().feed_entries_max };
-        let state = Partition::new(partition, limits);
+        let state = Partition::new(partition, groups.config().partition_limits());
         let id = GroupId::partition(partition);
         let group = Group::start(id, groups.me(), state, &*self.store, groups.mesh(), groups.config()).await?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());

@@ -6,7 +6,8 @@ use crate::{
         BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, FORWARD_HOPS_MAX, OPERATIONS_WAITING_MAX, PROPOSE_TRY, RETRY_PAUSE,
     },
     groups::Groups,
-    payload,
+    partition::{version_of, version_of_outcomes},
+    payload::{self, COMMAND_FORMAT_VERSION},
     proposer::ProposeAnswer,
     weight::operation_bytes,
 };
@@ -66,6 +67,7 @@ pub(crate) enum Queued {
     Claim(Box<ClaimDetails>, oneshot::Sender<Result<ClaimGranted, ClaimError>>),
     Release { client_id: ClientId, epoch: Epoch, reason: DisconnectReason },
     Kick(ClientId, oneshot::Sender<Result<bool, ClaimError>>),
+    KeepAlive { client_id: ClientId, epoch: Epoch, keep_alive_s: u16, reply: oneshot::Sender<Result<bool, ClaimError>> },
 }
 
 /// The queue of one partition.
@@ -138,7 +140,7 @@ impl OperationQueue {
     /// Repeats the batch until its outcomes are known. Ends by itself only with the incarnation.
     async fn settle(&self, batch: &Batch) -> Vec<Outcome> {
         let group = GroupId::partition(self.partition);
-        let encoded = match payload::encode(batch) {
+        let encoded = match payload::encode_as(version_of(std::slice::from_ref(batch)), batch) {
             Ok(bytes) => Bytes::from(bytes),
             Err(error) => {
                 tracing::error!(%error, "a batch cannot be encoded");
@@ -197,7 +199,8 @@ impl OperationQueue {
 fn propose_answer(reply: &[u8]) -> ProposeAnswer {
     match ProposeReply::decode(reply).ok().and_then(|r| r.answer) {
         Some(propose_reply::Answer::Outcomes(bytes)) => {
-            payload::decode(&bytes).map_or(ProposeAnswer::Unavailable, ProposeAnswer::Outcomes)
+            let outcomes = payload::decode_up_to(COMMAND_FORMAT_VERSION, &bytes);
+            outcomes.map_or(ProposeAnswer::Unavailable, ProposeAnswer::Outcomes)
         }
         Some(propose_reply::Answer::LeaderHint(leader)) => ProposeAnswer::Elsewhere(NodeId(leader)),
         Some(propose_reply::Answer::Unavailable(_)) | None => ProposeAnswer::Unavailable,
@@ -208,7 +211,7 @@ fn propose_answer(reply: &[u8]) -> ProposeAnswer {
 pub(crate) fn propose_reply(answer: ProposeAnswer) -> ProposeReply {
     let unavailable = || propose_reply::Answer::Unavailable(String::new());
     let answer = match answer {
-        ProposeAnswer::Outcomes(outcomes) => match payload::encode(&outcomes) {
+        ProposeAnswer::Outcomes(outcomes) => match payload::encode_as(version_of_outcomes(&outcomes), &outcomes) {
             Ok(bytes) => propose_reply::Answer::Outcomes(Bytes::from(bytes)),
             Err(_) => unavailable(),
         },
@@ -240,6 +243,9 @@ fn operation(queued: &Queued) -> Operation {
             Operation::Release { client_id: client_id.clone(), epoch: *epoch, reason: *reason }
         }
         Queued::Kick(client_id, _) => Operation::Kick { client_id: client_id.clone(), epoch: None },
+        Queued::KeepAlive { client_id, epoch, keep_alive_s, .. } => {
+            Operation::ChangeKeepAlive { client_id: client_id.clone(), epoch: *epoch, keep_alive_s: *keep_alive_s }
+        }
     }
 }
 
@@ -249,7 +255,9 @@ fn answer(queued: Queued, outcome: Outcome) -> Option<Queued> {
         Queued::Claim(details, reply) => {
             let result = match outcome {
                 Outcome::Claimed { epoch, displaced } => Ok(ClaimGranted { epoch, displaced }),
-                Outcome::ClaimedAndGone | Outcome::Ended { .. } | Outcome::NotCurrent => Err(ClaimError::Displaced),
+                Outcome::ClaimedAndGone | Outcome::Ended { .. } | Outcome::NotCurrent | Outcome::Changed => {
+                    Err(ClaimError::Displaced)
+                }
                 Outcome::Refused(Refusal::OtherAccount) => Err(ClaimError::OtherAccount),
                 Outcome::Refused(Refusal::Fenced | Refusal::Gap { .. }) => Err(ClaimError::NotServing),
             };
@@ -267,6 +275,13 @@ fn answer(queued: Queued, outcome: Outcome) -> Option<Queued> {
             let _ = reply.send(Ok(matches!(outcome, Outcome::Ended { .. })));
             None
         }
+        Queued::KeepAlive { reply, .. } => {
+            let _ = reply.send(match outcome {
+                Outcome::Refused(_) => Err(ClaimError::NotServing),
+                outcome => Ok(outcome == Outcome::Changed),
+            });
+            None
+        }
     }
 }
 
@@ -275,7 +290,7 @@ fn refuse(queued: Queued) {
         Queued::Claim(_, reply) => {
             let _ = reply.send(Err(ClaimError::NotServing));
         }
-        Queued::Kick(_, reply) => {
+        Queued::Kick(_, reply) | Queued::KeepAlive { reply, .. } => {
             let _ = reply.send(Err(ClaimError::NotServing));
         }
         Queued::Release { .. } => {}

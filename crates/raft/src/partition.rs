@@ -5,10 +5,10 @@
 //! without them are read as ever, and written as ever while there is nothing retained.
 
 use crate::{
-    payload::{self, PayloadError},
+    payload::{self, COMMAND_FORMAT_VERSION, FEED_FORMAT_VERSION, FORMAT_VERSION, PayloadError},
     replica::Replicated,
 };
-use rollcall_presence::{Outcome, PartitionCommand, PartitionLimits, PartitionState};
+use rollcall_presence::{Batch, Outcome, PartitionCommand, PartitionLimits, PartitionState, PartitionStateV1};
 use rollcall_retained::{RetainedCommand, RetainedOutcome, RetainedState};
 use rollcall_types::{ClusterTime, LogIndex, PartitionId};
 
@@ -50,13 +50,28 @@ impl Partition {
 impl PartitionEntry {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, PayloadError> {
         let retained = (!self.retained.batches.is_empty()).then_some(&self.retained);
-        payload::encode_with_tail(&self.presence, retained)
+        payload::encode_with_tail_as(version_of(&self.presence.batches), &self.presence, retained)
+    }
+}
+
+/// The oldest version that can say all of these batches.
+pub(crate) fn version_of(batches: &[Batch]) -> u8 {
+    if batches.iter().any(Batch::tells_of_keep_alives) { COMMAND_FORMAT_VERSION } else { FORMAT_VERSION }
+}
+
+/// The same of outcomes.
+pub(crate) fn version_of_outcomes<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> u8 {
+    if outcomes.into_iter().any(|outcome| *outcome == Outcome::Changed) {
+        COMMAND_FORMAT_VERSION
+    } else {
+        FORMAT_VERSION
     }
 }
 
 impl PartitionOutcome {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, PayloadError> {
-        let (presence, retained) = payload::decode_with_tail(bytes)?;
+        let body = payload::version(bytes, COMMAND_FORMAT_VERSION)?.1;
+        let (presence, retained) = payload::decode_body_with_tail(body)?;
         Ok(PartitionOutcome { presence, retained: retained.unwrap_or_default() })
     }
 }
@@ -79,21 +94,29 @@ impl Replicated for Partition {
 
     fn encode(&self) -> Result<Vec<u8>, PayloadError> {
         let retained = (!self.retained.is_untouched()).then_some(&self.retained);
-        payload::encode_with_tail(&self.presence, retained)
+        payload::encode_with_tail_as(FEED_FORMAT_VERSION, &self.presence, retained)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, PayloadError> {
-        let (presence, retained) = payload::decode_with_tail(bytes)?;
-        Ok(Partition { presence, retained: retained.unwrap_or_default() })
+        let (presence, retained) = match payload::version(bytes, FEED_FORMAT_VERSION)? {
+            (1, body) => {
+                let (presence, retained) = payload::decode_body_with_tail::<PartitionStateV1, _>(body)?;
+                (presence.into(), retained)
+            }
+            (_, body) => payload::decode_body_with_tail::<PartitionState, _>(body)?,
+        };
+        Ok(Partition { presence: presence.sharing_facts(), retained: retained.unwrap_or_default() })
     }
 
     fn decode_command(bytes: &[u8]) -> Result<PartitionEntry, PayloadError> {
-        let (presence, retained) = payload::decode_with_tail(bytes)?;
+        let body = payload::version(bytes, COMMAND_FORMAT_VERSION)?.1;
+        let (presence, retained) = payload::decode_body_with_tail(body)?;
         Ok(PartitionEntry { presence, retained: retained.unwrap_or_default() })
     }
 
     fn encode_outcome(outcome: &PartitionOutcome) -> Result<Vec<u8>, PayloadError> {
         let retained = (!outcome.retained.is_empty()).then_some(&outcome.retained);
-        payload::encode_with_tail(&outcome.presence, retained)
+        let version = version_of_outcomes(outcome.presence.iter().flatten());
+        payload::encode_with_tail_as(version, &outcome.presence, retained)
     }
 }

@@ -10,7 +10,9 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use rollcall_contracts::{ClaimError, ClaimGranted, PresenceStore, StatusAnswer, StatusError, StatusInbox};
+use rollcall_contracts::{
+    ClaimError, ClaimGranted, KeepAliveRecorded, PresenceStore, StatusAnswer, StatusError, StatusInbox,
+};
 use rollcall_presence::ClaimDetails;
 use rollcall_types::{ClientId, DisconnectReason, Epoch, Owner, PartitionId};
 use std::{
@@ -123,6 +125,24 @@ impl PresenceStore for PresenceClient {
             Ok(Err(_)) => Err(ClaimError::NotServing),
             Err(_) => Err(ClaimError::Unavailable),
         }
+    }
+
+    fn record_keep_alive(
+        &self,
+        client_id: &ClientId,
+        epoch: Epoch,
+        keep_alive_s: u16,
+    ) -> Result<KeepAliveRecorded, ClaimError> {
+        let (reply, answer) = oneshot::channel();
+        self.enter(client_id, Queued::KeepAlive { client_id: client_id.clone(), epoch, keep_alive_s, reply })?;
+        let deadline = self.groups.config().claim_deadline;
+        Ok(Box::pin(async move {
+            match tokio::time::timeout(deadline, answer).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err(ClaimError::NotServing),
+                Err(_) => Err(ClaimError::Unavailable),
+            }
+        }))
     }
 
     async fn status(&self, client_id: ClientId) -> Result<StatusAnswer, StatusError> {

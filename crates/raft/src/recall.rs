@@ -7,7 +7,6 @@ use crate::{
     replica::AnyReplica as _,
     stores::{Snapshots as _, StoredLog as _},
 };
-use rollcall_presence::PartitionLimits;
 use rollcall_types::{GroupId, PartitionId};
 use std::io;
 
@@ -19,8 +18,7 @@ const BATCH: u64 = 1024;
 /// # Errors
 /// A sentence, when the log or the snapshot cannot be read.
 pub async fn recall<S: Stores>(stores: &S, partition: PartitionId) -> Result<Replica<Partition>, String> {
-    let limits = PartitionLimits { feed_entries_max: GroupsConfig::default().feed_entries_max };
-    let replica = Replica::new(Partition::new(partition, limits));
+    let replica = Replica::new(Partition::new(partition, GroupsConfig::default().partition_limits()));
     let (log, snapshots) = stores.open(GroupId::partition(partition))?;
     let unreadable = |error: io::Error| format!("partition {partition} cannot be read: {error}");
     if let Some((meta, bytes)) = snapshots.load().await.map_err(unreadable)? {

@@ -4,7 +4,7 @@
 
 use crate::{
     clock::{boot_time, wall_clock},
-    payload::{self, PayloadError},
+    payload::{self, CLUSTER_FORMAT_VERSION, FORMAT_VERSION, PayloadError},
 };
 use openraft::entry::RaftEntry as _;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -205,15 +205,24 @@ impl Replicated for rollcall_cluster::ClusterState {
         rollcall_cluster::ClusterState::apply(self, index, command)
     }
     fn encode(&self) -> Result<Vec<u8>, PayloadError> {
-        payload::encode(self)
+        if self.access().is_unused() {
+            return payload::encode(self);
+        }
+        payload::encode_with_tail_as(CLUSTER_FORMAT_VERSION, self, Some(self.access()))
     }
     fn decode(bytes: &[u8]) -> Result<Self, PayloadError> {
-        payload::decode(bytes)
+        match payload::version(bytes, CLUSTER_FORMAT_VERSION)? {
+            (FORMAT_VERSION, body) => payload::decode_body(body),
+            (_, body) => {
+                let (state, access) = payload::decode_body_with_tail::<Self, _>(body)?;
+                Ok(state.with_access(access.unwrap_or_default()))
+            }
+        }
     }
     fn decode_command(bytes: &[u8]) -> Result<Self::Command, PayloadError> {
-        payload::decode(bytes)
+        payload::decode_up_to(CLUSTER_FORMAT_VERSION, bytes)
     }
     fn encode_outcome(outcome: &Self::Outcome) -> Result<Vec<u8>, PayloadError> {
-        payload::encode(outcome)
+        payload::encode_as(outcome.format_version(), outcome)
     }
 }

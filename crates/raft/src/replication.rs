@@ -4,13 +4,16 @@ use crate::{
     cluster_client::ClusterClient,
     config::{FORWARD_HOPS_MAX, GroupsConfig, READ_TRY},
     feed_follower::{self, FeedSink},
+    feeds::Feeds,
     group::GroupError,
     groups::{Groups, Topology},
     hosting::Hosting,
     housekeeping,
     metrics::Metrics,
-    operations, payload,
+    operations,
+    payload::{self, COMMAND_FORMAT_VERSION},
     presence_client::PresenceClient,
+    presence_reads::PresenceReads,
     questions::Questions,
     read_point::ReadPoints,
     reader::Reader,
@@ -18,7 +21,7 @@ use crate::{
     retained_queue::retained_reply,
     stores::Stores,
     term_check::{self, TermCheck},
-    waiters::WakingFirst,
+    waiters::TellAll,
     wire,
 };
 use bytes::Bytes;
@@ -44,6 +47,7 @@ pub struct Replication {
     presence: Arc<PresenceClient>,
     retained: Arc<RetainedClient>,
     questions: Arc<Questions>,
+    feeds: Arc<Feeds>,
     cluster: Arc<ClusterClient>,
     hosting: Arc<Hosting>,
     tasks: TaskTracker,
@@ -86,6 +90,10 @@ impl Replication {
         let retained = Arc::new(RetainedClient::new(Arc::clone(&groups), Arc::clone(&reader)));
         let cluster = Arc::new(ClusterClient::new(Arc::clone(&groups)));
         let questions = Arc::new(Questions::new(Arc::clone(&groups), Arc::clone(&reader), stop.clone()));
+        let reads = PresenceReads { groups: Arc::clone(&groups), reader: Arc::clone(&reader) };
+        let (feeds, confirming) = Feeds::new(Arc::clone(&groups), reads, stop.clone());
+        tasks.spawn(until(stop.clone(), confirming));
+        let feeds = Arc::new(feeds);
         Ok(Arc::new(Replication {
             groups,
             points,
@@ -93,6 +101,7 @@ impl Replication {
             presence,
             retained,
             questions,
+            feeds,
             cluster,
             hosting,
             tasks,
@@ -124,6 +133,12 @@ impl Replication {
         &self.questions
     }
 
+    /// Every partition's feed, for readers on this node; they learn of nothing before [`Self::follow_feeds`].
+    #[must_use]
+    pub fn feeds(&self) -> &Arc<Feeds> {
+        &self.feeds
+    }
+
     /// Changes of the cluster state.
     #[must_use]
     pub fn cluster(&self) -> &Arc<ClusterClient> {
@@ -144,7 +159,8 @@ impl Replication {
 
     /// Follows every partition's feed into `sink`, and wakes who waits for a client, until shutdown.
     pub fn follow_feeds(&self, sink: &Arc<dyn FeedSink>) {
-        let sink: Arc<dyn FeedSink> = Arc::new(WakingFirst(Arc::clone(self.questions.waiters()), Arc::clone(sink)));
+        let waiters: Arc<dyn FeedSink> = self.questions.waiters().clone();
+        let sink: Arc<dyn FeedSink> = Arc::new(TellAll(vec![waiters, self.feeds.clone(), Arc::clone(sink)]));
         for p in 0..self.groups.topology().partitions {
             let follow =
                 feed_follower::follow(Arc::clone(&self.groups), PartitionId(p), Arc::clone(&sink), self.stop.clone());
@@ -197,7 +213,8 @@ impl Replication {
                 let hosted = partition
                     .and_then(|p| self.groups.replica_of(p))
                     .ok_or_else(|| format!("group {} has no replica here", call.group))?;
-                let batch = payload::decode(&request.command).map_err(|e| e.to_string())?;
+                let batch = payload::decode_up_to(COMMAND_FORMAT_VERSION, &request.command);
+                let batch = batch.map_err(|e| e.to_string())?;
                 written(&operations::propose_reply(hosted.proposer.propose(batch).await))
             }
             Kind::RetainedPropose => {

@@ -1,14 +1,15 @@
-//! What replicas of format version 1 stored and sent is read and applied alike for ever, the version byte included:
+//! What replicas of format versions 1 and 2 stored and sent is read and applied alike for ever, version byte included:
 //! openraft's messages, whose form is openraft's own and must not change with it; proposals and outcomes; and the
 //! entries of a log with the snapshot that they make. What a newer release wrote is refused with a sentence.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::{
-    bytes_test::{hex, stored},
+    bytes_test::{hex, stored, stored_in},
+    feed_follower::{decode_entry, encode_entry},
     network::SnapshotHead,
-    partition::{Partition, PartitionEntry},
-    payload,
+    partition::{Partition, PartitionEntry, PartitionOutcome, version_of},
+    payload::{self, CLUSTER_FORMAT_VERSION, COMMAND_FORMAT_VERSION, FEED_FORMAT_VERSION, FORMAT_VERSION},
     presence_reads::{Look, Seen, SeenStatus, SeenWhat},
     replica::{AnyReplica, Replica, Replicated},
 };
@@ -19,10 +20,13 @@ use openraft::{
         TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
-use rollcall_cluster::{ClusterChange, ClusterCommand, ClusterState, Role, User};
+use rollcall_cluster::{
+    Actor, BlockKind, BlockRule, ClusterChange, ClusterCommand, ClusterState, Condition, Managed, ManagedChange, Role,
+    User,
+};
 use rollcall_presence::{
     Batch, ClaimDetails, ClientFacts, ClientFilter, ClientPage, FeedEntry, Housekeeping, Operation, Outcome, PagePlace,
-    PartitionCommand, PartitionLimits, Transition,
+    PartitionCommand, PartitionLimits, Transition, UnpackedFacts,
 };
 use rollcall_retained::{
     RetainedBatch, RetainedCommand, RetainedLimits, RetainedOperation, RetainedOutcome, RetainedRefusal,
@@ -53,7 +57,7 @@ fn hold<T: Serialize + DeserializeOwned>(name: &str, values: &[(&str, T)]) {
 
 /// As the release after this one would mark it.
 fn newer(bytes: &[u8]) -> Vec<u8> {
-    [&[2], &bytes[1..]].concat()
+    [&[bytes[0] + 1], &bytes[1..]].concat()
 }
 
 fn log_id(term: u64, index: u64) -> LogId {
@@ -115,6 +119,12 @@ fn messages_of_raft_of_format_1_are_read_and_written_as_ever() {
     hold("snapshot-answer", &[("installed", SnapshotResponse::<TypeConfig>::new(Vote::new_committed(12, 300)))]);
 }
 
+const LIMITS: PartitionLimits =
+    PartitionLimits { feed_entries_max: 100, feed_age_ms_max: rollcall_presence::FEED_AGE_MS_MAX_DEFAULT };
+
+/// Of a partition: what its snapshots are written in, the newest that they may have, and that its commands may have.
+const NOW: (u8, u8, u8) = (FEED_FORMAT_VERSION, FEED_FORMAT_VERSION, COMMAND_FORMAT_VERSION);
+
 const BY: Owner = Owner { node: NodeId(1), incarnation: Incarnation(2) };
 
 fn claim(id: &str) -> Operation {
@@ -151,8 +161,29 @@ fn proposals_and_what_they_bring_of_format_1_are_read_and_written_as_ever() {
         epoch: Epoch(1),
         owner: BY,
         transition: Transition::Connected,
+        facts: None,
     };
-    hold("feed-entry", &[("an entry of the feed, on its way to a follower", entry)]);
+    let facts = UnpackedFacts {
+        connected_at: ClusterTime(1000),
+        prev_epoch: Some(Epoch(300)),
+        username: "alice".into(),
+        peer: "192.0.2.1:50000".into(),
+        session_expiry_s: 300,
+        keep_alive_s: 60,
+        protocol: Protocol::V5,
+        clean_start: true,
+    };
+    let full = FeedEntry { facts: Some(facts.into()), ..entry.clone() };
+    let what = "an entry of the feed, on its way to a follower";
+    // A follower that says nothing, and one of either version.
+    for (reads, written, read) in [(0, 1, &entry), (1, 1, &entry), (2, 2, &full), (9, 2, &full)] {
+        let present = encode_entry(&full, reads).unwrap();
+        let bytes = stored_in(written, "feed-entry", &[(what, present.clone())]).remove(0);
+        assert_eq!(hex(&present), hex(&bytes), "written for a reader of version {reads}");
+        assert_eq!(&decode_entry(&bytes).unwrap(), read);
+    }
+    let refusal = decode_entry(&newer(&encode_entry(&full, 2).unwrap())).unwrap_err().to_string();
+    assert!(refusal.contains("format version 3 is newer than this program knows (2); upgrade"), "{refusal}");
 }
 
 #[test]
@@ -200,8 +231,9 @@ fn larger_questions_and_their_answers_of_format_1_are_read_and_written_as_ever()
     hold("presence-seen", &answers);
 }
 
-/// Applies the log of a file entry by entry, and holds what the replica has then against the snapshot of a file.
-fn apply_log<S: Replicated>(name: &str, empty: S, log: &[(&str, Entry)]) {
+/// Applies the log of a file entry by entry, and holds what the replica has then against the snapshot of a file, and the
+/// snapshots that earlier versions made of the same log.
+fn apply_log<S: Replicated>(name: &str, empty: S, (written_now, known, commands): (u8, u8, u8), log: &[(&str, Entry)]) {
     let written: Vec<_> = log.iter().map(|(what, entry)| (*what, payload::encode(entry).unwrap())).collect();
     let replica = Replica::new(empty);
     let mut outcomes = Vec::new();
@@ -214,21 +246,55 @@ fn apply_log<S: Replicated>(name: &str, empty: S, log: &[(&str, Entry)]) {
         outcomes.iter().map(|o| o.1.clone()).collect::<Vec<_>>()
     );
     let (last, membership, bytes) = replica.snapshot().unwrap();
-    let snapshot = stored(&format!("{name}-snapshot"), &[("the state after the log", bytes.clone())]).remove(0);
+    let (file, what) = (format!("{name}-snapshot"), [("the state after the log", bytes.clone())]);
+    let snapshot = stored_in(written_now, &file, &what).remove(0);
     assert_eq!(hex(&bytes), hex(&snapshot), "the log makes another state");
     assert_eq!((last, membership.membership()), (Some(log_id(3, 5)), &joint()));
 
     // A replica that gets the snapshot instead of the log goes on from the same state.
-    replica.restore(last, membership.clone(), &snapshot).unwrap();
-    assert_eq!(hex(&replica.snapshot().unwrap().2), hex(&snapshot));
+    for version in FORMAT_VERSION..=written_now {
+        let stored = stored_in(version, &file, &what).remove(0);
+        replica.restore(last, membership.clone(), &stored).unwrap();
+        assert_eq!(hex(&replica.snapshot().unwrap().2), hex(&snapshot), "read from version {version}");
+    }
 
-    let refusal = replica.restore(last, membership, &newer(&snapshot)).unwrap_err().to_string();
-    assert!(refusal.contains("format version 2 is newer"), "{refusal}");
+    let unknown = [&[known + 1], &snapshot[1..]].concat();
+    let refusal = replica.restore(last, membership, &unknown).unwrap_err().to_string();
+    assert!(refusal.contains(&format!("format version {} is newer", known + 1)), "{refusal}");
     let EntryPayload::Normal(command) = &log.last().unwrap().1.payload else { panic!("the last entry is a command") };
-    let entry = Entry::new(log_id(3, 6), normal(newer(command.as_ref())));
+    let unknown = [&[commands + 1], &command.as_ref()[1..]].concat();
+    let entry = Entry::new(log_id(3, 6), normal(unknown));
     let refusal = replica.apply(&entry).unwrap_err().to_string();
-    assert!(refusal.contains("format version 2 is newer"), "{refusal}");
+    assert!(refusal.contains(&format!("format version {} is newer", commands + 1)), "{refusal}");
     assert_eq!(replica.position().index, 5, "nothing of it was applied");
+}
+
+#[test]
+fn another_keep_alive_is_said_in_format_2_and_all_else_in_format_1() {
+    let change =
+        Operation::ChangeKeepAlive { client_id: ClientId::new("a").unwrap(), epoch: Epoch(1), keep_alive_s: 1200 };
+    let with = Batch { operations: vec![claim("a"), change], ..batch() };
+    let outcomes = vec![Outcome::Claimed { epoch: Epoch(1), displaced: None }, Outcome::Changed];
+    assert_eq!((version_of(&[batch()]), version_of(&[batch(), with.clone()])), (1, 2));
+    let command = PartitionCommand { at: ClusterTime(1000), batches: vec![with.clone()], housekeeping: Vec::new() };
+    let entry = PartitionEntry { presence: command, retained: RetainedCommand::default() };
+    let outcome = PartitionOutcome { presence: vec![outcomes.clone()], retained: Vec::new() };
+    let written = [
+        ("a batch on its way to a partition's leader", payload::encode_as(2, &with).unwrap()),
+        ("an entry of a partition's log", entry.encode().unwrap()),
+        ("the outcomes of the entry", Partition::encode_outcome(&outcome).unwrap()),
+    ];
+    let stored = stored_in(2, "keep-alive", &written);
+    for ((what, present), bytes) in written.iter().zip(&stored) {
+        assert_eq!((hex(present), present[0]), (hex(bytes), 2), "{what} is written in another way");
+    }
+    assert_eq!(payload::decode_up_to::<Batch>(COMMAND_FORMAT_VERSION, &stored[0]), Ok(with));
+    let read = Partition::decode_command(&stored[1]).unwrap();
+    assert_eq!(read, entry);
+    assert_eq!(PartitionOutcome::decode(&stored[2]), Ok(outcome));
+    let mut partition = Partition::new(PartitionId(3), LIMITS);
+    assert_eq!(partition.apply(LogIndex(1), read).presence, [outcomes]);
+    assert_eq!(partition.presence.record("a").unwrap().keep_alive_s(), 1200);
 }
 
 #[test]
@@ -245,8 +311,7 @@ fn a_partitions_log_of_format_1_is_applied_as_ever() {
         ("another leader begins", Entry::new(log_id(3, 4), EntryPayload::Blank)),
         ("the node is lost", Entry::new(log_id(3, 5), command(2000, Vec::new(), fence))),
     ];
-    let limits = PartitionLimits { feed_entries_max: 100 };
-    apply_log("partition", Partition::new(PartitionId(3), limits), &log);
+    apply_log("partition", Partition::new(PartitionId(3), LIMITS), NOW, &log);
 }
 
 fn retained_message(topic: &str, expiry_s: Option<u32>) -> RetainedOperation {
@@ -300,8 +365,7 @@ fn retained_messages_of_format_1_are_read_written_and_applied_as_ever() {
         ),
         ("one has expired", Entry::new(log_id(3, 5), entry(61_000, vec![batch()], wide, vec![]))),
     ];
-    let limits = PartitionLimits { feed_entries_max: 100 };
-    apply_log("partition-retained", Partition::new(PartitionId(3), limits), &log);
+    apply_log("partition-retained", Partition::new(PartitionId(3), LIMITS), NOW, &log);
 }
 
 #[test]
@@ -319,7 +383,42 @@ fn the_cluster_groups_log_of_format_1_is_applied_as_ever() {
         ("another leader begins", Entry::new(log_id(3, 4), EntryPayload::Blank)),
         ("a user", Entry::new(log_id(3, 5), command(2000, ClusterChange::PutUser(user)))),
     ];
-    apply_log("cluster", ClusterState::default(), &log);
+    let versions = (FORMAT_VERSION, CLUSTER_FORMAT_VERSION, CLUSTER_FORMAT_VERSION);
+    apply_log("cluster", ClusterState::default(), versions, &log);
+}
+
+#[test]
+fn a_managed_change_is_said_in_format_2_and_its_state_is_read_back() {
+    let block = BlockRule {
+        name: "b".to_owned(),
+        kind: BlockKind::Username,
+        include: "mallory".to_owned(),
+        excludes: Vec::new(),
+        expires_at: Some(ClusterTime(9000)),
+        remark: String::new(),
+    };
+    let by = Actor { name: "root".to_owned(), source: "192.0.2.1".to_owned(), node: "n1".to_owned() };
+    let change = ManagedChange::PutBlockRule(Box::new(block));
+    let managed = Managed { by, request: 7, only_if: Condition::Absent, change };
+    let change = ClusterChange::Manage(Box::new(managed));
+    let command =
+        payload::encode_as(change.format_version(), &ClusterCommand { at: ClusterTime(2000), change }).unwrap();
+    let mut state = ClusterState::default();
+    let form = ClusterCommand { at: ClusterTime(1000), change: ClusterChange::Form(Box::new(founding())) };
+    Replicated::apply(&mut state, LogIndex(1), form);
+    assert_eq!(Replicated::encode(&state).unwrap()[0], 1, "nothing in it yet that format 1 cannot say");
+    let refused = |state: &mut ClusterState, at| {
+        let read = ClusterState::decode_command(&command).unwrap();
+        ClusterState::encode_outcome(&Replicated::apply(state, LogIndex(at), read)).unwrap()
+    };
+    assert_eq!(refused(&mut state, 2)[0], 1);
+    let snapshot = Replicated::encode(&state).unwrap();
+    let written = [("a command", command.clone()), ("the state after it", snapshot.clone())];
+    for ((what, present), bytes) in written.iter().zip(stored_in(2, "cluster-managed", &written)) {
+        assert_eq!((hex(present), present[0]), (hex(&bytes), 2), "{what} is written in another way");
+    }
+    assert_eq!(<ClusterState as Replicated>::decode(&snapshot).unwrap(), state);
+    assert_eq!(state.access().block_rules().len(), 1);
 }
 
 fn founding() -> rollcall_cluster::Founding {

@@ -109,7 +109,8 @@ mod tests {
 
     /// A partition after this many claims.
     fn partition(claims: u64) -> Partition {
-        let mut state = Partition::new(PartitionId(0), PartitionLimits { feed_entries_max: 100 });
+        let mut state =
+            Partition::new(PartitionId(0), PartitionLimits { feed_entries_max: 100, feed_age_ms_max: 60_000 });
         let operation = Operation::Claim(Box::new(ClaimDetails {
             client_id: ClientId::new("secret-client").unwrap(),
             username: String::new(),

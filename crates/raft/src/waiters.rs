@@ -7,7 +7,7 @@
 use crate::{feed_follower::FeedSink, groups::Groups};
 use parking_lot::Mutex;
 use rollcall_presence::{FeedEntry, Transition};
-use rollcall_types::{ClientId, PartitionId};
+use rollcall_types::{ClientId, FeedPosition, PartitionId};
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::watch;
 
@@ -81,33 +81,34 @@ impl FeedSink for Waiters {
         }
     }
 
-    fn gap(&self, partition: PartitionId) {
+    fn gap(&self, partition: PartitionId, _: FeedPosition) {
         wake(&self.clients, |client_id| self.groups.partition_of(client_id) == partition);
     }
 
-    fn began(&self, partition: PartitionId) {
+    fn began(&self, partition: PartitionId, at: FeedPosition) {
         // What changed before is not among the entries.
-        self.gap(partition);
+        self.gap(partition, at);
     }
 }
 
-/// One follower for both: those who wait, and a sink.
-pub(crate) struct WakingFirst(pub(crate) Arc<Waiters>, pub(crate) Arc<dyn FeedSink>);
+/// One follower for all of them, each told in this order.
+pub(crate) struct TellAll(pub(crate) Vec<Arc<dyn FeedSink>>);
 
-impl FeedSink for WakingFirst {
+impl FeedSink for TellAll {
     fn entries(&self, partition: PartitionId, entries: &[Arc<FeedEntry>]) {
-        self.0.entries(partition, entries);
-        self.1.entries(partition, entries);
+        self.0.iter().for_each(|sink| sink.entries(partition, entries));
     }
 
-    fn gap(&self, partition: PartitionId) {
-        self.0.gap(partition);
-        self.1.gap(partition);
+    fn gap(&self, partition: PartitionId, until: FeedPosition) {
+        self.0.iter().for_each(|sink| sink.gap(partition, until));
     }
 
-    fn began(&self, partition: PartitionId) {
-        self.0.began(partition);
-        self.1.began(partition);
+    fn began(&self, partition: PartitionId, at: FeedPosition) {
+        self.0.iter().for_each(|sink| sink.began(partition, at));
+    }
+
+    fn through(&self, partition: PartitionId, position: FeedPosition) {
+        self.0.iter().for_each(|sink| sink.through(partition, position));
     }
 }
 

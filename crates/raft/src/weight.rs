@@ -11,9 +11,9 @@ const FIXED_BYTES: usize = 64;
 pub(crate) fn operation_bytes(operation: &Operation) -> usize {
     match operation {
         Operation::Claim(details) => claim_bytes(details),
-        Operation::Release { client_id, .. } | Operation::Kick { client_id, .. } => {
-            FIXED_BYTES + client_id.as_str().len()
-        }
+        Operation::Release { client_id, .. }
+        | Operation::Kick { client_id, .. }
+        | Operation::ChangeKeepAlive { client_id, .. } => FIXED_BYTES + client_id.as_str().len(),
     }
 }
 

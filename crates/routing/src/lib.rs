@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod affinity;
 mod id_table;
 mod levels;
 mod matching;
@@ -23,6 +24,7 @@ mod subscribers;
 mod table;
 mod trie;
 
+pub use affinity::Affinity;
 pub use matching::filter_matches;
 pub use peer_routes::{Interested, PeerRoutes, Told};
 pub use rollcall_types::{

@@ -4,7 +4,7 @@
 //! accepts. Each peer's routes belong to one incarnation; a newer one starts afresh, and a fenced one's are dropped.
 
 use crate::{
-    Draw, Group, Route, RouteChange, RouteDigest, RouteSnapshot, Strategy, SubscriptionTable, filter_matches,
+    Affinity, Draw, Group, Route, RouteChange, RouteDigest, RouteSnapshot, Strategy, SubscriptionTable, filter_matches,
     routes::{Members, hash_of},
     split_shared,
 };
@@ -223,6 +223,16 @@ impl PeerRoutes {
             Home::Peer(node) => *node,
         };
         self.groups.get(group)?.choose_ranked(strategy, draw, tried, node)
+    }
+
+    /// The node whose members of a shared group get all that is about one client; `me` is this node.
+    #[must_use]
+    pub fn keeper(&self, group: &str, of: Affinity, me: NodeId) -> Option<Home> {
+        let name = |home: &Home| match home {
+            Home::Here => me.0,
+            Home::Peer(node) => node.0,
+        };
+        self.groups.get(group)?.keeper(of, name)
     }
 
     fn set(&mut self, node: NodeId, route: &Route) {

@@ -5,11 +5,15 @@
 //! the chosen one goes before it has taken charge, the choice is made again without it: [`Group::choose`] takes those that
 //! were tried. What does not belong here: queues, links, and who is told.
 
+use crate::Affinity;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU64, Ordering},
 };
 use xxhash_rust::xxh3::xxh3_64;
+
+/// Members beyond this one that a node has of a group make it no more likely to be the keeper of a client.
+const SEATS_MAX: u32 = 64;
 
 /// How a member is chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -100,6 +104,23 @@ impl<M: Ord + Clone> Group<M> {
     #[must_use]
     pub fn weight(&self) -> u64 {
         self.members.values().map(|member| u64::from(member.weight)).sum()
+    }
+
+    /// The member that gets all that is about one client, of those with a connection, if any has one; `None` when there is
+    /// none at all. `name` is what every node calls the member: each of them chooses alike while it knows of the same ones.
+    pub fn keeper(&self, of: Affinity, name: impl Fn(&M) -> u64) -> Option<M> {
+        let all_away = self.members.values().all(|state| state.away);
+        let eligible = self.members.iter().filter(|(_, state)| all_away || !state.away);
+        let drawn = |(member, state): &(&M, &Member)| {
+            let seats = (0..state.weight.min(SEATS_MAX)).map(|seat| {
+                let mut candidate = [0; 12];
+                candidate[..8].copy_from_slice(&name(member).to_le_bytes());
+                candidate[8..].copy_from_slice(&seat.to_le_bytes());
+                of.to(&candidate)
+            });
+            seats.max()
+        };
+        eligible.max_by_key(drawn).map(|(member, _)| member.clone())
     }
 
     /// One member that was not tried for this message yet, one with a connection first; `None` when there is none.

@@ -91,6 +91,11 @@ impl<S: Ord + Clone, O> SubscriptionTable<S, O> {
         filters.into_iter()
     }
 
+    /// All sessions that have a subscription, each once.
+    pub fn sessions(&self) -> impl Iterator<Item = &S> {
+        self.of_session.keys()
+    }
+
     /// Adds a subscription, or replaces the options of the one with the same filter.
     pub fn add(&mut self, session: S, filter: &str, options: O) -> Added {
         let node = self.filters.find_or_add(filter);

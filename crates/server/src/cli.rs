@@ -29,6 +29,12 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     /// Ask whether clients are online.
     Status(StatusArguments),
+    /// Follow who comes and goes, without a gap.
+    ///
+    /// One line for each event: time, client, online or offline, node, reason. When a stream breaks off it goes on where it
+    /// was, at the next of the nodes given. Where events are no longer kept it says so and goes on from then. It runs until
+    /// it is ended, or until a node refuses it.
+    Watch(WatchArguments),
     /// List the members of the cluster.
     Nodes(NodesArguments),
     /// Tell a member to leave the cluster, alive or dead.
@@ -91,6 +97,28 @@ pub(crate) struct StatusArguments {
     /// How long one question may take, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub(crate) timeout_ms: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WatchArguments {
+    /// Only this client.
+    #[arg(long, value_name = "ID")]
+    pub(crate) client: Option<String>,
+    /// Only clients whose id begins with this.
+    #[arg(long, value_name = "PREFIX", conflicts_with = "client")]
+    pub(crate) prefix: Option<String>,
+    /// Go on behind this id, as `--json` prints it; without it, from now on.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) from: Option<String>,
+    /// HTTP addresses of nodes; when one fails the next is taken.
+    #[arg(long, value_name = "URL", env = "ROLLCALL_URL", value_delimiter = ',')]
+    #[arg(default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: Vec<String>,
+    #[command(flatten)]
+    pub(crate) account: AccountArguments,
+    /// Print every event as one JSON object a line, with its id; also those that only say how far the stream is.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

@@ -20,6 +20,7 @@ mod serve;
 mod signals;
 mod status;
 mod telemetry;
+mod watch;
 mod web_client;
 
 #[cfg(test)]
@@ -49,6 +50,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Server(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Watch(arguments) => watch::run(&arguments),
         Command::Nodes(arguments) => management::nodes(&arguments),
         Command::Leave(arguments) => management::leave(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

@@ -14,11 +14,12 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/cl
 const PAGE_START: &str = "<!-- help: generated from the program -->\n";
 const PAGE_END: &str = "<!-- end of help -->";
 /// Every verb, in the order of the page.
-const VERBS: [&[&str]; 9] = [
+const VERBS: [&[&str]; 10] = [
     &[],
     &["server"],
     &["demo"],
     &["status"],
+    &["watch"],
     &["bench", "status"],
     &["bench", "connect"],
     &["config", "check"],
@@ -57,6 +58,7 @@ fn wrong_usage_ends_with_2_and_help_with_0() {
         &["bench", "status", "--connections", "0"],
         &["bench", "status", "--rate", "0"],
         &["bench", "connect", "--serial", "--inflight", "5"],
+        &["watch", "--client", "a", "--prefix", "a"],
         &["config", "check"],
         &["completions", "no-shell"],
     ] {

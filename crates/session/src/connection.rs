@@ -58,8 +58,8 @@ impl Connection {
         }
     }
 
-    /// When [`Event::Tick`] is wanted next; `None`: never. Only CONNACK and an AUTH bring it forward, otherwise it moves
-    /// away.
+    /// When [`Event::Tick`] is wanted next; `None`: never. Only CONNACK, an AUTH and a shorter keep-alive bring it forward,
+    /// otherwise it moves away.
     #[must_use]
     pub fn next_deadline(&self) -> Option<BootTime> {
         match &self.state {
@@ -112,6 +112,10 @@ impl Connection {
             }
             Event::Unsubscribed { packet_id, answers } => send(Outgoing::UnsubAck(packet_id, answers)),
             Event::Authenticated(answer) => self.authenticated(answer),
+            Event::KeepAlive(keep_alive_s) => {
+                self.keep_alive.change(keep_alive_s, now);
+                Vec::new()
+            }
             Event::Order(order) => self.end(Cause::Ordered(order)),
         }
     }

@@ -55,6 +55,8 @@ pub enum Event {
     },
     /// The answer to [`Effect::BeginAuthentication`] or [`Effect::ContinueAuthentication`].
     Authenticated(AuthAnswer),
+    /// The keep-alive is another one from now on: never 0, and only of a connection that has one.
+    KeepAlive(u16),
     /// The broker ends the connection.
     Order(Order),
 }
@@ -160,7 +162,10 @@ pub enum PublishVerdict {
     /// A limit of retained messages is reached: nobody gets it.
     RetainedLimit,
     /// What must be committed first could not be, or a client's owner could not be found out: try again.
-    Unavailable,
+    Unavailable {
+        /// It may have been committed or handed over all the same.
+        may_have_happened: bool,
+    },
 }
 
 /// What became of one filter of a SUBSCRIBE.

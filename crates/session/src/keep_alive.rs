@@ -21,6 +21,18 @@ impl KeepAlive {
         self.last_packet = now;
     }
 
+    /// Other seconds from now on, never 0. A connection that lives now is not cut off by it: one with a shorter
+    /// keep-alive has one and a half times that from now, but no longer than it had before.
+    pub fn change(&mut self, keep_alive_s: u16, now: BootTime) {
+        if let Some(before) = self.deadline()
+            && keep_alive_s < self.keep_alive_s
+        {
+            let until = before.min(now.plus_ms(u64::from(keep_alive_s) * 1500));
+            self.last_packet = BootTime(until.0.saturating_sub(u64::from(keep_alive_s) * 1500));
+        }
+        self.keep_alive_s = keep_alive_s;
+    }
+
     /// When the connection is to be closed unless a packet arrives; `None` when off.
     #[must_use]
     pub fn deadline(&self) -> Option<BootTime> {
@@ -47,6 +59,28 @@ mod tests {
         keep_alive.packet_arrived(BootTime(8000));
         assert!(!keep_alive.is_over(BootTime(15_499)));
         assert!(keep_alive.is_over(BootTime(15_500)));
+    }
+
+    #[test]
+    fn a_longer_keep_alive_counts_from_the_last_packet() {
+        let mut keep_alive = KeepAlive::new(30, BootTime(1000));
+        keep_alive.change(60, BootTime(20_000));
+        assert_eq!(keep_alive.deadline(), Some(BootTime(91_000)));
+    }
+
+    #[test]
+    fn a_shorter_keep_alive_leaves_time_for_a_packet_but_none_beyond_the_old_one() {
+        let mut keep_alive = KeepAlive::new(1200, BootTime(1000));
+        keep_alive.change(30, BootTime(501_000));
+        assert_eq!(keep_alive.deadline(), Some(BootTime(546_000)), "45 s from the change");
+        keep_alive.packet_arrived(BootTime(510_000));
+        assert_eq!(keep_alive.deadline(), Some(BootTime(555_000)), "and 45 s from each packet");
+        let mut keep_alive = KeepAlive::new(1200, BootTime(1000));
+        keep_alive.change(600, BootTime(1_800_000));
+        assert_eq!(keep_alive.deadline(), Some(BootTime(1_801_000)), "as long as it had");
+        let mut keep_alive = KeepAlive::new(60, BootTime(1000));
+        keep_alive.change(30, BootTime(1000));
+        assert_eq!(keep_alive.deadline(), Some(BootTime(46_000)));
     }
 
     #[test]

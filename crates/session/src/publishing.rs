@@ -91,9 +91,9 @@ impl Connection {
             PublishVerdict::NoReceiver | PublishVerdict::RetainedLimit if !speaks_5 => ReasonCode::Success,
             PublishVerdict::NoReceiver => ReasonCode::NoMatchingSubscribers,
             PublishVerdict::RetainedLimit => ReasonCode::QuotaExceeded,
-            PublishVerdict::Failed | PublishVerdict::Unavailable if speaks_5 => ReasonCode::UnspecifiedError,
+            PublishVerdict::Failed | PublishVerdict::Unavailable { .. } if speaks_5 => ReasonCode::UnspecifiedError,
             // Without an acknowledgement an MQTT 3 client sends again, on its next connection.
-            PublishVerdict::Failed | PublishVerdict::Unavailable => {
+            PublishVerdict::Failed | PublishVerdict::Unavailable { .. } => {
                 return self.end(Cause::Ordered(Order::NodeLost));
             }
         };

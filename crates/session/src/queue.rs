@@ -133,6 +133,11 @@ impl Queue {
         messages.max(beyond_half(self.bytes - self.at_most_once_bytes, limits.bytes))
     }
 
+    /// The same with the messages of QoS 0.
+    pub(crate) fn pressure_of_all(&self, limits: QueueLimits) -> u32 {
+        beyond_half(self.waiting.len(), limits.messages).max(beyond_half(self.bytes, limits.bytes))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }

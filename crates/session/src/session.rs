@@ -101,6 +101,12 @@ impl Session {
         if self.is_attached() { self.queue.pressure(limits) } else { 0 }
     }
 
+    /// As [`Session::pressure`], for who waits so that no message is lost of any QoS: those of QoS 0 count, too.
+    #[must_use]
+    pub fn pressure_of_all(&self, limits: QueueLimits) -> u32 {
+        if self.is_attached() { self.queue.pressure_of_all(limits) } else { 0 }
+    }
+
     /// Messages wait that were not sent yet.
     #[must_use]
     pub fn has_waiting(&self) -> bool {

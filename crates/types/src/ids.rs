@@ -106,6 +106,14 @@ pub struct FeedPosition {
     pub ordinal: u32,
 }
 
+impl FeedPosition {
+    /// Behind every transition of this log entry, and before those of the next.
+    #[must_use]
+    pub const fn behind(index: LogIndex) -> FeedPosition {
+        FeedPosition { index, ordinal: u32::MAX }
+    }
+}
+
 impl fmt::Display for FeedPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.index, self.ordinal)

@@ -1,7 +1,8 @@
 //! The workspace's own tool: `cargo xtask verify` proves a change and never writes; `cargo xtask fix` repairs what can
 //! be repaired by rote; `cargo xtask ci` is what `.ci/run` calls; `cargo xtask cluster` runs the process clusters,
-//! `cargo xtask chaos` the same under faults; `cargo xtask simulate` and `cargo xtask raft-simulate` run many seeds of
-//! the simulated rules and of the simulated raft crate; `cargo xtask fuzz` tries bytes that nobody means well with.
+//! `cargo xtask chaos` the same under faults; `cargo xtask chart` and `cargo xtask containers` what is deployed;
+//! `cargo xtask simulate` and `cargo xtask raft-simulate` run many seeds of the simulated rules and of the simulated raft
+//! crate; `cargo xtask fuzz` tries bytes that nobody means well with.
 //!
 //! What does not belong here: a rule of the project. Those are tests; this only says in which order things run.
 
@@ -83,6 +84,25 @@ enum Command {
         #[arg(long, default_value_t = 2000)]
         rate: u64,
     },
+    /// Clients that reconnect in a tight loop over three nodes that die and come back: all watchers are told one history.
+    Storm {
+        /// How many clients; each may hold a socket here and one at its node.
+        #[arg(long, default_value_t = 10_000)]
+        clients: u32,
+        /// How many events, about; a node dies for every 100 000.
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+    },
+    /// Check the Helm chart with Helm's engine, and run what it renders in network namespaces: 3, 5 and 3 nodes, all restarted
+    /// at once. The second part needs root, `ip`, `dnsmasq` and `curl`; `.ci/run` installs them.
+    Chart,
+    /// Build the image and run the compose cluster on an engine of its own, with containers killed and cut off. Needs root,
+    /// Docker, `debootstrap` and `prometheus`; `.ci/run` installs them.
+    Containers {
+        /// Compile in the container, as users do, in place of taking the program that is built here.
+        #[arg(long)]
+        from_source: bool,
+    },
     /// Start real nodes in network namespaces, let faults loose on them, and judge what their clients saw. Needs root,
     /// `ip`, `tc`, `nft`, `iptables`, `strace`, `mkfs.ext4`, `python3` and libfaketime; `.ci/run` installs them.
     Chaos {
@@ -114,6 +134,9 @@ fn main() -> ExitCode {
         Command::Fuzz { target, seconds, seed } => (plan::fuzz(target.as_deref(), seconds, seed), false),
         Command::Cluster { scenario } => (plan::cluster(scenario.as_deref()), false),
         Command::Soak { minutes, rate } => (plan::soak(minutes, rate), false),
+        Command::Storm { clients, events } => (plan::storm(clients, events), false),
+        Command::Chart => (plan::chart(), false),
+        Command::Containers { from_source } => (plan::containers(from_source), false),
         Command::Chaos { short, cells, seed, seconds, mutants } => {
             let mut arguments = Vec::new();
             arguments.extend(short.then(|| "--short".to_owned()));

@@ -3,7 +3,7 @@
 //! Everything builds with the dev profile over the whole workspace: another profile, or another choice of packages,
 //! would compile the dependencies once more.
 
-use crate::step::Step;
+use crate::step::{Program, Step};
 
 fn step(name: &'static str, cargo: &[&str], repair: &'static str) -> Step {
     let cargo = cargo.iter().map(|argument| (*argument).to_owned()).collect();
@@ -36,6 +36,7 @@ pub(crate) fn verify() -> Vec<Step> {
                 "mend the comment that the message names",
             )
         },
+        deployment("chart", &["checks"], "mend what it names; the chart's README: python3 tests/deploy/readme.py"),
         step("build", &["build", "--workspace", "--all-targets"], "mend what the compiler names"),
         step(
             "tests",
@@ -45,12 +46,14 @@ pub(crate) fn verify() -> Vec<Step> {
     ]
 }
 
-/// What `.ci/run` calls: the proof, and between build and tests the short run of chaos. The tests stay last, so that the
-/// output ends with what they say.
+/// What `.ci/run` calls: the proof, and between build and tests the short run of chaos and the chart in namespaces. The
+/// compose cluster is a campaign of its own: it wants an engine and a base image. The tests stay last, so that the output
+/// ends with what they say.
 pub(crate) fn ci() -> Vec<Step> {
     let mut steps = verify();
     let tests = steps.pop();
     steps.push(chaos_program("chaos", vec!["--short".to_owned()]));
+    steps.push(chart_drill());
     steps.extend(tests);
     steps
 }
@@ -117,6 +120,17 @@ pub(crate) fn soak(minutes: u64, rate: u64) -> Vec<Step> {
     steps
 }
 
+/// One scenario with many clients. The program is built first, as for all of them.
+pub(crate) fn storm(clients: u32, events: u64) -> Vec<Step> {
+    let mut steps = cluster(Some("in_a_storm_with_kills"));
+    if let Some(run) = steps.last_mut() {
+        run.cargo.extend(["--", "--nocapture"].map(str::to_owned));
+        run.environment =
+            vec![("ROLLCALL_STORM_CLIENTS", clients.to_string()), ("ROLLCALL_STORM_EVENTS", events.to_string())];
+    }
+    steps
+}
+
 /// Seeds of faults over the rules. Optimized: the rules need few dependencies, and thousands of seeds much time.
 pub(crate) fn simulate(seeds: u64, seed: Option<u64>) -> Vec<Step> {
     let program = ["run", "--profile", "simulation", "-p", "rollcall-test-simulation", "--bin", "simulate", "--"];
@@ -170,9 +184,38 @@ pub(crate) fn chaos(arguments: &[String], mutants: bool) -> Vec<Step> {
     ]
 }
 
+/// The checks of the chart, then what it renders as processes.
+pub(crate) fn chart() -> Vec<Step> {
+    let mut steps = verify();
+    steps.retain(|step| matches!(step.name, "chart" | "build"));
+    steps.push(chart_drill());
+    steps
+}
+
+/// The compose cluster, with the program that is built here or one that the container compiles.
+pub(crate) fn containers(from_source: bool) -> Vec<Step> {
+    let mut steps = verify();
+    steps.retain(|step| step.name == "build" && !from_source);
+    steps.push(container_drill(from_source));
+    steps
+}
+
+fn chart_drill() -> Step {
+    deployment("chart drill", &["chart", "target/debug/rollcall"], "read the logs in the folder that it names")
+}
+
+fn container_drill(from_source: bool) -> Step {
+    let program = if from_source { "--from-source" } else { "target/debug/rollcall" };
+    deployment("containers", &["containers", program], "read target/containers/nodes.log and dockerd.log")
+}
+
+fn deployment(name: &'static str, arguments: &[&str], repair: &'static str) -> Step {
+    Step { program: Some(Program::Script("tests/deploy/run")), ..step(name, arguments, repair) }
+}
+
 fn chaos_program(name: &'static str, arguments: Vec<String>) -> Step {
     Step {
-        program: Some("rollcall-chaos"),
+        program: Some(Program::Built("rollcall-chaos")),
         cargo: arguments,
         ..step(name, &[], "read the anomalies it prints; target/chaos/ has the whole history")
     }

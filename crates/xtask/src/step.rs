@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Step {
     /// Short name, shown with its time.
     pub(crate) name: &'static str,
-    /// A program beside this one, in place of cargo.
-    pub(crate) program: Option<&'static str>,
+    /// What runs, in place of cargo.
+    pub(crate) program: Option<Program>,
     /// Arguments for cargo, or for the program.
     pub(crate) cargo: Vec<String>,
     /// Environment variables set for it.
@@ -18,6 +18,29 @@ pub(crate) struct Step {
     pub(crate) repair: &'static str,
     /// A cargo tool that must be installed, or the step is left out with a word.
     pub(crate) needs: Option<&'static str>,
+}
+
+/// What a step runs that is not cargo.
+#[derive(Clone, Copy)]
+pub(crate) enum Program {
+    /// A program beside this one, made by the same build.
+    Built(&'static str),
+    /// A script of the repository, from its root.
+    Script(&'static str),
+}
+
+impl Program {
+    fn name(self) -> &'static str {
+        let (Program::Built(name) | Program::Script(name)) = self;
+        name
+    }
+
+    fn path(self) -> OsString {
+        match self {
+            Program::Built(name) => beside_this(name),
+            Program::Script(name) => name.into(),
+        }
+    }
 }
 
 enum Ending {
@@ -34,7 +57,7 @@ pub(crate) fn run_all(steps: &[Step]) -> bool {
         if number > 0 && number + 1 == steps.len() {
             print_times(&times);
         }
-        let program = step.program.unwrap_or("cargo");
+        let program = step.program.map_or("cargo", Program::name);
         println!("xtask: {} ({} of {}): {program} {}", step.name, number + 1, steps.len(), step.cargo.join(" "));
         match run(step) {
             Ending::Passed(time) => {
@@ -66,13 +89,13 @@ fn run(step: &Step) -> Ending {
         return Ending::LeftOut(tool);
     }
     let began = Instant::now();
-    let mut command = Command::new(step.program.map_or_else(cargo, beside_this));
+    let mut command = Command::new(step.program.map_or_else(cargo, Program::path));
     command.args(&step.cargo).envs(step.environment.iter().map(|(name, value)| (name, value)));
     match command.status() {
         Ok(status) if status.success() => Ending::Passed(began.elapsed()),
         Ok(_) => Ending::Failed,
         Err(error) => {
-            eprintln!("xtask: {} did not start: {error}", step.program.unwrap_or("cargo"));
+            eprintln!("xtask: {} did not start: {error}", step.program.map_or("cargo", Program::name));
             Ending::Failed
         }
     }

@@ -5,7 +5,7 @@ use crate::Breaches;
 /// Endings that make a name in backticks the name of a file.
 const FILE_ENDINGS: &[&str] = &[".rs", ".toml", ".md", ".proto"];
 /// Beginnings that make a name in backticks the name of a folder or file of the repository.
-const FOLDERS: &[&str] = &["crates/", "tests/", "docs/", "proto/", ".ci/"];
+const FOLDERS: &[&str] = &["crates/", "tests/", "docs/", "proto/", "helm/", "deploy/", ".ci/"];
 
 /// Names of files and folders in the page, as they stand in backticks (from the root) or as targets of relative links
 /// (from the page's folder, here made to start at the root).

@@ -6,7 +6,7 @@
 use rollcall_test_architecture::layers::LayerTable;
 use rollcall_test_architecture::sources::SourceFile;
 use rollcall_test_architecture::workspace::{self, from_root, root};
-use rollcall_test_architecture::{Breaches, bans, cases, machine_names, pages, sources};
+use rollcall_test_architecture::{Breaches, bans, cases, examples, machine_names, pages, sources};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -98,10 +98,30 @@ fn every_clippy_file_repeats_the_bans_of_the_root() {
 #[test]
 fn pages_name_only_files_that_exist() {
     let mut names = workspace::files_under(&root().join("docs"), &["md"]).unwrap();
-    names.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    names.extend(
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "helm/rollcall/README.md"].map(|name| root().join(name)),
+    );
     assert!(names.len() > 8, "the pages were not found");
     let breaches = names.iter().map(|path| load(path));
     assert_none(breaches.flat_map(|p| pages::breaches(&p.path, &p.text, |name| root().join(name).exists())).collect());
+}
+
+#[test]
+fn pages_show_every_example_as_it_is_run() {
+    let pages = workspace::files_under(&root().join("docs"), &["md"]).unwrap();
+    let pages: Vec<SourceFile> = pages.iter().map(|path| load(path)).collect();
+    let shown: Vec<String> = pages.iter().flat_map(|page| examples::blocks(&page.text)).map(|(name, _)| name).collect();
+    let files = workspace::files_under(&root().join("docs/examples"), &["py", "sh", "go"]).unwrap();
+    assert!(files.len() >= 3, "the examples were not found");
+    let mut breaches: Breaches = files
+        .iter()
+        .map(|path| from_root(path))
+        .filter(|name| !shown.contains(name))
+        .map(|name| format!("{name} is an example that no page shows"))
+        .collect();
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).ok();
+    breaches.extend(pages.iter().flat_map(|page| examples::breaches(&page.path, &page.text, read)));
+    assert_none(breaches);
 }
 
 #[test]
@@ -119,7 +139,7 @@ fn the_project_names_no_machine() {
 
 #[test]
 fn every_case_that_a_test_carries_stands_in_the_table_with_its_files() {
-    let cases = cases::files_by_case(&sources_under(&["crates", "tests"], &["rs", "txt"]));
+    let cases = cases::files_by_case(&sources_under(&["crates", "tests"], &["rs", "txt", "py"]));
     let path = root().join(cases::PAGE);
     let page = workspace::read(&path).unwrap();
     if std::env::var_os("ROLLCALL_TEST_REWRITE").is_some_and(|value| value == "1") {

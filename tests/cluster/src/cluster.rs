@@ -43,6 +43,31 @@ pub struct Answer {
     pub node: Option<String>,
 }
 
+impl Answer {
+    /// Reads what a node answered to a status query.
+    ///
+    /// # Errors
+    /// A sentence, when the answer is anything but a 200 of the right shape.
+    pub fn of(response: &Response) -> Result<Answer, String> {
+        if response.status != 200 {
+            return Err(format!("{} {}", response.status, response.text()));
+        }
+        let number = |name: &str| response.header(name).and_then(|value| value.parse::<u64>().ok());
+        let online = match response.body.as_slice() {
+            br#"{"online":true}"# => true,
+            br#"{"online":false}"# => false,
+            other => return Err(format!("not the bytes promised: {}", String::from_utf8_lossy(other))),
+        };
+        Ok(Answer {
+            online,
+            epoch: number("rollcall-epoch"),
+            partition: number("rollcall-partition").and_then(|p| u32::try_from(p).ok()).ok_or("no partition")?,
+            index: number("rollcall-index").ok_or("no index")?,
+            node: response.header("rollcall-node").map(str::to_owned),
+        })
+    }
+}
+
 /// A cluster of real nodes. Everything is killed and taken away when it is dropped; in a failing test the logs' ends are
 /// printed first.
 pub struct Cluster {
@@ -196,23 +221,7 @@ impl Cluster {
     /// # Errors
     /// A sentence, when the answer is anything but a 200 of the right shape.
     pub fn ask(&self, place: usize, client_id: &str) -> Result<Answer, String> {
-        let response = self.status(place, client_id)?;
-        if response.status != 200 {
-            return Err(format!("{}: {} {}", self.nodes[place].name, response.status, response.text()));
-        }
-        let number = |name: &str| response.header(name).and_then(|value| value.parse::<u64>().ok());
-        let online = match response.body.as_slice() {
-            br#"{"online":true}"# => true,
-            br#"{"online":false}"# => false,
-            other => return Err(format!("not the bytes promised: {}", String::from_utf8_lossy(other))),
-        };
-        Ok(Answer {
-            online,
-            epoch: number("rollcall-epoch"),
-            partition: number("rollcall-partition").and_then(|p| u32::try_from(p).ok()).ok_or("no partition")?,
-            index: number("rollcall-index").ok_or("no index")?,
-            node: response.header("rollcall-node").map(str::to_owned),
-        })
+        Answer::of(&self.status(place, client_id)?).map_err(|wrong| format!("{}: {wrong}", self.nodes[place].name))
     }
 
     /// Asserts, without any waiting, that each of these nodes gives this answer.

@@ -8,8 +8,10 @@ use std::path::Path;
 pub const USER: (&str, &str) = ("user0", "secret0");
 /// An account that a policy forbids to connect, and so to ask.
 pub const FORBIDDEN_USER: (&str, &str) = ("nobody", "secret1");
-/// An account that may change the cluster's members.
+/// An account that may change the cluster's members, and read events.
 pub const OPERATOR: (&str, &str) = ("operator0", "secret2");
+/// An account that may change users, policies and tokens.
+pub const ADMIN: (&str, &str) = ("admin0", "secret3");
 
 /// What a scenario wants of its cluster. Everything else is a default of the server.
 #[derive(Clone, Debug)]
@@ -115,6 +117,11 @@ username = "{operator}"
 password = "{operator_password}"
 role = "operator"
 
+[[auth.bootstrap_users]]
+username = "{admin_user}"
+password = "{admin_password}"
+role = "admin"
+
 [[auth.bootstrap_policies]]
 name = "nobody-connects"
 effect = "deny"
@@ -126,6 +133,13 @@ name = "all-others-may"
 effect = "allow"
 actions = ["connect", "pub", "sub"]
 resources = ["#"]
+
+[[auth.bootstrap_policies]]
+name = "operators-read-events"
+effect = "allow"
+actions = ["sub"]
+resources = ["$events/#", "$SYS/#"]
+username = "{operator}"
 "##,
         data_dir = data_dir.display(),
         host = own.mesh.ip(),
@@ -139,6 +153,8 @@ resources = ["#"]
         password = USER.1,
         operator = OPERATOR.0,
         operator_password = OPERATOR.1,
+        admin_user = ADMIN.0,
+        admin_password = ADMIN.1,
         forbidden = FORBIDDEN_USER.0,
         forbidden_password = FORBIDDEN_USER.1,
     )

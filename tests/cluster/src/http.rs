@@ -98,6 +98,38 @@ pub fn post_json(to: SocketAddr, target: &str, headers: &[(&str, &str)], body: &
     exchange(to, head.as_bytes(), true)
 }
 
+/// Sends one POST with any body, over HTTP/1.1.
+///
+/// # Errors
+/// A sentence, when there is no connection or no whole answer in time.
+pub fn post(to: SocketAddr, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Response, String> {
+    let mut request = format!("POST {target} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    exchange(to, &[request.as_bytes(), body].concat(), true)
+}
+
+/// Sends a JSON body by any method, over HTTP/1.1.
+///
+/// # Errors
+/// A sentence, when there is no connection or no whole answer in time.
+pub fn send_json(
+    to: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Response, String> {
+    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    exchange(to, head.as_bytes(), true)
+}
+
 /// Sends these bytes and reads one answer up to the end of the connection.
 ///
 /// # Errors

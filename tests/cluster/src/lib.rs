@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod config;
 pub mod deadline;
 pub mod disk;
+pub mod event_stream;
 pub mod http;
 pub mod metrics;
 pub mod mqtt;

@@ -73,6 +73,9 @@ fn told_batch(batch: &Batch) -> String {
         Operation::Claim(details) => format!("claim {} by {}", details.client_id, details.peer),
         Operation::Release { client_id, epoch, reason } => format!("release {client_id} {epoch} {}", reason.name()),
         Operation::Kick { client_id, .. } => format!("kick {client_id}"),
+        Operation::ChangeKeepAlive { client_id, epoch, keep_alive_s } => {
+            format!("keep {client_id} {epoch} alive {keep_alive_s}")
+        }
     });
     let operations: Vec<String> = operations.collect();
     format!("{} from {}: {}", batch.owner, batch.first, operations.join("; "))

@@ -15,7 +15,7 @@ use rollcall_cluster::{
     ClusterState, DirectoryId, Founding, FoundingMember, LeaseTerms, NodeAddresses,
     planner::{cluster_group_voters, initial_placement},
 };
-use rollcall_presence::{PartitionLimits, PartitionState};
+use rollcall_presence::{FEED_AGE_MS_MAX_DEFAULT, PartitionLimits, PartitionState};
 use rollcall_types::{BootTime, ClientId, GroupId, NodeId, NodeName, PartitionId, partition_of};
 use std::{
     cell::{Cell, RefCell},
@@ -78,7 +78,8 @@ impl World {
         let nodes: Vec<NodeId> = machines.iter().map(|machine| machine.id).collect();
         let placement = initial_placement(&nodes, plan.partitions, plan.replicas);
         let voters = cluster_group_voters(&nodes, &[]).into_iter().collect();
-        let limits = PartitionLimits { feed_entries_max: plan.feed_entries_max };
+        let limits =
+            PartitionLimits { feed_entries_max: plan.feed_entries_max, feed_age_ms_max: FEED_AGE_MS_MAX_DEFAULT };
         let partitions = (0..plan.partitions).map(PartitionId).map(|partition| {
             let voters = placement.get(&partition).cloned().unwrap_or_default();
             Group::new(GroupId::partition(partition), voters.clone(), voters, PartitionState::new(partition, limits))

@@ -31,7 +31,7 @@ async fn basic_credentials_are_right_wrong_absent_or_unknown() {
     ];
     for (header, username) in right {
         let account = basic(&admission, &header).await.unwrap();
-        assert_eq!(*account, Account { username: username.into(), role: rollcall_contracts::Role::Client });
+        assert_eq!(*account, Account::of_user(username, rollcall_contracts::Role::Client));
     }
     let wrong = [
         header("user0:secret1"),
@@ -164,7 +164,7 @@ async fn a_change_of_the_user_voids_what_was_verified() {
 #[tokio::test]
 async fn anonymous_access_lets_in_who_presents_nothing() {
     let (_, admission) = admission(AdmissionConfig { anonymous: true, ..AdmissionConfig::default() });
-    let anonymous = Account { username: String::new(), role: rollcall_contracts::Role::Client };
+    let anonymous = Account::anonymous();
     assert_eq!(*admission.authenticate_basic(None, HERE).await.unwrap(), anonymous);
     assert_eq!(*admission.authenticate_mqtt(None, None, HERE).await.unwrap(), anonymous);
     // Who presents something must be right.

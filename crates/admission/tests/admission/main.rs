@@ -1,6 +1,7 @@
 //! Admission against a list of users in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
 mod credentials;
 mod failures;
 mod permissions;

@@ -3,10 +3,10 @@
 use crate::users::{HERE, admission};
 use rollcall_admission::AdmissionConfig;
 use rollcall_cluster::{Action, Effect, Policy, RetainCondition};
-use rollcall_contracts::{Account, Admission, ConnectPermission, Role};
+use rollcall_contracts::{Account, Admission, Asked, ConnectPermission, Role};
 
 fn account(username: &str, role: Role) -> Account {
-    Account { username: username.into(), role }
+    Account::new(username, role)
 }
 
 fn policy(name: &str, effect: Effect, action: Action) -> Policy {
@@ -31,12 +31,12 @@ fn without_policies_every_account_connects_and_talks_but_not_in_the_brokers_own_
         for client_id in [None, Some("dev1")] {
             assert_eq!(admission.may_connect(&account, client_id, HERE), ConnectPermission::Allowed);
         }
-        assert!(admission.may_publish(&account, "dev1", "home/1", HERE));
-        assert!(admission.may_subscribe(&account, "dev1", "home/#", HERE));
+        assert!(admission.may(&account, &Asked::publish("dev1", "home/1", HERE)));
+        assert!(admission.may(&account, &Asked::subscribe("dev1", "home/#", HERE)));
         for topic in ["$events/client_connected", "$SYS/x"] {
-            assert!(!admission.may_publish(&account, "dev1", topic, HERE));
+            assert!(!admission.may(&account, &Asked::publish("dev1", topic, HERE)));
             assert_eq!(
-                admission.may_subscribe(&account, "dev1", topic, HERE),
+                admission.may(&account, &Asked::subscribe("dev1", topic, HERE)),
                 role >= Role::Viewer,
                 "{role:?} {topic}"
             );
@@ -70,9 +70,9 @@ fn policies_see_account_client_id_and_address_and_change_at_once() {
         ConnectPermission::Denied,
         "a role is no permission"
     );
-    assert!(admission.may_publish(&user0, "dev1", "home/dev1", HERE));
-    assert!(!admission.may_publish(&user0, "dev1", "home/dev2", HERE));
-    assert!(!admission.may_subscribe(&user0, "dev1", "home/dev1", HERE));
+    assert!(admission.may(&user0, &Asked::publish("dev1", "home/dev1", HERE)));
+    assert!(!admission.may(&user0, &Asked::publish("dev1", "home/dev2", HERE)));
+    assert!(!admission.may(&user0, &Asked::subscribe("dev1", "home/dev1", HERE)));
 
     users.set_policies(&[policy("nobody", Effect::Deny, Action::Connect), connect]);
     assert!(!allowed(Some("dev1"), "192.0.2.7"));
@@ -85,10 +85,10 @@ fn in_the_conformance_profile_policies_do_not_apply() {
     users.set_policies(&[policy("nobody", Effect::Deny, Action::Connect)]);
     let nobody = account("", Role::Client);
     assert_eq!(admission.may_connect(&nobody, Some("x"), HERE), ConnectPermission::Allowed);
-    assert!(admission.may_publish(&nobody, "x", "any/topic", HERE));
-    assert!(admission.may_subscribe(&nobody, "x", "$SYS/#", HERE));
-    assert!(!admission.may_publish(&nobody, "x", "$SYS/x", HERE));
-    assert!(!admission.may_publish(&nobody, "x", "$events/client_connected", HERE));
+    assert!(admission.may(&nobody, &Asked::publish("x", "any/topic", HERE)));
+    assert!(admission.may(&nobody, &Asked::subscribe("x", "$SYS/#", HERE)));
+    assert!(!admission.may(&nobody, &Asked::publish("x", "$SYS/x", HERE)));
+    assert!(!admission.may(&nobody, &Asked::publish("x", "$events/client_connected", HERE)));
 }
 
 // B-158

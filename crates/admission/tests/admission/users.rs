@@ -1,7 +1,8 @@
 //! Users and policies that a test changes at will.
 
 use rollcall_admission::{Admission, AdmissionConfig, UserSource, hash_password};
-use rollcall_cluster::{CompiledPolicies, Effect, Policy, Role, User};
+use rollcall_cluster::{ApiToken, BlockRule, CompiledBlocks, CompiledPolicies, Effect, Policy, Role, User};
+use rollcall_types::ClusterTime;
 use std::{
     collections::BTreeMap,
     net::IpAddr,
@@ -23,6 +24,9 @@ static HASHES: LazyLock<BTreeMap<&str, String>> = LazyLock::new(|| {
 pub(crate) struct Users {
     users: Mutex<BTreeMap<String, User>>,
     policies: Mutex<Arc<CompiledPolicies>>,
+    blocks: Mutex<Arc<CompiledBlocks>>,
+    tokens: Mutex<BTreeMap<String, ApiToken>>,
+    now: AtomicU64,
     version: AtomicU64,
     available: AtomicBool,
 }
@@ -33,6 +37,9 @@ impl Users {
         let users = Users {
             users: Mutex::default(),
             policies: Mutex::new(Arc::new(CompiledPolicies::new(&[], Effect::Deny))),
+            blocks: Mutex::default(),
+            tokens: Mutex::default(),
+            now: AtomicU64::new(0),
             version: AtomicU64::new(1),
             available: AtomicBool::new(true),
         };
@@ -59,6 +66,19 @@ impl Users {
         self.version.fetch_add(1, Ordering::SeqCst);
     }
 
+    pub(crate) fn set_blocks(&self, rules: &[BlockRule]) {
+        *self.blocks.lock().unwrap() = Arc::new(CompiledBlocks::new(rules));
+        self.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn put_token(&self, token: ApiToken) {
+        self.tokens.lock().unwrap().insert(token.id.clone(), token);
+    }
+
+    pub(crate) fn set_now(&self, now: u64) {
+        self.now.store(now, Ordering::SeqCst);
+    }
+
     pub(crate) fn set_available(&self, available: bool) {
         self.available.store(available, Ordering::SeqCst);
     }
@@ -80,6 +100,18 @@ impl UserSource for Users {
 
     fn policies(&self) -> Arc<CompiledPolicies> {
         Arc::clone(&self.policies.lock().unwrap())
+    }
+
+    fn blocks(&self) -> Arc<CompiledBlocks> {
+        Arc::clone(&self.blocks.lock().unwrap())
+    }
+
+    fn token(&self, id: &str) -> Option<ApiToken> {
+        self.tokens.lock().unwrap().get(id).cloned()
+    }
+
+    fn now(&self) -> ClusterTime {
+        ClusterTime(self.now.load(Ordering::SeqCst))
     }
 
     fn is_available(&self) -> bool {

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use rollcall_contracts::{
-    Account, Admission, Announced, AuthError, CallError, Charge, ClaimError, ClaimGranted, ConnectPermission,
-    LeaseGate, OwnerLinks, Part, PeerPublisher, PresenceStore, QueryRefusal, Rated, RetainError, RetainedPage,
-    RetainedPlace, RetainedReadError, RetainedStore, Role, RouteBoard, SourceAddress, Spread, StatusAnswer,
-    StatusError, Unserved,
+    Account, Admission, Announced, Asked, AuthError, CallError, Charge, ClaimError, ClaimGranted, ConnectPermission,
+    Explanation, KeepAliveError, KeepAliveRecorded, LeaseGate, OwnerLinks, Part, PeerPublisher, PresenceStore,
+    QueryRefusal, Rated, RetainError, RetainedPage, RetainedPlace, RetainedReadError, RetainedStore, Role, RouteBoard,
+    SourceAddress, Spread, StatusAnswer, StatusError, Unserved,
 };
 use rollcall_presence::{ClaimDetails, Displaced};
 use rollcall_types::{
@@ -34,6 +34,10 @@ pub(crate) struct FakeStore {
     pub(crate) elsewhere: Mutex<BTreeMap<ClientId, Epoch>>,
     /// What each claim displaces.
     pub(crate) displaced: Mutex<Option<Displaced>>,
+    /// Keep-alives on record.
+    pub(crate) keep_alives: Mutex<Vec<(ClientId, Epoch, u16)>>,
+    /// What becomes of the next ones; `None`: they are recorded.
+    pub(crate) keep_alive: Mutex<Option<Result<bool, ClaimError>>>,
     /// The answer to every question, where there is one.
     pub(crate) status: Mutex<Option<Result<StatusAnswer, StatusError>>>,
 }
@@ -50,6 +54,8 @@ impl Default for FakeStore {
             all_released: AtomicBool::new(true),
             elsewhere: Mutex::default(),
             displaced: Mutex::default(),
+            keep_alives: Mutex::default(),
+            keep_alive: Mutex::default(),
             status: Mutex::default(),
         }
     }
@@ -114,6 +120,20 @@ impl PresenceStore for FakeStore {
 
     async fn kick(&self, _: ClientId) -> Result<bool, ClaimError> {
         Ok(false)
+    }
+
+    fn record_keep_alive(
+        &self,
+        client_id: &ClientId,
+        epoch: Epoch,
+        keep_alive_s: u16,
+    ) -> Result<KeepAliveRecorded, ClaimError> {
+        let answer = self.keep_alive.lock().unwrap().unwrap_or(Ok(true));
+        if answer == Err(ClaimError::Busy) {
+            return Err(ClaimError::Busy);
+        }
+        self.keep_alives.lock().unwrap().push((client_id.clone(), epoch, keep_alive_s));
+        Ok(Box::pin(async move { answer }))
     }
 
     async fn status(&self, client_id: ClientId) -> Result<StatusAnswer, StatusError> {
@@ -194,6 +214,11 @@ pub(crate) struct FakeAdmission {
     pub(crate) over_rate: Mutex<BTreeSet<Rated>>,
     pub(crate) auth_error: Mutex<Option<AuthError>>,
     pub(crate) denied: AtomicBool,
+    /// Nobody may use this topic or filter, beside those under `forbidden`.
+    pub(crate) forbidden: Mutex<Option<String>>,
+    /// The user of that name is there no more.
+    pub(crate) deleted: Mutex<Option<String>>,
+    pub(crate) version: AtomicU64,
     pub(crate) over_quota: AtomicBool,
     pub(crate) charged: AtomicUsize,
     pub(crate) authenticated: AtomicUsize,
@@ -218,7 +243,7 @@ impl Admission for FakeAdmission {
         self.authenticated.fetch_add(1, Ordering::SeqCst);
         match *self.auth_error.lock().unwrap() {
             Some(error) => Err(error),
-            None => Ok(Arc::new(Account { username: username.unwrap_or_default().into(), role: Role::Client })),
+            None => Ok(Arc::new(Account::new(username.unwrap_or_default(), Role::Client))),
         }
     }
 
@@ -226,12 +251,25 @@ impl Admission for FakeAdmission {
         if self.denied.load(Ordering::SeqCst) { ConnectPermission::Denied } else { ConnectPermission::Allowed }
     }
 
-    fn may_publish(&self, _: &Account, _: &str, topic: &str, _: SourceAddress) -> bool {
-        !topic.starts_with("forbidden")
+    fn authenticate_bearer(&self, _: &[u8], _: SourceAddress) -> Result<Arc<Account>, AuthError> {
+        Err(AuthError::Rejected)
     }
 
-    fn may_subscribe(&self, _: &Account, _: &str, filter: &str, _: SourceAddress) -> bool {
-        !filter.starts_with("forbidden")
+    fn may(&self, _: &Account, asked: &Asked<'_>) -> bool {
+        let forbidden = self.forbidden.lock().unwrap();
+        !asked.resource.starts_with("forbidden") && forbidden.as_ref().is_none_or(|one| *one != asked.resource)
+    }
+
+    fn explain(&self, account: &Account, asked: &Asked<'_>) -> Explanation {
+        Explanation { allowed: self.may(account, asked), by: "fake", rule: None }
+    }
+
+    fn is_known(&self, account: &Account) -> bool {
+        self.deleted.lock().unwrap().as_ref().is_none_or(|one| *one != account.username)
+    }
+
+    fn access_version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
     }
 
     fn charge(&self, n: u32) -> Result<(), QueryRefusal> {
@@ -272,6 +310,10 @@ pub(crate) struct FakePeers {
 impl PeerPublisher for FakePeers {
     fn spread(&self, _: &str, _: u64) -> Spread {
         self.spread.lock().unwrap().clone().unwrap_or(Spread::here())
+    }
+
+    fn spread_about(&self, topic: &str, _: &ClientId) -> Spread {
+        self.spread(topic, 0)
     }
 
     fn choose_again(&self, unserved: &Unserved) -> Option<Home> {
@@ -405,6 +447,8 @@ impl RetainedStore for FakeRetained {
 pub(crate) struct FakeOwners {
     pub(crate) sent: Mutex<Vec<(String, String, Epoch)>>,
     pub(crate) answer: Mutex<Option<Result<bool, CallError>>>,
+    /// What becomes of keep-alives.
+    pub(crate) keep_alive: Mutex<Option<Result<(), KeepAliveError>>>,
 }
 
 #[async_trait]
@@ -418,5 +462,16 @@ impl OwnerLinks for FakeOwners {
     ) -> Result<bool, CallError> {
         self.sent.lock().unwrap().push((node.0.clone(), client_id.as_str().to_owned(), epoch));
         self.answer.lock().unwrap().clone().unwrap_or(Ok(true))
+    }
+
+    async fn change_keep_alive(
+        &self,
+        node: &NodeName,
+        client_id: &ClientId,
+        epoch: Epoch,
+        _: u16,
+    ) -> Result<(), KeepAliveError> {
+        self.sent.lock().unwrap().push((node.0.clone(), client_id.as_str().to_owned(), epoch));
+        self.keep_alive.lock().unwrap().unwrap_or(Ok(()))
     }
 }

@@ -106,14 +106,21 @@ async fn a_session_is_out_of_date_once_its_client_was_on_another_node() {
 async fn b_158_another_account_never_gets_a_session() {
     let world = World::default();
     world.connect_for("a", true, 100).await.release(DisconnectReason::Normal);
-    let request = rollcall_session::ConnectRequest {
+    let other = |clean_start| rollcall_session::ConnectRequest {
         username: Some("other".into()),
-        clean_start: false,
+        clean_start,
         session_expiry_s: 100,
         ..crate::world::request("a")
     };
-    let other = world.broker.connect(request, crate::world::peer()).await.unwrap();
-    assert!(!other.session_present());
+    for clean_start in [false, true] {
+        let refused = world.broker.connect(other(clean_start), crate::world::peer()).await.unwrap_err();
+        assert_eq!(refused, rollcall_session::ConnectRefusal::OtherAccount, "neither taken nor discarded");
+    }
+    assert!(world.connect_for("a", false, 100).await.session_present());
+    // Its time is over a while after its client left; then the id is free.
+    world.lease.pass(100_000);
+    let held = world.broker.connect(other(true), crate::world::peer()).await.unwrap();
+    assert!(!held.session_present());
 }
 
 #[tokio::test]

@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod announcing;
+mod changing_access;
 mod connecting;
 mod counting;
+mod data_plane;
 mod draining;
+mod events;
 mod fakes;
 mod keeping;
 mod limits;

@@ -47,17 +47,20 @@ async fn a_client_elsewhere_gets_it_through_its_node_and_one_that_is_offline_not
     let verdict = world.broker.publish(b.connection(), &to_far).verdict().await;
     assert_eq!(verdict, PublishVerdict::Accepted { matched: true });
     assert_eq!(*owners.sent.lock().unwrap(), [("n2".to_owned(), "far/away".to_owned(), Epoch(40))]);
-    for (answer, expected) in
-        [(Ok(false), PublishVerdict::NoReceiver), (Err(CallError::Full), PublishVerdict::Unavailable)]
-    {
+    let unavailable = |may_have_happened| PublishVerdict::Unavailable { may_have_happened };
+    for (answer, expected) in [
+        (Ok(false), PublishVerdict::NoReceiver),
+        (Err(CallError::Full), unavailable(false)),
+        (Err(CallError::Unknown("cut".to_owned())), unavailable(true)),
+    ] {
         *owners.answer.lock().unwrap() = Some(answer);
         assert_eq!(world.broker.publish(b.connection(), &to_far).verdict().await, expected);
     }
     *world.store.status.lock().unwrap() = Some(Ok(status(false, 40, "")));
     assert_eq!(world.broker.publish(b.connection(), &to_far).verdict().await, PublishVerdict::NoReceiver);
     *world.store.status.lock().unwrap() = Some(Err(StatusError::NotReady));
-    assert_eq!(world.broker.publish(b.connection(), &to_far).verdict().await, PublishVerdict::Unavailable);
+    assert_eq!(world.broker.publish(b.connection(), &to_far).verdict().await, unavailable(false));
     let forbidden = world.broker.publish(b.connection(), &message("forbidden/p2p/b")).verdict().await;
     assert_eq!(forbidden, PublishVerdict::NotAuthorized, "as any publish");
-    assert_eq!(owners.sent.lock().unwrap().len(), 3);
+    assert_eq!(owners.sent.lock().unwrap().len(), 4);
 }

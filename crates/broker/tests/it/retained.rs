@@ -94,8 +94,8 @@ async fn a_message_that_is_to_be_acknowledged_is_kept_before_anybody_gets_it() {
     for (error, verdict) in [
         (RetainError::LimitReached, PublishVerdict::RetainedLimit),
         (RetainError::TooLarge, PublishVerdict::RetainedLimit),
-        (RetainError::Unavailable, PublishVerdict::Unavailable),
-        (RetainError::Busy, PublishVerdict::Unavailable),
+        (RetainError::Unavailable, PublishVerdict::Unavailable { may_have_happened: true }),
+        (RetainError::Busy, PublishVerdict::Unavailable { may_have_happened: false }),
     ] {
         *store.refuse.lock().unwrap() = Some(error);
         assert_eq!(world.broker.publish(a.connection(), &sure).verdict().await, verdict);

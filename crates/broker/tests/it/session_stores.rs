@@ -87,7 +87,7 @@ async fn refused(world: &World, client: &str) -> ConnectRefusal {
 async fn a_session_is_in_the_store_exactly_while_no_connection_holds_it() {
     let (world, sessions) = watched();
     let held = world.connect_for("a", true, 60).await;
-    assert_eq!((sessions.asked(), sessions.count()), (vec!["discard"], 0));
+    assert_eq!((sessions.asked(), sessions.count()), (vec!["find", "discard"], 0), "whose it is, and away with it");
     held.release(DisconnectReason::ConnectionLost);
     assert_eq!((sessions.asked(), sessions.count()), (vec!["keep"], 1));
     let held = world.connect_for("a", false, 60).await;
@@ -105,7 +105,7 @@ async fn a_session_is_in_the_store_exactly_while_no_connection_holds_it() {
     assert_eq!((sessions.asked(), sessions.count()), (vec!["take due"], 0));
     // One that ends with its connection.
     world.connect_for("a", true, 0).await.release(DisconnectReason::Normal);
-    assert_eq!((sessions.asked(), sessions.count()), (vec!["discard", "remove"], 0));
+    assert_eq!((sessions.asked(), sessions.count()), (vec!["find", "discard", "remove"], 0));
 }
 
 #[tokio::test]

@@ -76,6 +76,12 @@ impl World {
         self.broker.connect(request, peer()).await.unwrap()
     }
 
+    /// A client that asks to be held to nothing.
+    pub(crate) async fn connect_without_keep_alive(&self, client: &str) -> HeldClaim {
+        let request = ConnectRequest { keep_alive_s: 0, ..request(client) };
+        self.broker.connect(request, peer()).await.unwrap()
+    }
+
     /// A publish that needs no other node's answer.
     pub(crate) fn publish(&self, from: &Arc<Connection>, message: &Arc<Message>) -> PublishVerdict {
         match self.broker.publish(from, message) {

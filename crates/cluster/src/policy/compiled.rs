@@ -1,9 +1,9 @@
 //! Policies made ready for many decisions a second.
 
-use super::network::Network;
-use super::pattern::{TextPattern, Values};
-use super::topic::TopicPattern;
-use super::{Action, Effect, PATTERN_BYTES_MAX, Policy, PolicyError, RESOURCES_MAX, RetainCondition};
+use super::index::Index;
+use super::rule::Rule;
+use super::variable::Values;
+use super::{Action, CertificateFields, Effect, OwnRules, Policy, PolicyError};
 use crate::Role;
 use rollcall_types::QoS;
 use std::net::IpAddr;
@@ -20,7 +20,8 @@ pub struct Request<'a> {
     pub action: Action,
     /// Topic of a publish, filter of a subscription (`$share/…` included); empty for `connect`. Valid by MQTT.
     pub resource: &'a str,
-    /// The client id. Only `connect` may go without: then [`CompiledPolicies::may_connect_without_client_id`] answers.
+    /// The client id. Only `connect` may go without: then some `connect` rule that matches account and address must
+    /// allow it, and none that needs no client id may deny it first.
     pub client_id: Option<&'a str>,
     /// The account's name; empty when anonymous.
     pub username: &'a str,
@@ -32,6 +33,12 @@ pub struct Request<'a> {
     pub qos: QoS,
     /// RETAIN flag of the publish.
     pub retain: bool,
+    /// Policies do not apply to the account.
+    pub superuser: bool,
+    /// The rules that came with the account's credentials.
+    pub own_rules: Option<&'a OwnRules>,
+    /// What the client's certificate says.
+    pub certificate: Option<&'a CertificateFields>,
 }
 
 /// The verdict.
@@ -39,31 +46,52 @@ pub struct Request<'a> {
 pub struct Decision<'p> {
     /// Allowed or not.
     pub allowed: bool,
+    /// Whose rule decided.
+    pub by: DecidedBy,
     /// The rule that decided; `None` when none matched and the default effect counts.
     pub rule: Option<&'p str>,
 }
 
+/// Whose rule decided. They are asked in this order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DecidedBy {
+    /// Nobody's: topics that only the broker publishes to.
+    ReservedTopics,
+    /// The account's own nature: policies do not apply to it.
+    Superuser,
+    /// A rule that came with the credentials.
+    OwnRules,
+    /// A policy of the cluster.
+    Policy,
+    /// The built-in policy that stands in where there is none.
+    BuiltIn,
+    /// No rule matched.
+    Default,
+}
+
+impl DecidedBy {
+    /// The name in explanations.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            DecidedBy::ReservedTopics => "reserved_topics",
+            DecidedBy::Superuser => "superuser",
+            DecidedBy::OwnRules => "own_rules",
+            DecidedBy::Policy => "policy",
+            DecidedBy::BuiltIn => "default_policy",
+            DecidedBy::Default => "default_effect",
+        }
+    }
+}
+
 /// All policies, in order, ready to decide.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CompiledPolicies {
     rules: Vec<Rule>,
+    index: Index,
     default_effect: Effect,
     built_in: bool,
     problems: Vec<(String, PolicyError)>,
-}
-
-#[derive(Clone, Debug)]
-struct Rule {
-    name: Box<str>,
-    effect: Effect,
-    actions: [bool; 3],
-    username: Option<TextPattern>,
-    client_id: Option<TextPattern>,
-    network: Option<Network>,
-    qos: [bool; 3],
-    retain: RetainCondition,
-    /// Empty: every topic.
-    resources: Vec<TopicPattern>,
 }
 
 impl CompiledPolicies {
@@ -87,7 +115,8 @@ impl CompiledPolicies {
                 }
             }
         }
-        CompiledPolicies { rules, default_effect, built_in: policies.is_empty(), problems }
+        let index = Index::of(&rules);
+        CompiledPolicies { rules, index, default_effect, built_in: policies.is_empty(), problems }
     }
 
     /// Policies that did not compile, by name.
@@ -98,131 +127,59 @@ impl CompiledPolicies {
 
     /// Decides. Allocates nothing, unless a subscription with wildcards meets a denying rule with resources.
     #[must_use]
-    pub fn decide(&self, request: &Request<'_>) -> Decision<'_> {
+    pub fn decide<'p>(&'p self, request: &Request<'p>) -> Decision<'p> {
         let topic = match request.action {
             Action::Sub => without_share(request.resource),
             Action::Pub | Action::Connect => request.resource,
         };
         if request.action == Action::Pub && is_reserved(topic) {
-            return Decision { allowed: false, rule: Some(RESERVED_TOPICS) };
+            return Decision { allowed: false, by: DecidedBy::ReservedTopics, rule: Some(RESERVED_TOPICS) };
+        }
+        if request.superuser {
+            return Decision { allowed: true, by: DecidedBy::Superuser, rule: None };
+        }
+        let client_id = request.client_id.unwrap_or("");
+        let values = Values { client_id, username: request.username, certificate: request.certificate };
+        let as_anyone = request.action == Action::Connect && request.client_id.is_none();
+        let decides = |rule: &&Rule| match as_anyone {
+            true => rule.decides_for_account(request.username, request.ip, values),
+            false => rule.matches(request, topic, values),
+        };
+        if let Some(own) = request.own_rules
+            && let Some(rule) = own.rules.iter().find(decides)
+        {
+            return decision(rule, DecidedBy::OwnRules);
         }
         if self.built_in {
-            let allowed = request.action == Action::Connect || !is_reserved(topic) || request.role >= Role::Viewer;
-            return Decision { allowed, rule: Some(DEFAULT_POLICY) };
+            return built_in(request, topic);
         }
-        if request.action == Action::Connect && request.client_id.is_none() {
-            return self.connect_without_client_id(request.username, request.ip);
-        }
-        let values = Values { client_id: request.client_id.unwrap_or(""), username: request.username };
-        match self.rules.iter().find(|rule| rule.matches(request, topic, values)) {
-            Some(rule) => rule.decision(),
-            None => self.default_decision(),
-        }
-    }
-
-    /// May this account connect from this address, as whichever client id? Some `connect` rule that matches account
-    /// and address must allow it, and none that needs no client id may deny it first.
-    #[must_use]
-    pub fn may_connect_without_client_id(&self, username: &str, ip: IpAddr) -> bool {
-        self.built_in || self.connect_without_client_id(username, ip).allowed
-    }
-
-    fn connect_without_client_id(&self, username: &str, ip: IpAddr) -> Decision<'_> {
-        let values = Values { client_id: "", username };
-        // Of an account pattern that needs the client id nobody can say whether it matches: it decides nothing.
-        let for_account = |pattern: &TextPattern| !pattern.needs_client_id() && pattern.matches(username, values);
-        let mut rules = self.rules.iter().filter(|rule| {
-            rule.actions[Action::Connect as usize]
-                && rule.username.as_ref().is_none_or(for_account)
-                && rule.network.is_none_or(|network| network.contains(ip))
-        });
-        let any_client_id = |rule: &Rule| rule.client_id.as_ref().is_none_or(TextPattern::is_any);
-        match rules.find(|rule| rule.effect == Effect::Allow || any_client_id(rule)) {
-            Some(rule) => rule.decision(),
+        let candidates = match as_anyone {
+            true => self.index.candidates_of_account(request.username),
+            false => self.index.candidates(request.action, request.username, client_id, topic),
+        };
+        match candidates.filter_map(|place| self.rules.get(place)).find(decides) {
+            Some(rule) => decision(rule, DecidedBy::Policy),
             None => self.default_decision(),
         }
     }
 
     fn default_decision(&self) -> Decision<'_> {
-        Decision { allowed: self.default_effect == Effect::Allow, rule: None }
+        Decision { allowed: self.default_effect == Effect::Allow, by: DecidedBy::Default, rule: None }
     }
 }
 
-impl Rule {
-    fn compile(policy: &Policy) -> Result<Self, PolicyError> {
-        if policy.name.is_empty() || policy.name.len() > PATTERN_BYTES_MAX {
-            return Err(PolicyError::Name);
-        }
-        if policy.actions.is_empty() {
-            return Err(PolicyError::NoAction);
-        }
-        if policy.resources.len() > RESOURCES_MAX {
-            return Err(PolicyError::TooManyResources);
-        }
-        if policy.qos.is_empty() {
-            return Err(PolicyError::NoQos);
-        }
-        let mut qos = [false; 3];
-        for level in &policy.qos {
-            *qos.get_mut(usize::from(*level)).ok_or(PolicyError::Qos(*level))? = true;
-        }
-        Ok(Rule {
-            name: policy.name.as_str().into(),
-            effect: policy.effect,
-            actions: actions_of(policy),
-            username: policy.username.as_deref().map(TextPattern::parse).transpose()?,
-            client_id: policy.client_id.as_deref().map(TextPattern::parse).transpose()?,
-            network: policy.ip.as_deref().map(Network::parse).transpose()?,
-            qos,
-            retain: policy.retain,
-            resources: policy.resources.iter().map(|r| TopicPattern::parse(r)).collect::<Result<_, _>>()?,
-        })
+/// Where no policy is configured: whoever was authenticated may connect, publish and subscribe, but an account whose
+/// credentials brought rules of their own may do no more than those say, once it is connected.
+fn built_in<'p>(request: &Request<'p>, topic: &str) -> Decision<'p> {
+    if request.own_rules.is_some() && request.action != Action::Connect {
+        return Decision { allowed: false, by: DecidedBy::Default, rule: None };
     }
-
-    fn denying_everything(policy: &Policy) -> Self {
-        Rule {
-            name: policy.name.as_str().into(),
-            effect: Effect::Deny,
-            actions: actions_of(policy),
-            username: None,
-            client_id: None,
-            network: None,
-            qos: [true; 3],
-            retain: RetainCondition::Both,
-            resources: Vec::new(),
-        }
-    }
-
-    fn matches(&self, request: &Request<'_>, topic: &str, values: Values<'_>) -> bool {
-        self.actions[request.action as usize]
-            && self.username.as_ref().is_none_or(|pattern| pattern.matches(request.username, values))
-            && self.client_id.as_ref().is_none_or(|pattern| pattern.matches(values.client_id, values))
-            && self.network.is_none_or(|network| network.contains(request.ip))
-            && (request.action == Action::Connect || self.matches_message(request, topic, values))
-    }
-
-    fn matches_message(&self, request: &Request<'_>, topic: &str, values: Values<'_>) -> bool {
-        let for_topic = |pattern: &TopicPattern| match self.effect {
-            Effect::Allow => pattern.covers(topic, values),
-            Effect::Deny => pattern.touches(topic, values),
-        };
-        self.qos[request.qos as usize]
-            && (request.action == Action::Sub || self.retain.admits(request.retain))
-            && match self.resources.as_slice() {
-                [] => self.effect == Effect::Deny || !topic.starts_with('$'),
-                patterns => patterns.iter().any(for_topic),
-            }
-    }
-
-    fn decision(&self) -> Decision<'_> {
-        Decision { allowed: self.effect == Effect::Allow, rule: Some(&self.name) }
-    }
+    let allowed = request.action == Action::Connect || !is_reserved(topic) || request.role >= Role::Viewer;
+    Decision { allowed, by: DecidedBy::BuiltIn, rule: Some(DEFAULT_POLICY) }
 }
 
-fn actions_of(policy: &Policy) -> [bool; 3] {
-    let mut actions = [false; 3];
-    policy.actions.iter().for_each(|action| actions[*action as usize] = true);
-    actions
+fn decision(rule: &Rule, by: DecidedBy) -> Decision<'_> {
+    Decision { allowed: rule.effect == Effect::Allow, by, rule: Some(&rule.name) }
 }
 
 /// What the members of a shared subscription receive (MQTT 5.0, 4.8.2).
@@ -235,8 +192,4 @@ fn without_share(filter: &str) -> &str {
 fn is_reserved(topic: &str) -> bool {
     let first = topic.split('/').next().unwrap_or(topic);
     first == "$events" || first == "$SYS"
-}
-
-pub(super) fn validate(policy: &Policy) -> Result<(), PolicyError> {
-    Rule::compile(policy).map(|_| ())
 }

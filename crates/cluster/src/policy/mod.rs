@@ -7,12 +7,19 @@
 //!
 //! What does not belong here: authentication, caching, the rule that a session belongs to its account.
 
+mod block;
 mod compiled;
+mod index;
 mod network;
+mod own;
 mod pattern;
+mod rule;
 mod topic;
+mod variable;
 
-pub use compiled::{CompiledPolicies, DEFAULT_POLICY, Decision, RESERVED_TOPICS, Request};
+pub use block::{BLOCK_EXCLUDES_MAX, BlockKind, BlockRule, CompiledBlocks};
+pub use compiled::{CompiledPolicies, DEFAULT_POLICY, DecidedBy, Decision, RESERVED_TOPICS, Request};
+pub use own::{AclClaim, CertificateFields, OwnRules};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +30,7 @@ const RESOURCES_MAX: usize = 100;
 
 /// One rule, as in `[[auth.bootstrap_policies]]` and in the management API.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Unique name.
     pub name: String,
@@ -31,8 +39,9 @@ pub struct Policy {
     /// For which actions; at least one.
     pub actions: Vec<Action>,
     /// Topic patterns for `pub` and `sub`; none means every topic. `*` stands for any characters, `+` for one level, a
-    /// last level `#` or `*` for the level above and everything below it. `${ClientId}` and `${Username}` stand for
-    /// those of the request. Without meaning for `connect`.
+    /// last level `#` or `*` for the level above and everything below it. Variables such as `${ClientId}`,
+    /// `${Username}` and `${Certificate.Subject.CommonName}` stand for what the request has. Without meaning for
+    /// `connect`.
     #[serde(default)]
     pub resources: Vec<String>,
     /// Pattern of the client id (`sensor*`, `${Username}-*`); none means any.
@@ -141,7 +150,9 @@ pub enum PolicyError {
     #[error("a pattern has 1 to {PATTERN_BYTES_MAX} bytes")]
     PatternLength,
     /// `${…}` with something unknown in it.
-    #[error("the pattern {0:?} has a variable other than ${{ClientId}} and ${{Username}}")]
+    #[error(
+        "the pattern {0:?} has a variable other than ${{ClientId}}, ${{Username}} and ${{Certificate.Subject.…}}, or a substring with wrong bounds"
+    )]
     UnknownVariable(String),
     /// `+` or `#` where MQTT allows none.
     #[error("in the resource {0:?}, + must be a whole level and # the whole last level")]
@@ -155,6 +166,12 @@ pub enum PolicyError {
     /// No QoS at all: the policy would match no message.
     #[error("qos names at least one of 0, 1, 2")]
     NoQos,
+    /// An entry of an ACL claim without topics.
+    #[error("an entry of an acl claim names its topics")]
+    NoTopic,
+    /// Too many exceptions of a block rule.
+    #[error("a block rule has at most {} excludes", block::BLOCK_EXCLUDES_MAX)]
+    TooManyExcludes,
     /// Not 1, 2 or 3.
     #[error("retain is 1 (retained only), 2 (others only) or 3 (both), not {0}")]
     Retain(u8),
@@ -166,6 +183,6 @@ impl Policy {
     /// # Errors
     /// With the first thing that is wrong.
     pub fn validate(&self) -> Result<(), PolicyError> {
-        compiled::validate(self)
+        rule::validate(self)
     }
 }

@@ -1,5 +1,6 @@
 //! Patterns of client ids and user names, and the matching that topic patterns share with them.
 
+use super::variable::{Values, Variable};
 use super::{PATTERN_BYTES_MAX, PolicyError};
 
 /// A piece of a pattern.
@@ -11,38 +12,21 @@ pub(super) enum Part {
     Variable(Variable),
     /// Any characters.
     Star,
+    /// Any one character.
+    One,
     /// One whole topic level.
     Level,
 }
 
-/// What a request fills in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Variable {
-    ClientId,
-    Username,
-}
-
-/// The values for one request.
-#[derive(Clone, Copy)]
-pub(super) struct Values<'a> {
-    pub(super) client_id: &'a str,
-    pub(super) username: &'a str,
-}
-
-impl<'a> Values<'a> {
-    pub(super) fn of(&self, variable: Variable) -> &'a str {
-        match variable {
-            Variable::ClientId => self.client_id,
-            Variable::Username => self.username,
-        }
-    }
-}
-
-/// Whether `+` and `#` are wildcards in the pattern and in the text.
+/// What a pattern may hold beside literals and `*`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Syntax {
+    /// Variables.
     Text,
+    /// Variables, and `+` as a wildcard, in the pattern and in the text.
     Topic,
+    /// `?` for one character; no variables.
+    Glob,
 }
 
 /// Splits a pattern into its parts. A `#` is not among them: topic patterns take care of theirs before.
@@ -54,17 +38,15 @@ pub(super) fn parse(pattern: &str, syntax: Syntax) -> Result<Vec<Part>, PolicyEr
     let mut literal = String::new();
     let mut rest = pattern;
     while let Some(first) = rest.chars().next() {
-        let (part, taken) = if let Some(inside) = rest.strip_prefix("${") {
+        let variable = rest.strip_prefix("${").filter(|_| syntax != Syntax::Glob);
+        let (part, taken) = if let Some(inside) = variable {
             let unknown = || PolicyError::UnknownVariable(pattern.to_owned());
             let (name, _) = inside.split_once('}').ok_or_else(unknown)?;
-            let variable = match name {
-                "ClientId" | "clientId" => Variable::ClientId,
-                "Username" | "username" => Variable::Username,
-                _ => return Err(unknown()),
-            };
-            (Part::Variable(variable), name.len() + "${}".len())
+            (Part::Variable(Variable::parse(name).ok_or_else(unknown)?), name.len() + "${}".len())
         } else if first == '*' {
             (Part::Star, 1)
+        } else if first == '?' && syntax == Syntax::Glob {
+            (Part::One, 1)
         } else if first == '+' && syntax == Syntax::Topic {
             let before = &pattern[..pattern.len() - rest.len()];
             let whole = (before.is_empty() || before.ends_with('/')) && (rest.len() == 1 || rest[1..].starts_with('/'));
@@ -120,11 +102,11 @@ pub(super) fn matches(parts: &[Part], below: bool, text: &str, values: Values<'_
             }
             Some(Part::Level) => level_of(rest),
             Some(Part::Literal(literal)) => rest.starts_with(literal.as_bytes()).then_some(literal.len()),
-            Some(Part::Variable(variable)) => {
-                let value = values.of(*variable).as_bytes();
-                let usable = syntax == Syntax::Text || !value.iter().any(|b| matches!(b, b'+' | b'#'));
+            Some(Part::One) => one_character(rest),
+            Some(Part::Variable(variable)) => values.of(*variable).map(str::as_bytes).and_then(|value| {
+                let usable = syntax != Syntax::Topic || !value.iter().any(|b| matches!(b, b'+' | b'#'));
                 (usable && rest.starts_with(value)).then_some(value.len())
-            }
+            }),
         };
         match (step, star) {
             (Some(length), _) => {
@@ -147,6 +129,15 @@ fn level_of(rest: &[u8]) -> Option<usize> {
     (!rest[..length].contains(&b'#')).then_some(length)
 }
 
+/// Length of the character that begins here; the text is UTF-8.
+fn one_character(rest: &[u8]) -> Option<usize> {
+    let first = rest.first()?;
+    Some(match first.leading_ones() {
+        0 | 1 => 1,
+        bytes => bytes as usize,
+    })
+}
+
 /// A pattern of client ids or user names: literals, variables and `*`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct TextPattern {
@@ -165,12 +156,28 @@ impl TextPattern {
         matches(&self.parts, false, text, values, Syntax::Text)
     }
 
+    /// A pattern without variables, in which `?` stands for one character.
+    pub(super) fn glob(pattern: &str) -> Result<Self, PolicyError> {
+        if pattern.is_empty() {
+            return Err(PolicyError::PatternLength);
+        }
+        Ok(TextPattern { parts: parse(pattern, Syntax::Glob)? })
+    }
+
     pub(super) fn is_any(&self) -> bool {
         self.parts == [Part::Star]
     }
 
+    /// The one text that it matches, where there is only one.
+    pub(super) fn exact(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     pub(super) fn needs_client_id(&self) -> bool {
-        self.parts.contains(&Part::Variable(Variable::ClientId))
+        self.parts.iter().any(|part| matches!(part, Part::Variable(variable) if variable.is_of_client_id()))
     }
 }
 
@@ -180,7 +187,7 @@ mod tests {
     use super::*;
 
     fn matched(pattern: &str, text: &str) -> bool {
-        let values = Values { client_id: "c*1", username: "u1" };
+        let values = Values { client_id: "c*1", username: "u1", certificate: None };
         TextPattern::parse(pattern).unwrap().matches(text, values)
     }
 
@@ -211,7 +218,7 @@ mod tests {
 
     #[test]
     fn unknown_variables_are_refused() {
-        for pattern in ["${Nobody}", "${ClientId", "${clientId.substring(4)}"] {
+        for pattern in ["${Nobody}", "${ClientId", "${clientId.substring(x)}"] {
             assert_eq!(TextPattern::parse(pattern), Err(PolicyError::UnknownVariable(pattern.to_owned())));
         }
         assert!(TextPattern::parse("$x{}").is_ok());

@@ -1,7 +1,8 @@
 //! Topic patterns: does one cover all that a topic or filter stands for, or does it at least touch it?
 
 use super::PolicyError;
-use super::pattern::{self, Part, Syntax, Values};
+use super::pattern::{self, Part, Syntax};
+use super::variable::Values;
 
 /// A resource of a policy.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +27,18 @@ impl TopicPattern {
         Ok(TopicPattern { parts: pattern::parse(above, Syntax::Topic)?, below })
     }
 
+    /// The first level of all topics it matches, where there is only one.
+    pub(super) fn first_level(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [Part::Literal(text), rest @ ..] => match text.split_once('/') {
+                Some((first, _)) => Some(first),
+                None if rest.is_empty() => Some(text),
+                None => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether every topic that this topic or filter stands for matches. What begins with `$` is covered only by a
     /// pattern that spells out its beginning: neither by a wildcard nor by a value that a client chose. Of a pattern
     /// with a `+` behind a `*` the answer may be no where yes would be right too.
@@ -46,7 +59,7 @@ impl TopicPattern {
     /// Whether a topic exists that both this pattern and the topic or filter stand for.
     pub(super) fn touches(&self, filter: &str, values: Values<'_>) -> bool {
         if filter.bytes().any(|b| matches!(b, b'+' | b'#')) {
-            Reading::of(self, values).touches(filter)
+            Reading::of(self, values).is_some_and(|reading| reading.touches(filter))
         } else {
             pattern::matches(&self.parts, self.below, filter, values, Syntax::Topic)
         }
@@ -71,13 +84,15 @@ struct Reading {
 }
 
 impl Reading {
-    fn of(pattern: &TopicPattern, values: Values<'_>) -> Self {
+    /// `None` where a variable has no value: such a pattern matches nothing.
+    fn of(pattern: &TopicPattern, values: Values<'_>) -> Option<Self> {
         let mut steps = Vec::new();
         for part in &pattern.parts {
             match part {
                 Part::Literal(text) => steps.extend(text.bytes().map(Step::Byte)),
-                Part::Variable(variable) => steps.extend(values.of(*variable).bytes().map(Step::Byte)),
-                Part::Star => steps.push(Step::AnyRun),
+                Part::Variable(variable) => steps.extend(values.of(*variable)?.bytes().map(Step::Byte)),
+                // A topic pattern has none of single characters.
+                Part::Star | Part::One => steps.push(Step::AnyRun),
                 Part::Level => steps.push(Step::LevelRun),
             }
         }
@@ -85,7 +100,7 @@ impl Reading {
         reached[0] = true;
         let mut reading = Reading { steps, below: pattern.below, reached };
         reading.skip_empty_runs();
-        reading
+        Some(reading)
     }
 
     fn touches(mut self, filter: &str) -> bool {
@@ -178,7 +193,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const VALUES: Values<'static> = Values { client_id: "VIN1", username: "u1" };
+    const VALUES: Values<'static> = Values { client_id: "VIN1", username: "u1", certificate: None };
 
     fn covers(resource: &str, filter: &str) -> bool {
         TopicPattern::parse(resource).unwrap().covers(filter, VALUES)
@@ -210,13 +225,13 @@ mod tests {
         assert!(!covers("+/x", "$SYS/x"));
         assert!(covers("$events/#", "$events/client_connected"));
         assert!(covers("$events/*", "$events/#"));
-        let any = Values { client_id: "$SYS", username: "" };
+        let any = Values { client_id: "$SYS", username: "", certificate: None };
         assert!(!TopicPattern::parse("${ClientId}/#").unwrap().covers("$SYS/#", any));
     }
 
     #[test]
     fn a_client_id_with_a_wildcard_opens_nothing() {
-        let plus = Values { client_id: "+", username: "#" };
+        let plus = Values { client_id: "+", username: "#", certificate: None };
         assert!(!TopicPattern::parse("home/${ClientId}").unwrap().covers("home/+", plus));
         assert!(!TopicPattern::parse("home/${Username}").unwrap().covers("home/#", plus));
     }

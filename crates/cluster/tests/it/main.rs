@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
 mod bytes;
 mod clock;
 mod encoding;
@@ -11,7 +12,10 @@ mod leases;
 mod notation;
 mod planner;
 mod policies;
+mod policy_cost;
+mod policy_sources;
 mod rebalance;
 mod stored;
+mod stored_v2;
 mod topics;
 mod transcripts;

@@ -3,8 +3,8 @@
 use crate::topics::{request, rule};
 use proptest::prelude::*;
 use rollcall_cluster::{
-    Action, CompiledPolicies, DEFAULT_POLICY, Decision, Effect, Policy, PolicyError, RESERVED_TOPICS, Request,
-    RetainCondition, Role,
+    Action, CompiledPolicies, DEFAULT_POLICY, DecidedBy, Decision, Effect, Policy, PolicyError, RESERVED_TOPICS,
+    Request, RetainCondition, Role,
 };
 use rollcall_types::QoS;
 use std::net::IpAddr;
@@ -15,6 +15,10 @@ fn allowed(policies: &[Policy], request: &Request<'_>) -> bool {
     CompiledPolicies::new(policies, Effect::Deny).decide(request).allowed
 }
 
+fn connects_as_anyone(compiled: &CompiledPolicies, ip: IpAddr) -> bool {
+    compiled.decide(&Request { client_id: None, ip, ..request(Action::Connect, "") }).allowed
+}
+
 #[test]
 fn the_first_match_decides_and_none_means_the_default() {
     let policies = [
@@ -23,12 +27,18 @@ fn the_first_match_decides_and_none_means_the_default() {
     ];
     let compiled = CompiledPolicies::new(&policies, Effect::Deny);
     let decide = |action, topic| compiled.decide(&request(action, topic));
-    assert_eq!(decide(Action::Pub, "secret/1"), Decision { allowed: false, rule: Some("no-secrets") });
-    assert_eq!(decide(Action::Sub, "#"), Decision { allowed: false, rule: Some("no-secrets") });
-    assert_eq!(decide(Action::Sub, "home/#"), Decision { allowed: true, rule: Some("home") });
-    assert_eq!(decide(Action::Connect, ""), Decision { allowed: false, rule: None });
+    assert_eq!(
+        decide(Action::Pub, "secret/1"),
+        Decision { allowed: false, by: DecidedBy::Policy, rule: Some("no-secrets") }
+    );
+    assert_eq!(decide(Action::Sub, "#"), Decision { allowed: false, by: DecidedBy::Policy, rule: Some("no-secrets") });
+    assert_eq!(decide(Action::Sub, "home/#"), Decision { allowed: true, by: DecidedBy::Policy, rule: Some("home") });
+    assert_eq!(decide(Action::Connect, ""), Decision { allowed: false, by: DecidedBy::Default, rule: None });
     let open = CompiledPolicies::new(&policies, Effect::Allow);
-    assert_eq!(open.decide(&request(Action::Connect, "")), Decision { allowed: true, rule: None });
+    assert_eq!(
+        open.decide(&request(Action::Connect, "")),
+        Decision { allowed: true, by: DecidedBy::Default, rule: None }
+    );
 }
 
 #[test]
@@ -63,7 +73,7 @@ fn without_policies_accounts_may_do_everything_but_read_events() {
     {
         assert_eq!(
             decide(Role::Client, action, topic),
-            Decision { allowed: true, rule: Some(DEFAULT_POLICY) },
+            Decision { allowed: true, by: DecidedBy::BuiltIn, rule: Some(DEFAULT_POLICY) },
             "{topic}"
         );
     }
@@ -71,7 +81,7 @@ fn without_policies_accounts_may_do_everything_but_read_events() {
         assert!(!decide(Role::Client, Action::Sub, filter).allowed, "{filter}");
         assert!(decide(Role::Viewer, Action::Sub, filter).allowed, "{filter}");
     }
-    assert!(compiled.may_connect_without_client_id("u1", IpAddr::from([10, 0, 0, 1])));
+    assert!(connects_as_anyone(&compiled, IpAddr::from([10, 0, 0, 1])));
 }
 
 #[test]
@@ -80,7 +90,7 @@ fn only_the_broker_publishes_events() {
     for topic in ["$events/client_connected", "$SYS/x", "$SYS"] {
         let compiled = CompiledPolicies::new(&open, Effect::Allow);
         let decision = compiled.decide(&Request { role: Role::Admin, ..request(Action::Pub, topic) });
-        assert_eq!(decision, Decision { allowed: false, rule: Some(RESERVED_TOPICS) });
+        assert_eq!(decision, Decision { allowed: false, by: DecidedBy::ReservedTopics, rule: Some(RESERVED_TOPICS) });
         assert!(allowed(&open, &request(Action::Sub, topic)), "a policy that names it grants reading");
     }
     assert!(!allowed(&[rule("all", Effect::Allow, &ALL, &[])], &request(Action::Sub, "$events/#")));
@@ -94,9 +104,7 @@ fn a_connect_without_client_id_takes_a_rule_that_could_allow_it() {
     let deny = || connect("deny", Effect::Deny);
     let may = |policies: &[Policy], default| {
         let compiled = CompiledPolicies::new(policies, default);
-        let without = compiled.decide(&Request { client_id: None, ..request(Action::Connect, "") }).allowed;
-        assert_eq!(without, compiled.may_connect_without_client_id("u1", IpAddr::from([127, 0, 0, 1])));
-        without
+        connects_as_anyone(&compiled, IpAddr::from([127, 0, 0, 1]))
     };
     assert!(may(&[allow()], Effect::Deny));
     assert!(may(&[with_id(allow()), deny()], Effect::Deny), "some id could connect");
@@ -120,7 +128,7 @@ fn a_policy_of_another_version_fails_closed() {
     let open = rule("open", Effect::Allow, &ALL, &[]);
     let denying = CompiledPolicies::new(&[broken(Effect::Deny), open.clone()], Effect::Allow);
     assert!(!denying.decide(&request(Action::Pub, "t")).allowed);
-    assert!(!denying.may_connect_without_client_id("u1", IpAddr::from([127, 0, 0, 1])));
+    assert!(!connects_as_anyone(&denying, IpAddr::from([127, 0, 0, 1])));
     assert_eq!(denying.problems(), [("broken".to_owned(), PolicyError::UnknownVariable("${Future}".to_owned()))]);
     assert!(!allowed(&[broken(Effect::Allow)], &request(Action::Pub, "t")));
     assert!(allowed(&[broken(Effect::Allow), open], &request(Action::Pub, "t")));

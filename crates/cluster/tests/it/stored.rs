@@ -151,6 +151,7 @@ fn every_change_of_format_1_is_read_and_written_as_ever() {
         ClusterChange::RemoveMember { .. } => "change: a member is removed",
         ClusterChange::Leave { .. } => "change: a member is to leave",
         ClusterChange::ConfirmPlacement { .. } => "change: a placement is confirmed",
+        ClusterChange::Manage(_) => "change: of format 2",
     });
 }
 
@@ -223,6 +224,10 @@ fn every_outcome_of_format_1_is_read_and_written_as_ever() {
         ClusterRefusal::UnknownUser => "refusal: no such user",
         ClusterRefusal::UnknownPolicy => "refusal: no such policy",
         ClusterRefusal::TooMany { .. } => "refusal: a bound is reached",
+        ClusterRefusal::ConditionFailed
+        | ClusterRefusal::UnknownBlockRule
+        | ClusterRefusal::UnknownToken
+        | ClusterRefusal::LastAdmin => "refusal: of format 2",
     });
 }
 

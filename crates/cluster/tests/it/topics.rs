@@ -30,6 +30,9 @@ pub(crate) fn request<'a>(action: Action, resource: &'a str) -> Request<'a> {
         ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         qos: QoS::AtMostOnce,
         retain: false,
+        superuser: false,
+        own_rules: None,
+        certificate: None,
     }
 }
 

@@ -1,18 +1,26 @@
 //! A presence store, an admission and a readiness that say what the test tells them, and note what they were asked.
 
-use crate::raw_http::Connection;
+use crate::{fake_feeds::FakeFeeds, raw_http::Connection};
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use rollcall_cluster::{
+    Actor, ClusterChange, ClusterCommand, ClusterOutcome, ClusterState, DirectoryId, Founding, FoundingMember, Managed,
+    NodeAddresses, User,
+};
 use rollcall_contracts::{
-    Account, Admission, AuthError, ClaimError, ClaimGranted, ClientsPage, ClientsQuestion, ConnectPermission,
-    KnownClient, LeaveError, MemberView, Membership, PartitionView, PresenceAnswer, PresenceQuestions, PresenceStore,
-    QueryRefusal, Rated, Readiness, ReadinessReport, Role, SourceAddress, StatusAnswer, StatusError,
+    AccessControl, Account, AccountOrigin, Admission, Asked, AskedChange, AuthError, ChangeUnavailable, ClaimError,
+    ClaimGranted, ClientsPage, ClientsQuestion, ConnectPermission, DataPlane, Explanation, HttpPublisher, IssuedToken,
+    KeepAliveError, KnownClient, LeaveError, MemberView, Membership, PartitionView, PresenceAnswer, PresenceQuestions,
+    PresenceStore, PublishError, PublishTaken, QueryRefusal, Rated, Readiness, ReadinessReport, Role, SourceAddress,
+    StatusAnswer, StatusError,
 };
 use rollcall_http_gateway::{Gateway, GatewayConfig, GatewayParts, Listen};
-use rollcall_types::{ClientId, DisconnectReason, Epoch, Incarnation, LogIndex, NodeId, NodeName, PartitionId};
+use rollcall_types::{
+    ClientId, ClusterTime, DisconnectReason, Epoch, Incarnation, LogIndex, Message, NodeId, NodeName, PartitionId,
+};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
     sync::{Arc, LazyLock, Mutex},
     time::Duration,
@@ -39,6 +47,16 @@ pub(crate) struct World {
     /// What is known of clients, by id.
     pub(crate) known_clients: Mutex<HashMap<String, KnownClient>>,
     pub(crate) page: Mutex<ClientsPage>,
+    pub(crate) feeds: Arc<FakeFeeds>,
+    pub(crate) leaving: tokio::sync::watch::Sender<bool>,
+    /// What the management API reads and changes.
+    pub(crate) cluster: Mutex<ClusterState>,
+    /// No quorum answers.
+    pub(crate) cut_off: Mutex<bool>,
+    /// The one token that counts, with its role.
+    pub(crate) bearer: Mutex<Option<(String, Role)>>,
+    pub(crate) published: Mutex<Result<PublishTaken, PublishError>>,
+    pub(crate) changed: Mutex<Result<(), KeepAliveError>>,
     /// Answers are held back while this is locked for writing.
     pub(crate) held: tokio::sync::RwLock<()>,
     calls: Mutex<Vec<Call>>,
@@ -56,6 +74,9 @@ pub(crate) enum Call {
     Presence(String),
     Clients(ClientsQuestion),
     Wait(String, bool, Duration),
+    /// The account, the client id, the message.
+    Publish(String, String, Message),
+    KeepAlive(String, u16),
 }
 
 pub(crate) fn offline() -> StatusAnswer {
@@ -84,6 +105,13 @@ impl World {
             role: Mutex::new(Role::Client),
             known_clients: Mutex::default(),
             page: Mutex::default(),
+            feeds: Arc::default(),
+            leaving: tokio::sync::watch::Sender::new(false),
+            cluster: Mutex::new(cluster()),
+            cut_off: Mutex::new(false),
+            bearer: Mutex::new(None),
+            published: Mutex::new(Ok(PublishTaken { matched: true })),
+            changed: Mutex::new(Ok(())),
             held: tokio::sync::RwLock::new(()),
             calls: Mutex::default(),
             known: Mutex::new(false),
@@ -113,7 +141,7 @@ struct Fake(Arc<World>);
 
 impl Fake {
     fn user0(&self) -> Arc<Account> {
-        Arc::new(Account { username: "user0".into(), role: *self.0.role.lock().unwrap() })
+        Arc::new(Account::of_user("user0", *self.0.role.lock().unwrap()))
     }
 }
 
@@ -189,6 +217,22 @@ impl PresenceQuestions for Fake {
 }
 
 #[async_trait]
+impl DataPlane for Fake {
+    async fn publish(self: Arc<Self>, from: HttpPublisher, message: Message) -> Result<PublishTaken, PublishError> {
+        assert!(from.source.is_loopback());
+        self.0.note(Call::Publish(from.account.username.clone(), from.client_id.as_str().to_owned(), message));
+        self.let_go().await;
+        *self.0.published.lock().unwrap()
+    }
+
+    async fn change_keep_alive(&self, client_id: &ClientId, keep_alive_s: u16) -> Result<(), KeepAliveError> {
+        self.0.note(Call::KeepAlive(client_id.as_str().to_owned(), keep_alive_s));
+        self.let_go().await;
+        *self.0.changed.lock().unwrap()
+    }
+}
+
+#[async_trait]
 impl Admission for Fake {
     fn cached_basic(&self, authorization: &[u8]) -> Option<Arc<Account>> {
         self.0.note(Call::CachedBasic);
@@ -228,12 +272,29 @@ impl Admission for Fake {
         *self.0.permission.lock().unwrap()
     }
 
-    fn may_publish(&self, _: &Account, _: &str, _: &str, _: SourceAddress) -> bool {
+    fn authenticate_bearer(&self, authorization: &[u8], source: SourceAddress) -> Result<Arc<Account>, AuthError> {
+        assert!(source.is_loopback());
+        let bearer = self.0.bearer.lock().unwrap();
+        let right = bearer.as_ref().filter(|(token, _)| authorization == format!("Bearer {token}").as_bytes());
+        let (_, role) = right.ok_or(AuthError::Rejected)?;
+        Ok(Arc::new(Account { origin: AccountOrigin::ApiToken, ..Account::new("token:t", *role) }))
+    }
+
+    fn may(&self, _: &Account, _: &Asked<'_>) -> bool {
         false
     }
 
-    fn may_subscribe(&self, _: &Account, _: &str, _: &str, _: SourceAddress) -> bool {
-        false
+    fn explain(&self, account: &Account, asked: &Asked<'_>) -> Explanation {
+        let rule = Some(format!("{} as {:?} {}", account.username, asked.client_id, asked.resource));
+        Explanation { allowed: asked.retain, by: "policy", rule }
+    }
+
+    fn is_known(&self, _: &Account) -> bool {
+        true
+    }
+
+    fn access_version(&self) -> u64 {
+        1
     }
 
     fn charge(&self, n: u32) -> Result<(), QueryRefusal> {
@@ -248,6 +309,71 @@ impl Admission for Fake {
     fn bind_account(&self) -> bool {
         true
     }
+}
+
+#[async_trait]
+impl AccessControl for Fake {
+    fn look(&self, look: &mut dyn FnMut(&ClusterState)) -> bool {
+        let state = self.0.cluster.lock().unwrap();
+        let is_formed = state.facts().is_some();
+        if is_formed {
+            look(&state);
+        }
+        is_formed
+    }
+
+    fn now(&self) -> ClusterTime {
+        self.0.cluster.lock().unwrap().time()
+    }
+
+    /// The rules themselves decide.
+    async fn change(&self, asked: AskedChange) -> Result<ClusterOutcome, ChangeUnavailable> {
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        if *self.0.cut_off.lock().unwrap() {
+            return Err(ChangeUnavailable);
+        }
+        let mut state = self.0.cluster.lock().unwrap();
+        let by = Actor { name: asked.by, source: asked.source, node: "n1".into() };
+        let request = state.applied().0;
+        let managed = Managed { by, request, only_if: asked.only_if, change: asked.change };
+        let command = ClusterCommand { at: state.time(), change: ClusterChange::Manage(Box::new(managed)) };
+        Ok(state.apply(LogIndex(request + 1), command))
+    }
+
+    async fn hash_password(&self, password: String) -> Result<String, ChangeUnavailable> {
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        Ok(format!("$hash of {}", password.len()))
+    }
+
+    fn issue_token(&self) -> IssuedToken {
+        IssuedToken { id: "t1".into(), presented: "rct_t1_secret".into(), secret_hash: [7; 32] }
+    }
+}
+
+/// A cluster with `user0` and an administrator.
+fn cluster() -> ClusterState {
+    let user = |username: &str, role| User { username: username.into(), password_hash: "$hash".into(), role };
+    let founding = Founding {
+        cluster_id: "0123456789abcdef0123456789abcdef".into(),
+        name: "main".into(),
+        partitions: 1,
+        replicas: 1,
+        lease_ms: 4000,
+        members: vec![FoundingMember {
+            id: NodeId(1),
+            name: NodeName("n1".into()),
+            directory: DirectoryId([1; 16]),
+            addresses: NodeAddresses::default(),
+        }],
+        placement: BTreeMap::from([(PartitionId(0), vec![NodeId(1)])]),
+        users: vec![user("root", rollcall_cluster::Role::Admin), user("user0", rollcall_cluster::Role::Client)],
+        policies: Vec::new(),
+        offline_record_keep_s: 60,
+    };
+    let mut state = ClusterState::default();
+    let change = ClusterChange::Form(Box::new(founding));
+    assert_eq!(state.apply(LogIndex(1), ClusterCommand { at: ClusterTime(1_000_000), change }), ClusterOutcome::Formed);
+    state
 }
 
 impl Readiness for Fake {
@@ -280,7 +406,8 @@ impl Membership for Fake {
         }]
     }
 
-    async fn leave(&self, name: &str) -> Result<(), LeaveError> {
+    async fn leave(&self, name: &str, by: &str, source: &str) -> Result<(), LeaveError> {
+        assert_eq!((by, source), ("user0", "127.0.0.1"));
         match name {
             "n4" => Ok(()),
             "last" => Err(LeaveError::Refused("the last member cannot be removed".into())),
@@ -307,7 +434,11 @@ pub(crate) fn parts(world: &Arc<World>, runtime: &Runtime) -> GatewayParts {
     GatewayParts {
         presence: fake.clone(),
         questions: fake.clone(),
+        feeds: world.feeds.clone(),
+        leaving: world.leaving.subscribe(),
         admission: fake.clone(),
+        data_plane: fake.clone(),
+        access: fake.clone(),
         membership: fake.clone(),
         readiness: fake,
         metrics: Arc::new(|| RECORDER.render()),

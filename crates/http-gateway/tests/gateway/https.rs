@@ -129,6 +129,53 @@ fn tls_carries_http_2() {
 }
 
 #[test]
+fn http_2_carries_a_stream_of_events() {
+    let secured = start();
+    let config = client(&secured, &rustls::version::TLS13, &[b"h2"]);
+    let address = address(&secured);
+    let world = Arc::clone(&secured.world);
+    let asking = async {
+        let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let stream = tokio_rustls::TlsConnector::from(config).connect(localhost(), socket).await.unwrap();
+        let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+        let asking = async {
+            let request = http::Request::builder()
+                .uri("https://localhost/presence/events")
+                .header("authorization", "Basic dXNlcjA6c2VjcmV0MA==")
+                .body(())
+                .unwrap();
+            let (response, _) = sender.send_request(request, true).unwrap();
+            let response = response.await.unwrap();
+            assert_eq!(response.status(), 200);
+            let mut stream = response.into_body();
+            let mut text = String::new();
+            // More than the windows of stream and connection take at once.
+            for number in 0..400 {
+                let names: Vec<String> = (0..10).map(|n| format!("{number}-{n}")).collect();
+                let transitions: Vec<_> = names.iter().map(|name| (name.as_str(), None)).collect();
+                world.feeds.apply(number % 3, &transitions);
+            }
+            let mut ended = false;
+            while let Some(chunk) = stream.data().await {
+                let chunk = chunk.unwrap();
+                stream.flow_control().release_capacity(chunk.len()).unwrap();
+                text.push_str(std::str::from_utf8(&chunk).unwrap());
+                if !ended && text.matches("event: client_connected").count() == 4000 {
+                    ended = true;
+                    world.leaving.send_replace(true);
+                }
+            }
+            assert!(ended && text.contains("event: end\n"));
+        };
+        tokio::select! {
+            () = asking => {}
+            ended = connection => panic!("the connection ended: {ended:?}"),
+        }
+    };
+    secured.runtime.block_on(async { tokio::time::timeout(DEADLINE, asking).await.unwrap() });
+}
+
+#[test]
 #[allow(clippy::disallowed_methods)] // a thread of its own, between two looks at a condition
 fn a_changed_certificate_is_shown_without_a_restart() {
     let secured = start();

@@ -1,15 +1,20 @@
 //! The gateway against fakes, spoken to over real sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
 mod admin;
 mod batch;
 mod client_ids;
 mod clients;
 mod connections;
+mod events;
+mod fake_feeds;
 mod fakes;
 mod https;
+mod keep_alive;
 mod management;
 mod presence;
+mod publish;
 mod raw_http;
 mod refusals;
 mod status;

@@ -57,6 +57,13 @@ impl<S: Read + Write> Connection<S> {
         self.answer()
     }
 
+    /// Sends a request by any method with a body and reads the answer.
+    pub(crate) fn put(&mut self, method: &str, target: &str, headers: &str, body: &str) -> Answer {
+        let length = body.len();
+        self.send(format!("{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n{headers}\r\n{body}"));
+        self.answer()
+    }
+
     /// Reads one answer with its body.
     pub(crate) fn answer(&mut self) -> Answer {
         let mut answer = self.head();
@@ -82,6 +89,33 @@ impl<S: Read + Write> Connection<S> {
         let headers = lines.filter_map(|line| line.split_once(": "));
         let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
         Answer { status_line, headers, body: String::new() }
+    }
+
+    /// Reads one chunk of a chunked body; `None` for the last.
+    pub(crate) fn chunk(&mut self) -> Option<String> {
+        let line = self.read_past("\r\n");
+        let length = usize::from_str_radix(line.trim_end(), 16).unwrap();
+        while self.unread.len() < length + 2 {
+            assert!(self.read_more(), "the connection ended within a chunk");
+        }
+        let chunk = self.unread.drain(..length).collect();
+        assert_eq!(self.unread.drain(..2).collect::<Vec<_>>(), b"\r\n");
+        (length > 0).then(|| String::from_utf8(chunk).unwrap())
+    }
+
+    /// Reads up to a text, and past it.
+    pub(crate) fn read_past(&mut self, text: &str) -> String {
+        loop {
+            if let Some(at) = self.unread.windows(text.len()).position(|window| window == text.as_bytes()) {
+                return String::from_utf8(self.unread.drain(..at + text.len()).collect()).unwrap();
+            }
+            assert!(self.read_more(), "the connection ended before {text:?}");
+        }
+    }
+
+    /// Reads what is left until the other side closes.
+    pub(crate) fn read_to_end(&mut self) {
+        while self.read_more() {}
     }
 
     /// The other side closes without another byte.

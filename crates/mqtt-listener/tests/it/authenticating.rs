@@ -37,7 +37,7 @@ impl AuthenticationExchange for Challenged {
                 AuthenticationStep::Continue(b"abc".to_vec())
             }
             Some(username) if data == b"cba" => {
-                let account = Account { username, role: Role::Client };
+                let account = Account::new(username, Role::Client);
                 AuthenticationStep::Success(Arc::new(account), b"ok".to_vec())
             }
             Some(_) => AuthenticationStep::Refused(AuthError::Rejected),

@@ -6,7 +6,7 @@ use crate::{
     world::{World, until},
 };
 use rollcall_session::Limits;
-use rollcall_types::DisconnectReason;
+use rollcall_types::{ClientId, DisconnectReason, Epoch};
 use std::time::{Duration, Instant};
 
 fn assert_about(took: Duration, wanted_ms: u64) {
@@ -42,6 +42,23 @@ async fn b_120_a_client_that_pings_stays_and_is_closed_counting_from_its_last_pa
     let last = Instant::now();
     raw.closed().await;
     assert_about(last.elapsed(), 1500);
+}
+
+#[tokio::test]
+async fn another_keep_alive_holds_an_open_connection_without_dropping_it() {
+    let world = World::new().await;
+    let (mut shorter, mut longer) = (world.connect(&v5("shorter", 60)).await, world.connect(&v311("longer", 1)).await);
+    for (client, epoch, keep_alive_s) in [("longer", 2, 60), ("shorter", 1, 1)] {
+        let client_id = ClientId::new(client).unwrap();
+        world.broker.change_keep_alive_here(&client_id, Epoch(epoch), keep_alive_s).await.unwrap();
+    }
+    shorter.is_alive().await;
+    let last = Instant::now();
+    let rest = shorter.rest().await;
+    assert!(rest == b"\xe0\x01\x8d" || rest == b"\xe0\x02\x8d\x00", "{rest:02x?}");
+    assert_about(last.elapsed(), 1500);
+    // Its own would have ended it by now.
+    longer.is_alive().await;
 }
 
 #[tokio::test]

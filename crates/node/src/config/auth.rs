@@ -17,6 +17,8 @@ pub struct AuthConfig {
     pub policy_default_effect: PolicyEffect,
     /// Whether taking over a client id that another account holds is refused.
     pub bind_account: bool,
+    /// What a client id must be.
+    pub bind_client_id: BindClientId,
     /// Accounts made once, when the cluster is first formed.
     pub bootstrap_users: Vec<BootstrapUser>,
     /// Policies made once, when the cluster is first formed; the first match wins.
@@ -34,11 +36,25 @@ impl Default for AuthConfig {
             authenticators: vec![Authenticator::Password],
             policy_default_effect: PolicyEffect::Deny,
             bind_account: true,
+            bind_client_id: BindClientId::Free,
             bootstrap_users: Vec::new(),
             bootstrap_policies: Vec::new(),
             admin_password: None,
         }
     }
+}
+
+/// What a client id must be, so that nobody connects under another's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BindClientId {
+    /// Anything.
+    #[default]
+    Free,
+    /// The user name.
+    Username,
+    /// The common name of the client's certificate.
+    CommonName,
 }
 
 /// What checks credentials.

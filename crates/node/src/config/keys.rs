@@ -128,6 +128,7 @@ pub const KEYS: &[Key] = &[
     key("limits.auth_failures_per_minute", U32, "Failed authentications from one source address, HTTP and MQTT."),
     key("limits.retained_messages", U32, "Topics with a retained message, whole cluster; each partition has an equal part."),
     key("limits.retained_bytes", U32, "Bytes of retained messages, their topics and properties, whole cluster; each partition has an equal part."),
+    key("limits.event_streams", U32, "Streams of presence events open at a time, each node."),
 
     key("broker.shared_strategy", STRATEGY, "Which member of a shared subscription gets a message, on whichever node it is: one after the other, one by chance, or always the same one for a publishing client as long as the members are the same. The same on all nodes."),
 
@@ -135,6 +136,7 @@ pub const KEYS: &[Key] = &[
     key("auth.authenticators", Kind::ChoiceList(&["password"]), "What checks credentials, asked in this order."),
     key("auth.policy_default_effect", EFFECT, "What holds when no policy matches."),
     key("auth.bind_account", Kind::Boolean, "Whether taking over a client id that another account holds is refused."),
+    key("auth.bind_client_id", Kind::Choice(&["free", "username", "common_name"]), "What a client id must be: anything, the user name, or the common name of the client's certificate. Others may not connect."),
     key("auth.bootstrap_users", Kind::Tables, "Accounts made once, when the cluster is first formed."),
     key("auth.bootstrap_users[].username", Kind::Text, "1 to 256 bytes, no colon, no control characters."),
     key("auth.bootstrap_users[].password", Kind::Secret, "The password, or else:"),

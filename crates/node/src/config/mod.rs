@@ -25,7 +25,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{AuthConfig, Authenticator, BootstrapPolicy, BootstrapUser, PolicyAction, PolicyEffect};
+pub use auth::{AuthConfig, Authenticator, BindClientId, BootstrapPolicy, BootstrapUser, PolicyAction, PolicyEffect};
 pub use broker::{BrokerConfig, SharedStrategy};
 pub use cluster::{ClusterConfig, MeshTls};
 pub use error::ConfigError;

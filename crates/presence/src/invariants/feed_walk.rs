@@ -78,6 +78,8 @@ pub fn feed_follows_the_log(state: &PartitionState) -> Result<(), Violation> {
     holds(NAME, u32::try_from(feed.entries.len()).is_ok_and(|kept| kept <= feed.entries_max), || {
         format!("{} entries are kept, {} at most may be", feed.entries.len(), feed.entries_max)
     })?;
+    let too_old = feed.entries.front().filter(|oldest| state.time().since(oldest.at) > feed.age_ms_max);
+    holds(NAME, too_old.is_none(), || format!("{too_old:?} is kept though too old"))?;
     let mut before = feed.last_dropped;
     let mut at = None;
     let mut last_of: BTreeMap<&ClientId, &FeedEntry> = BTreeMap::new();

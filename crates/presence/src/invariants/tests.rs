@@ -35,7 +35,8 @@ fn claim(id: &str) -> Operation {
 
 /// Two clients online, one offline with its will waiting, one with its will fired.
 fn sound() -> PartitionState {
-    let mut state = PartitionState::new(PartitionId(0), PartitionLimits { feed_entries_max: 100 });
+    let mut state =
+        PartitionState::new(PartitionId(0), PartitionLimits { feed_entries_max: 100, feed_age_ms_max: 10_000 });
     let end = |id: &str, epoch| Operation::Release {
         client_id: ClientId::new(id).unwrap(),
         epoch: Epoch(epoch),
@@ -109,14 +110,14 @@ fn a_will_that_fires_twice_or_is_lost_is_noticed() {
     let again = |state: &mut PartitionState| {
         let fired = state.feed().entries.iter().find(|e| matches!(e.transition, Transition::WillDue(_))).unwrap();
         let fired = (**fired).clone();
-        state.timeline.record(&fired.client_id, fired.epoch, fired.owner, fired.transition);
+        state.timeline.record(&fired.client_id, (fired.epoch, fired.owner), fired.transition, None);
     };
     assert_eq!(broken(again), "will_fires_once");
     assert_eq!(broken(|state| state.wills.by_due.clear()), "will_fires_once");
     let early = |state: &mut PartitionState| {
         let due = entry(state, 6).transition.clone();
         assert!(matches!(due, Transition::WillDue(_)));
-        state.timeline.record(&ClientId::new("a").unwrap(), Epoch(1), BY, due);
+        state.timeline.record(&ClientId::new("a").unwrap(), (Epoch(1), BY), due, None);
     };
     assert_eq!(broken(early), "will_fires_once");
 }
@@ -126,6 +127,7 @@ fn a_feed_out_of_step_with_the_log_is_noticed() {
     assert_eq!(broken(|state| entry(state, 2).position.ordinal = 9), "feed_follows_the_log");
     assert_eq!(broken(|state| entry(state, 2).at = ClusterTime(0)), "feed_follows_the_log");
     assert_eq!(broken(|state| state.timeline.feed.entries_max = 2), "feed_follows_the_log");
+    assert_eq!(broken(|state| state.timeline.feed.age_ms_max = 4_999), "feed_follows_the_log");
     assert_eq!(broken(|state| state.timeline.applied = LogIndex(1)), "feed_follows_the_log");
     assert_eq!(broken(|state| state.timeline.feed.last = None), "feed_follows_the_log");
     let untold = |state: &mut PartitionState| {
@@ -213,17 +215,30 @@ fn the_cheap_check_notices_what_the_last_entry_broke_and_says_it_once() {
     let early: fn(&mut PartitionState) = |state| {
         let Operation::Claim(details) = claim("waiting") else { unreachable!() };
         let due = Transition::WillDue(Box::new(details.will.unwrap()));
-        state.timeline.record(&ClientId::new("waiting").unwrap(), Epoch(3), BY, due);
+        state.timeline.record(&ClientId::new("waiting").unwrap(), (Epoch(3), BY), due, None);
     };
     assert_eq!(broken(early), "will_fires_once");
 }
 
 #[test]
 fn the_cheap_check_goes_on_behind_what_the_feed_dropped() {
-    let mut state = PartitionState::new(PartitionId(0), PartitionLimits { feed_entries_max: 1 });
+    let mut state =
+        PartitionState::new(PartitionId(0), PartitionLimits { feed_entries_max: 1, feed_age_ms_max: 10_000 });
     let mut watch = InvariantWatch::new(&state);
     step(&mut state, vec![claim("a"), claim("b"), claim("a")], 1000);
     check_cheap(&mut watch, &state).unwrap();
     step(&mut state, vec![claim("c")], 1000);
     check_cheap(&mut watch, &state).unwrap();
+}
+
+#[test]
+fn a_record_and_the_entries_of_its_connection_share_one_copy_of_its_facts_also_after_a_restart() {
+    let made = sound();
+    let restored: PartitionState = postcard::from_bytes(&postcard::to_allocvec(&made).unwrap()).unwrap();
+    for state in [made, restored.sharing_facts()] {
+        for entry in state.feed().entries.iter().filter(|entry| entry.facts.is_some()) {
+            let record = state.record(entry.client_id.as_str()).unwrap();
+            assert!(record.facts.is_same_memory(entry.facts.as_ref().unwrap()), "{entry:?}");
+        }
+    }
 }

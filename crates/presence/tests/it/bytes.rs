@@ -8,10 +8,20 @@ use std::{fmt::Debug, fmt::Write as _, fs, io::Write as _, path::Path};
 /// Bytes on one line of a file.
 const BYTES_PER_LINE: usize = 32;
 
-/// Holds the values against a file: what is stored there decodes to them, and they are still encoded so.
+/// Holds the values against a file of format version 1: what is stored there decodes to them, and they are still
+/// encoded so.
 pub(crate) fn hold<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, values: &[(&str, T)]) {
+    hold_in("v1", name, values);
+}
+
+/// As [`hold`], of any format version.
+pub(crate) fn hold_in<T: Serialize + DeserializeOwned + PartialEq + Debug>(
+    version: &str,
+    name: &str,
+    values: &[(&str, T)],
+) {
     let written: Vec<_> = values.iter().map(|(what, value)| ((*what).to_owned(), encode(value))).collect();
-    for ((what, value), bytes) in values.iter().zip(stored(name, &written)) {
+    for ((what, value), bytes) in values.iter().zip(stored_in(version, name, &written)) {
         assert_eq!(&decode::<T>(&bytes), value, "{name}: {what} is read as something else");
         assert_eq!(hex(&encode(value)), hex(&bytes), "{name}: {what} is written in another way");
     }
@@ -43,8 +53,9 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> T {
 /// The bytes of a file, piece by piece. `present` is what this program writes: it goes into the file where there is
 /// none, and it names the pieces.
 #[allow(clippy::disallowed_methods, reason = "the switch of whoever runs the tests")]
-pub(crate) fn stored(name: &str, present: &[(String, Vec<u8>)]) -> Vec<Vec<u8>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bytes/v1").join(format!("{name}.hex"));
+pub(crate) fn stored_in(version: &str, name: &str, present: &[(String, Vec<u8>)]) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bytes").join(version);
+    let path = folder.join(format!("{name}.hex"));
     if !path.exists() {
         let update = std::env::var_os("UPDATE_BYTES").is_some_and(|value| value == "1");
         assert!(update, "{} is missing; UPDATE_BYTES=1 writes it", path.display());

@@ -68,7 +68,8 @@ impl Model for SmallWorld {
     type Action = Action;
 
     fn init_states(&self) -> Vec<Moment> {
-        let state = PartitionState::new(PartitionId(0), PartitionLimits { feed_entries_max: 1000 });
+        let state =
+            PartitionState::new(PartitionId(0), PartitionLimits { feed_entries_max: 1000, feed_age_ms_max: u64::MAX });
         vec![Moment { state, delivered: BTreeMap::new(), wrong: None }]
     }
 
@@ -214,7 +215,7 @@ impl Moment {
                             && self.holds_claim_numbered(*by, number, &operation)
                     }
                     Outcome::ClaimedAndGone => !self.holds_claim_numbered(*by, number, &operation),
-                    Outcome::Ended { .. } | Outcome::Refused(Refusal::OtherAccount) => false,
+                    Outcome::Ended { .. } | Outcome::Changed | Outcome::Refused(Refusal::OtherAccount) => false,
                 };
                 answered && state == self.state
             })
@@ -279,7 +280,9 @@ fn is_true(
 ) -> bool {
     let id = match operation {
         Operation::Claim(claim) => claim.client_id.as_str(),
-        Operation::Release { client_id, .. } | Operation::Kick { client_id, .. } => client_id.as_str(),
+        Operation::Release { client_id, .. }
+        | Operation::Kick { client_id, .. }
+        | Operation::ChangeKeepAlive { client_id, .. } => client_id.as_str(),
     };
     let now = after.record(id);
     let held_before = before.record(id).filter(|record| record.online()).map(|r| (r.owner(), r.epoch()));
@@ -295,8 +298,10 @@ fn is_true(
         }
         Outcome::NotCurrent => match operation {
             Operation::Release { epoch, .. } => held_before != Some((by, *epoch)) && before.record(id) == now,
-            Operation::Claim(_) | Operation::Kick { .. } => false,
+            Operation::Claim(_) | Operation::Kick { .. } | Operation::ChangeKeepAlive { .. } => false,
         },
+        // Nobody changes a keep-alive in this world.
+        Outcome::Changed => false,
         Outcome::Refused(Refusal::Fenced) => before.is_fenced(by) && before == after,
         // The next number is never behind a gap, nor known; and nobody asks for binding here.
         Outcome::ClaimedAndGone | Outcome::Refused(Refusal::Gap { .. } | Refusal::OtherAccount) => false,

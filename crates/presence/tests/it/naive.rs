@@ -2,7 +2,8 @@
 //! searching through history. Slow, and independent of the real state's structures.
 
 use rollcall_presence::{
-    Batch, ClaimDetails, Displaced, FeedEntry, Housekeeping, Operation, Outcome, PartitionCommand, Refusal, Transition,
+    Batch, ClaimDetails, ConnectionFacts, Displaced, FeedEntry, Housekeeping, Operation, Outcome, PartitionCommand,
+    Refusal, Transition, UnpackedFacts,
 };
 use rollcall_types::{
     ClientId, ClusterTime, DisconnectReason, Epoch, FeedPosition, Incarnation, LogIndex, NodeId, OperationNumber,
@@ -32,6 +33,7 @@ pub(crate) struct Claim {
     pub(crate) will_due: Option<u64>,
     number: u64,
     displaced: Option<Displaced>,
+    facts: ConnectionFacts,
 }
 
 impl Naive {
@@ -84,7 +86,14 @@ impl Naive {
             return Outcome::Refused(Refusal::Gap { expected: OperationNumber(expected) });
         }
         if number < expected {
-            let Operation::Claim(details) = operation else { return Outcome::NotCurrent };
+            let details = match operation {
+                Operation::Claim(details) => details,
+                Operation::ChangeKeepAlive { client_id, epoch, .. } => {
+                    let held = self.find_online(&client_id, |claim| claim.owner == owner && claim.epoch == epoch);
+                    return if held.is_some() { Outcome::Changed } else { Outcome::NotCurrent };
+                }
+                Operation::Release { .. } | Operation::Kick { .. } => return Outcome::NotCurrent,
+            };
             let mut held = self.online().filter(|claim| claim.details.client_id == details.client_id);
             return match held.find(|claim| claim.owner == owner && claim.number == number) {
                 Some(claim) => Outcome::Claimed { epoch: claim.epoch, displaced: claim.displaced },
@@ -101,6 +110,14 @@ impl Naive {
             Operation::Kick { client_id, epoch } => {
                 let meant = self.find_online(&client_id, |claim| epoch.is_none() || epoch == Some(claim.epoch));
                 self.end_one(meant, DisconnectReason::Kicked)
+            }
+            Operation::ChangeKeepAlive { client_id, epoch, keep_alive_s } => {
+                let held = self.find_online(&client_id, |claim| claim.owner == owner && claim.epoch == epoch);
+                let Some(held) = held else { return Outcome::NotCurrent };
+                let claim = &mut self.claims[held];
+                claim.details.keep_alive_s = keep_alive_s;
+                claim.facts = UnpackedFacts { keep_alive_s, ..claim.facts.clone().into() }.into();
+                Outcome::Changed
             }
         }
     }
@@ -127,8 +144,19 @@ impl Naive {
         }
         self.last_epoch += 1;
         let epoch = Epoch(self.last_epoch);
-        self.tell(&id, epoch, owner, Transition::Connected);
-        self.claims.push(Claim { epoch, owner, details, end: None, will_due: None, number, displaced });
+        let facts = UnpackedFacts {
+            connected_at: ClusterTime(self.now),
+            prev_epoch: self.last_claim(id.as_str()).map(|before| before.epoch),
+            username: details.username.as_str().into(),
+            peer: details.peer.as_str().into(),
+            session_expiry_s: details.session_expiry_s,
+            keep_alive_s: details.keep_alive_s,
+            protocol: details.protocol,
+            clean_start: details.clean_start,
+        };
+        let facts = ConnectionFacts::from(facts);
+        self.tell(&id, (epoch, owner), Transition::Connected, Some(&facts));
+        self.claims.push(Claim { epoch, owner, details, end: None, will_due: None, number, displaced, facts });
         Outcome::Claimed { epoch, displaced }
     }
 
@@ -155,8 +183,8 @@ impl Naive {
         {
             claim.will_due = Some(now + 1000 * u64::from(delay_s).min(u64::from(claim.details.session_expiry_s)));
         }
-        let (id, epoch, owner) = (claim.details.client_id.clone(), claim.epoch, claim.owner);
-        self.tell(&id, epoch, owner, Transition::Disconnected(reason));
+        let (id, held, facts) = (claim.details.client_id.clone(), (claim.epoch, claim.owner), claim.facts.clone());
+        self.tell(&id, held, Transition::Disconnected(reason), Some(&facts));
     }
 
     fn fire(&mut self, at: usize) {
@@ -164,7 +192,7 @@ impl Naive {
         claim.will_due = None;
         let will = Box::new(claim.details.will.clone().unwrap());
         let (id, epoch, owner) = (claim.details.client_id.clone(), claim.epoch, claim.owner);
-        self.tell(&id, epoch, owner, Transition::WillDue(will));
+        self.tell(&id, (epoch, owner), Transition::WillDue(will), None);
     }
 
     fn fire_next_will(&mut self) {
@@ -210,7 +238,13 @@ impl Naive {
         }
     }
 
-    fn tell(&mut self, id: &ClientId, epoch: Epoch, owner: Owner, transition: Transition) {
+    fn tell(
+        &mut self,
+        id: &ClientId,
+        (epoch, owner): (Epoch, Owner),
+        transition: Transition,
+        facts: Option<&ConnectionFacts>,
+    ) {
         let index = LogIndex(self.index);
         let told = self.feed.iter().rev().take_while(|entry| entry.position.index == index).count();
         let position = FeedPosition { index, ordinal: u32::try_from(told).unwrap() };
@@ -221,6 +255,7 @@ impl Naive {
             epoch,
             owner,
             transition,
+            facts: facts.cloned(),
         });
     }
 }

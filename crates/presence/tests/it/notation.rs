@@ -85,6 +85,11 @@ fn parse_operation(text: &str) -> Operation {
         ["release", id, "epoch", epoch, reason] => {
             Operation::Release { client_id: client(id), epoch: Epoch(number(epoch)), reason: parse_reason(reason) }
         }
+        ["keep", id, "epoch", epoch, "alive", seconds] => Operation::ChangeKeepAlive {
+            client_id: client(id),
+            epoch: Epoch(number(epoch)),
+            keep_alive_s: number(seconds),
+        },
         ["kick", id] => Operation::Kick { client_id: client(id), epoch: None },
         ["kick", id, "epoch", epoch] => Operation::Kick { client_id: client(id), epoch: Some(Epoch(number(epoch))) },
         _ => panic!("not an operation: {text}"),
@@ -134,6 +139,7 @@ pub(crate) fn write_outcome(outcome: &Outcome) -> String {
         }
         Outcome::ClaimedAndGone => "claimed and gone".to_owned(),
         Outcome::Ended { owner, epoch } => format!("ended epoch {epoch} of {}", write_owner(*owner)),
+        Outcome::Changed => "changed".to_owned(),
         Outcome::NotCurrent => "not current".to_owned(),
         Outcome::Refused(Refusal::Fenced) => "refused: fenced".to_owned(),
         Outcome::Refused(Refusal::OtherAccount) => "refused: other account".to_owned(),

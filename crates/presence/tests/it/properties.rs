@@ -11,7 +11,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use rollcall_presence::{
-    Batch, FeedGap, Housekeeping, Operation, Outcome, PartitionCommand, Refusal, Status, Transition,
+    Batch, FeedGap, Housekeeping, Operation, Outcome, PartitionCommand, PartitionLimits, Refusal, Status, Transition,
 };
 use rollcall_types::{ClusterTime, DisconnectReason, Epoch, Incarnation, NodeId, OperationNumber, Owner};
 use std::{cell::RefCell, collections::BTreeSet, ops::Bound};
@@ -44,6 +44,7 @@ enum OperationSketch {
     Claim { id: usize, user: usize, bind: bool, clean: bool, expiry_s: u32, will_delay_s: Option<u32> },
     Release { id: usize, epochs_back: u64, reason: DisconnectReason },
     Kick { id: usize, epochs_back: Option<u64> },
+    ChangeKeepAlive { id: usize, epochs_back: u64, keep_alive_s: u16 },
 }
 
 #[derive(Clone, Debug)]
@@ -79,8 +80,10 @@ fn operations() -> impl Strategy<Value = OperationSketch> {
         epochs_back,
         reason,
     });
+    let keep_alive = (id.clone(), back.clone(), 30..60_u16)
+        .prop_map(|(id, epochs_back, keep_alive_s)| OperationSketch::ChangeKeepAlive { id, epochs_back, keep_alive_s });
     let kick = (id, proptest::option::of(back)).prop_map(|(id, epochs_back)| OperationSketch::Kick { id, epochs_back });
-    prop_oneof![4 => claim, 4 => release, 1 => kick]
+    prop_oneof![4 => claim, 4 => release, 1 => kick, 2 => keep_alive]
 }
 
 fn sketches() -> impl Strategy<Value = Vec<Sketch>> {
@@ -132,6 +135,9 @@ fn command(sketch: Sketch, naive: &Naive) -> PartitionCommand {
 
 fn operation(sketch: OperationSketch, by: Owner, naive: &Naive) -> Operation {
     let epoch = |id: &str, back: u64| Epoch(naive.last_claim(id).map_or(1, |claim| claim.epoch.0).saturating_sub(back));
+    // Rather one that the owner holds, so that what only the owner may do often takes effect.
+    let held: Vec<&str> = naive.online().filter(|c| c.owner == by).map(|c| c.details.client_id.as_str()).collect();
+    let one_held = |id: usize| if held.is_empty() { CLIENTS[id] } else { held[id % held.len()] };
     match sketch {
         OperationSketch::Claim { id, user, bind, clean, expiry_s, will_delay_s } => {
             let mut claim = details(CLIENTS[id]);
@@ -143,15 +149,16 @@ fn operation(sketch: OperationSketch, by: Owner, naive: &Naive) -> Operation {
             Operation::Claim(Box::new(claim))
         }
         OperationSketch::Release { id, epochs_back, reason } => {
-            // Rather one that the owner holds, so that releases often take effect.
-            let held: Vec<&str> =
-                naive.online().filter(|c| c.owner == by).map(|c| c.details.client_id.as_str()).collect();
-            let id = if held.is_empty() { CLIENTS[id] } else { held[id % held.len()] };
+            let id = one_held(id);
             Operation::Release { client_id: client(id), epoch: epoch(id, epochs_back), reason }
         }
         OperationSketch::Kick { id, epochs_back } => {
             let epoch = epochs_back.map(|back| epoch(CLIENTS[id], back));
             Operation::Kick { client_id: client(CLIENTS[id]), epoch }
+        }
+        OperationSketch::ChangeKeepAlive { id, epochs_back, keep_alive_s } => {
+            let id = one_held(id);
+            Operation::ChangeKeepAlive { client_id: client(id), epoch: epoch(id, epochs_back), keep_alive_s }
         }
     }
 }
@@ -164,16 +171,15 @@ fn config() -> Config {
 #[test]
 fn any_sequence_of_commands_does_what_the_naive_model_does() {
     let seen = RefCell::new(BTreeSet::new());
-    let strategy = (sketches(), prop_oneof![1..12_u32, Just(1000)]);
     let mut runner = TestRunner::new(config());
-    let result = runner.run(&strategy, |(sketches, feed_entries_max)| {
+    let result = runner.run(&(sketches(), limits()), |(sketches, limits)| {
         let mut naive = Naive::default();
-        let mut world = World::new(feed_entries_max);
+        let mut world = World::limited(limits);
         for sketch in sketches {
             let command = command(sketch, &naive);
             let outcomes = world.apply(command.clone());
             assert_eq!(outcomes, naive.apply(command));
-            compare(&world, &naive, feed_entries_max);
+            compare(&world, &naive, limits);
             seen.borrow_mut().extend(outcomes.iter().flatten().map(kind));
         }
         seen.borrow_mut().extend(naive.feed.iter().map(|entry| match entry.transition {
@@ -191,6 +197,7 @@ fn any_sequence_of_commands_does_what_the_naive_model_does() {
         "displaced",
         "gone",
         "ended",
+        "changed",
         "not current",
         "fenced",
         "other account",
@@ -214,6 +221,7 @@ fn kind(outcome: &Outcome) -> &'static str {
         Outcome::Claimed { displaced: Some(_), .. } => "displaced",
         Outcome::ClaimedAndGone => "gone",
         Outcome::Ended { .. } => "ended",
+        Outcome::Changed => "changed",
         Outcome::NotCurrent => "not current",
         Outcome::Refused(Refusal::Fenced) => "fenced",
         Outcome::Refused(Refusal::OtherAccount) => "other account",
@@ -221,7 +229,13 @@ fn kind(outcome: &Outcome) -> &'static str {
     }
 }
 
-fn compare(world: &World, naive: &Naive, feed_entries_max: u32) {
+fn limits() -> impl Strategy<Value = PartitionLimits> {
+    let count = prop_oneof![1..12_u32, Just(1000)];
+    let age = prop_oneof![2 => Just(u64::MAX), 1 => 0..9000_u64];
+    (count, age).prop_map(|(feed_entries_max, feed_age_ms_max)| PartitionLimits { feed_entries_max, feed_age_ms_max })
+}
+
+fn compare(world: &World, naive: &Naive, limits: PartitionLimits) {
     let state = &world.state;
     assert_eq!(state.time().0, naive.now);
     assert_eq!(state.last_epoch().0, naive.last_epoch);
@@ -237,6 +251,7 @@ fn compare(world: &World, naive: &Naive, feed_entries_max: u32) {
         };
         assert_eq!(record.owner(), claim.owner);
         assert_eq!(record.username(), claim.details.username);
+        assert_eq!(record.keep_alive_s(), claim.details.keep_alive_s);
         assert_eq!(record.offline().map(|offline| (offline.at.0, offline.reason)), claim.end);
         assert_eq!(record.will_due().map(|due| due.0), claim.will_due);
         assert_eq!(record.will(), claim.details.will.as_ref().filter(|_| online));
@@ -261,13 +276,14 @@ fn compare(world: &World, naive: &Naive, feed_entries_max: u32) {
     if let Some(over) = over {
         assert!(state.oldest_offline().is_some_and(|hint| hint.0 <= over));
     }
-    compare_feeds(world, naive, feed_entries_max);
+    compare_feeds(world, naive, limits);
 }
 
-fn compare_feeds(world: &World, naive: &Naive, feed_entries_max: u32) {
+fn compare_feeds(world: &World, naive: &Naive, limits: PartitionLimits) {
     let feed = world.state.feed();
     let all = &naive.feed;
-    let dropped = all.len().saturating_sub(usize::try_from(feed_entries_max).unwrap());
+    let too_old = all.iter().take_while(|entry| naive.now - entry.at.0 > limits.feed_age_ms_max).count();
+    let dropped = all.len().saturating_sub(usize::try_from(limits.feed_entries_max).unwrap()).max(too_old);
     assert_eq!(feed.last_position(), all.last().map(|entry| entry.position));
     assert_eq!(feed.len(), all.len() - dropped);
     for read in 0..=all.len() {
@@ -280,7 +296,8 @@ fn compare_feeds(world: &World, naive: &Naive, feed_entries_max: u32) {
             Err(gap) => {
                 let last_dropped = all[dropped - 1].position;
                 assert!(read < dropped);
-                assert_eq!(gap, FeedGap { oldest_kept: all[dropped].position, last_dropped });
+                let oldest_kept = all.get(dropped).map_or(last_dropped, |entry| entry.position);
+                assert_eq!(gap, FeedGap { oldest_kept, last_dropped });
             }
         }
     }
@@ -289,18 +306,18 @@ fn compare_feeds(world: &World, naive: &Naive, feed_entries_max: u32) {
 /// A snapshot carries everything: what is restored from it goes on exactly like the original, from any point.
 #[test]
 fn a_restored_state_goes_on_like_the_original() {
-    let strategy = (sketches(), any::<sample::Index>(), 1..30_u32);
+    let strategy = (sketches(), any::<sample::Index>(), limits());
     let mut runner = TestRunner::new(config());
-    let result = runner.run(&strategy, |(sketches, cut, feed_entries_max)| {
+    let result = runner.run(&strategy, |(sketches, cut, limits)| {
         let cut = cut.index(sketches.len());
         let mut naive = Naive::default();
-        let mut original = World::new(feed_entries_max);
+        let mut original = World::limited(limits);
         let mut restored = None;
         for (at, sketch) in sketches.into_iter().enumerate() {
             let command = command(sketch, &naive);
             naive.apply(command.clone());
             if at == cut {
-                restored = Some(World::new(feed_entries_max));
+                restored = Some(World::limited(limits));
                 restored.as_mut().unwrap().state = round_trip(&original.state);
                 restored.as_mut().unwrap().restore();
             }

@@ -1,21 +1,23 @@
-//! What format version 1 wrote is read and applied alike for ever: every variant of what enters a partition's log, what
+//! What format versions 1 and 2 wrote is read and applied alike for ever: every variant of what enters a partition's log, what
 //! its proposers hear, the feed, and a log with the snapshot that it makes. The version byte before all this is the
 //! business of whoever stores and sends it.
 
 use crate::{
-    bytes::{decode, encode, hold, hold_variants, stored},
+    bytes::{decode, encode, hold, hold_in, hold_variants, stored_in},
+    notation::{write_entry, write_facts, write_record, write_summary},
     world::{client, owner},
 };
 use rollcall_presence::{
-    Batch, ClaimDetails, Displaced, FeedEntry, Housekeeping, Operation, Outcome, PartitionCommand, PartitionLimits,
-    PartitionState, Refusal, SESSION_NEVER_EXPIRES_S, Transition, invariants::check,
+    Batch, ClaimDetails, ConnectionFacts, Displaced, FEED_AGE_MS_MAX_DEFAULT, FeedEntry, FeedEntryV1, Housekeeping,
+    Operation, Outcome, PartitionCommand, PartitionLimits, PartitionState, PartitionStateV1, Refusal,
+    SESSION_NEVER_EXPIRES_S, Transition, UnpackedFacts, invariants::check,
 };
 use rollcall_types::{
     ClusterTime, DisconnectReason, Epoch, FeedPosition, Incarnation, LogIndex, Message, MessageProperties, NodeId,
     OperationNumber, PartitionId, Protocol, QoS, Will,
 };
 
-const LIMITS: PartitionLimits = PartitionLimits { feed_entries_max: 6 };
+const LIMITS: PartitionLimits = PartitionLimits { feed_entries_max: 6, feed_age_ms_max: FEED_AGE_MS_MAX_DEFAULT };
 
 const REASONS: [DisconnectReason; 13] = [
     DisconnectReason::Normal,
@@ -91,6 +93,7 @@ fn every_operation_of_format_1_is_read_and_written_as_ever() {
         Operation::Claim(_) => "operation: a client id is claimed",
         Operation::Release { .. } => "operation: a claim is released",
         Operation::Kick { .. } => "operation: a client is kicked",
+        Operation::ChangeKeepAlive { .. } => "not of format 1",
     });
 }
 
@@ -129,24 +132,60 @@ fn every_outcome_of_format_1_is_read_and_written_as_ever() {
         Outcome::Refused(Refusal::Fenced) => "outcome: refused, the incarnation is fenced",
         Outcome::Refused(Refusal::OtherAccount) => "outcome: refused, another account holds it",
         Outcome::Refused(Refusal::Gap { .. }) => "outcome: refused, numbers are missing",
+        Outcome::Changed => "not of format 1",
     });
 }
 
-#[test]
-fn every_entry_of_the_feed_of_format_1_is_read_and_written_as_ever() {
-    let entry = |transition| FeedEntry {
+fn without_prev(facts: ConnectionFacts) -> ConnectionFacts {
+    UnpackedFacts { prev_epoch: None, ..facts.into() }.into()
+}
+
+/// Every kind of entry, each with what it is.
+fn entries() -> Vec<(&'static str, FeedEntry)> {
+    let facts = UnpackedFacts {
+        connected_at: ClusterTime(1_699_999_999_000),
+        prev_epoch: Some(Epoch(300)),
+        username: "alice".into(),
+        peer: "[2001:db8::1]:50000".into(),
+        session_expiry_s: 300,
+        keep_alive_s: 60,
+        protocol: Protocol::V5,
+        clean_start: true,
+    };
+    let facts = ConnectionFacts::from(facts);
+    let entry = |transition, facts: Option<&ConnectionFacts>| FeedEntry {
         position: FeedPosition { index: LogIndex(70_000), ordinal: 2 },
         at: ClusterTime(1_700_000_000_000),
         client_id: client("a"),
         epoch: Epoch(12),
         owner: owner(1, 2),
         transition,
+        facts: facts.cloned(),
     };
-    let mut entries =
-        vec![entry(Transition::Connected), entry(Transition::WillDue(Box::new(full_will(QoS::AtMostOnce, 0))))];
-    entries.extend(REASONS.map(|reason| entry(Transition::Disconnected(reason))));
-    let described: Vec<_> = entries.into_iter().map(|entry| (transition_of(&entry), entry)).collect();
-    hold("feed-entry", &described);
+    let will = Transition::WillDue(Box::new(full_will(QoS::AtMostOnce, 0)));
+    let mut entries = vec![entry(Transition::Connected, Some(&facts)), entry(will, None)];
+    entries.extend(REASONS.map(|reason| entry(Transition::Disconnected(reason), Some(&facts))));
+    entries.into_iter().map(|entry| (transition_of(&entry), entry)).collect()
+}
+
+#[test]
+fn every_entry_of_the_feed_of_format_1_is_read_and_written_as_ever() {
+    let entries = entries();
+    let old: Vec<_> = entries.iter().map(|(what, entry)| (*what, FeedEntryV1::from(entry))).collect();
+    hold("feed-entry", &old);
+    for ((_, entry), (_, old)) in entries.into_iter().zip(old) {
+        assert_eq!(FeedEntry::from(old), FeedEntry { facts: None, ..entry });
+    }
+}
+
+#[test]
+fn every_entry_of_the_feed_of_format_2_is_read_and_written_as_ever() {
+    let mut entries = entries();
+    // The first connection of a client that is on record.
+    let mut first = entries[0].1.clone();
+    first.facts = first.facts.map(without_prev);
+    entries.push(("feed entry: a client never seen connected", first));
+    hold_in("v2", "feed-entry", &entries);
 }
 
 fn transition_of(entry: &FeedEntry) -> &'static str {
@@ -255,19 +294,65 @@ fn log() -> Vec<(&'static str, PartitionCommand)> {
 }
 
 #[test]
-fn a_log_of_format_1_is_applied_as_ever_and_makes_the_snapshot_of_format_1() {
+fn a_log_of_format_1_is_applied_as_ever_and_makes_the_snapshot_of_format_2() {
     let log = log();
     hold("log", &log);
+    let state = after_the_log();
+    every_part_holds_something(&state);
+    hold_in("v2", "snapshot", &[("the state after the log, from index 10 on", state)]);
+}
+
+/// The state of version 2 has what that of version 1 has, and beside it what version 1 did not keep.
+#[test]
+fn the_snapshot_of_format_1_that_this_log_made_is_read_as_ever() {
+    let name = "the state after the log, from index 10 on".to_owned();
+    let bytes = stored_in("v1", "snapshot", &[(name, Vec::new())]).remove(0);
+    let old: PartitionStateV1 = decode(&bytes);
+    assert_eq!(encode(&old), bytes, "the snapshot is read as something else");
+    let mut read = PartitionState::from(old).sharing_facts();
+    let mut made = after_the_log();
+    check(&read).unwrap();
+    every_part_holds_something(&read);
+    let views = |state: &PartitionState| {
+        let clients = state.clients_from(std::ops::Bound::Unbounded);
+        let mut views: Vec<String> = clients
+            .map(|(id, record)| format!("{} {}", write_record(id.as_str(), Some(record)), write_facts(record)))
+            .collect();
+        views.extend(write_summary(state, &[owner(1, 1), owner(2, 1), owner(2, 2), owner(3, 4)]));
+        let (dropped, feed) = (state.feed().after(None, 1).unwrap_err().last_dropped, state.feed());
+        views.extend(feed.after(Some(dropped), 100).unwrap().iter().map(|entry| write_entry(entry)));
+        views
+    };
+    assert_eq!(views(&read), views(&made));
+    let entries = |state: &PartitionState| {
+        state.feed().after(Some(state.feed().after(None, 1).unwrap_err().last_dropped), 100).unwrap()
+    };
+    for (read, made) in entries(&read).iter().zip(entries(&made)) {
+        let expected = made.facts.clone().map(without_prev);
+        assert!(read.facts.is_none() || read.facts == expected, "{read:?}");
+    }
+    assert!(entries(&read).iter().any(|entry| entry.facts.is_some()));
+    // Both go on alike.
+    let fence = Housekeeping::Fence { node: NodeId(2), up_to: Incarnation(2) };
+    let command = PartitionCommand { at: ClusterTime(300_000), batches: Vec::new(), housekeeping: vec![fence] };
+    for state in [&mut read, &mut made] {
+        state.apply(LogIndex(99), command.clone());
+        check(state).unwrap();
+    }
+    assert_eq!(views(&read), views(&made));
+}
+
+fn after_the_log() -> PartitionState {
+    let log = log();
     let written: Vec<_> = log.iter().map(|(what, command)| ((*what).to_owned(), encode(command))).collect();
     let mut state = PartitionState::new(PartitionId(3), LIMITS);
     let mut outcomes = Vec::new();
-    for ((index, (what, _)), bytes) in (10..).zip(&log).zip(stored("log", &written)) {
+    for ((index, (what, _)), bytes) in (10..).zip(&log).zip(stored_in("v1", "log", &written)) {
         outcomes.push((*what, state.apply(LogIndex(index), decode(&bytes))));
         check(&state).unwrap();
     }
     hold("log-outcomes", &outcomes);
-    every_part_holds_something(&state);
-    hold("snapshot", &[("the state after the log, from index 10 on", state)]);
+    state
 }
 
 /// Or the snapshot would not show what it is to show.
@@ -284,4 +369,11 @@ fn every_part_holds_something(state: &PartitionState) {
     let feed = state.feed();
     assert!(feed.after(None, 1).is_err(), "the feed has dropped something");
     assert_eq!(feed.len(), 6);
+}
+
+#[test]
+fn what_format_2_says_of_keep_alives_is_read_and_written_as_ever() {
+    let change = Operation::ChangeKeepAlive { client_id: client("ü/+#"), epoch: Epoch(300), keep_alive_s: 1200 };
+    hold_in("v2", "operation-keep-alive", &[("operation: a claim has another keep-alive", change)]);
+    hold_in("v2", "outcome-changed", &[("outcome: it has another keep-alive", Outcome::Changed)]);
 }

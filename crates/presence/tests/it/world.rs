@@ -16,8 +16,13 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// Its feed keeps so many entries, however old.
     pub(crate) fn new(feed_entries_max: u32) -> World {
-        let state = PartitionState::new(PartitionId(0), PartitionLimits { feed_entries_max });
+        World::limited(PartitionLimits { feed_entries_max, feed_age_ms_max: u64::MAX })
+    }
+
+    pub(crate) fn limited(limits: PartitionLimits) -> World {
+        let state = PartitionState::new(PartitionId(0), limits);
         World { watch: InvariantWatch::new(&state), state, now: 0 }
     }
 
@@ -55,7 +60,7 @@ impl World {
 
     /// Replaces the state by what a snapshot of it restores.
     pub(crate) fn restore(&mut self) {
-        self.state = round_trip(&self.state);
+        self.state = round_trip(&self.state).sharing_facts();
         self.watch = InvariantWatch::new(&self.state);
     }
 }

@@ -55,6 +55,7 @@ fn kinds() -> Vec<Kind> {
             | Kind::PointToPoint
             | Kind::SessionHandover
             | Kind::PresenceRead
+            | Kind::KeepAlive
             | Kind::Relay
             | Kind::Relayed
             | Kind::Reach => {}
@@ -84,6 +85,7 @@ fn frames_of_version_1_are_read_and_written_as_ever() {
         ("frame-request-16", 16..=16),
         ("frame-request-retained", 20..=22),
         ("frame-request-handover", 23..=23),
+        ("frame-request-keep-alive", 24..=24),
         ("frame-request-questions", 30..=30),
         ("frame-request-relay", 50..=52),
     ] {
@@ -245,9 +247,10 @@ fn read_points_of_version_1_are_as_ever() {
 
 #[test]
 fn feeds_and_deliveries_of_version_1_are_as_ever() {
-    let request = ReadFeedRequest { from_now: false, index: 70_000, ordinal: 2, limit: 1000, wait_ms: 500 };
+    let request = ReadFeedRequest { from_now: false, index: 70_000, ordinal: 2, limit: 1000, wait_ms: 500, format: 0 };
     let now = ReadFeedRequest { from_now: true, ..ReadFeedRequest::default() };
     hold("read-feed-request", &[("from a cursor", request), ("from the end", now)]);
+    hold("read-feed-request-format", &[("of a later format", ReadFeedRequest { format: 2, ..request })]);
     let entries = vec![blob("one"), blob("two")];
     let reply = ReadFeedReply { entries, gap: false, last_index: 70_001, last_ordinal: 3 };
     let gap = ReadFeedReply { entries: Vec::new(), gap: true, last_index: 70_001, last_ordinal: 3 };

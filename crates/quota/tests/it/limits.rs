@@ -20,7 +20,7 @@ fn the_defaults_are_valid_and_are_the_documented_ones() {
         r#""client_inflight":0,"client_connects_per_minute":0,"client_takeovers_per_minute":0,"session_expiry_max_s":604800,"#,
         r#""keep_alive_max_s":0,"packet_bytes_max":1048576,"payload_bytes_max":1048576,"topic_bytes_max":1024,"#,
         r#""topic_levels_max":128,"client_id_bytes_max":65535,"topic_alias_max":32,"connect_timeout_ms":10000,"auth_failures_per_minute":60,"#,
-        r#""retained_messages":1000000,"retained_bytes":268435456}"#,
+        r#""retained_messages":1000000,"retained_bytes":268435456,"event_streams":1000}"#,
     );
     assert_eq!(shown, documented);
 }

@@ -45,3 +45,19 @@ fn the_time_a_claim_takes_does_not_count_against_the_client() {
     connection.handle(Event::Admitted { session_present: false }, at(9000));
     assert_eq!(connection.next_deadline(), Some(at(10_500)));
 }
+
+#[test]
+fn another_keep_alive_is_in_force_at_once_and_ends_nobody_by_itself() {
+    for protocol in crate::steps::EVERY_PROTOCOL {
+        let mut connection = open_with(Limits::default(), Connect { keep_alive_s: 30, ..connect(protocol) });
+        assert_eq!(connection.next_deadline(), Some(at(45_000)));
+        assert_eq!(connection.handle(Event::KeepAlive(1200), at(40_000)), vec![]);
+        assert_eq!(connection.next_deadline(), Some(at(1_800_000)), "from its last packet");
+        assert_eq!(connection.handle(Event::Tick, at(45_000)), vec![]);
+        assert_eq!(connection.handle(Event::KeepAlive(30), at(1_000_000)), vec![]);
+        assert_eq!(connection.next_deadline(), Some(at(1_045_000)), "silent for longer, and not cut off");
+        assert_eq!(connection.handle(Event::Tick, at(1_044_999)), vec![]);
+        let ending = ended(&connection.handle(Event::Tick, at(1_045_000)));
+        assert_eq!(ending.reason, DisconnectReason::KeepaliveTimeout);
+    }
+}

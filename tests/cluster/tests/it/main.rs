@@ -5,19 +5,24 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
 mod broadcast;
 mod connect;
 mod cut_pair;
 mod demo;
 mod drain;
+mod events;
+mod events_shared;
 mod failover;
 mod fences;
 mod four_nodes;
+mod http_publish;
 mod inspect;
 mod interop;
 mod interop_messages;
 mod interop_paho_c;
 mod isolation;
+mod keep_alive_change;
 mod keepalive;
 mod limits;
 mod membership;
@@ -26,6 +31,8 @@ mod moving;
 mod odd_ids;
 mod point_to_point;
 mod power_loss;
+mod presence_events;
+mod presence_examples;
 mod questions;
 mod quota;
 mod retained;
@@ -35,4 +42,5 @@ mod shipped_elsewhere;
 mod slow_consumers;
 mod soak;
 mod status;
+mod storm;
 mod takeover;

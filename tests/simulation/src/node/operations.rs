@@ -250,7 +250,9 @@ fn answer(queued: Queued, outcome: Outcome) -> Option<Queued> {
         Queued::Claim(details, reply) => {
             let result = match outcome {
                 Outcome::Claimed { epoch, displaced } => Ok(Granted { epoch, displaced }),
-                Outcome::ClaimedAndGone | Outcome::Ended { .. } | Outcome::NotCurrent => Err(ClaimError::Displaced),
+                Outcome::ClaimedAndGone | Outcome::Ended { .. } | Outcome::NotCurrent | Outcome::Changed => {
+                    Err(ClaimError::Displaced)
+                }
                 Outcome::Refused(_) => Err(ClaimError::NotServing),
             };
             match reply.send(result) {

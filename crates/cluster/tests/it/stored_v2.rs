@@ -1,0 +1,99 @@
+//! What format version 2 brought is read and written alike for ever: changes from the management API, their refusals, and
+//! what the state holds about access beside users and policies.
+
+use crate::{
+    access::{Cluster, block, by, token, user},
+    bytes::hold_in,
+};
+use rollcall_cluster::{
+    ClusterChange, ClusterOutcome, ClusterRefusal, Condition, Managed, ManagedChange, PasswordHash, Policy, Role,
+};
+use rollcall_types::NodeId;
+
+fn policy() -> Policy {
+    serde_json::from_str(r#"{"name":"p","effect":"allow","actions":["pub"],"resources":["up/${ClientId}"]}"#).unwrap()
+}
+
+fn changes() -> Vec<(&'static str, Condition, ManagedChange)> {
+    let name = |text: &str| text.to_owned();
+    vec![
+        ("a user", Condition::Always, ManagedChange::PutUser(user("dev", Role::Viewer))),
+        ("another role", Condition::Present, ManagedChange::SetUserRole { username: name("dev"), role: Role::Client }),
+        (
+            "another password",
+            Condition::Tagged(vec![300, 1]),
+            ManagedChange::SetUserPassword { username: name("dev"), password_hash: PasswordHash(name("$new")) },
+        ),
+        ("a user goes", Condition::Always, ManagedChange::DeleteUser { username: name("dev") }),
+        ("a policy", Condition::Absent, ManagedChange::PutPolicy(Box::new(policy()))),
+        ("a policy goes", Condition::Always, ManagedChange::DeletePolicy { name: name("p") }),
+        ("a policy moves", Condition::Always, ManagedChange::MovePolicy { name: name("p"), to: 300 }),
+        ("a block rule", Condition::Always, ManagedChange::PutBlockRule(Box::new(block("b", Some(300))))),
+        ("a block rule goes", Condition::Always, ManagedChange::DeleteBlockRule { name: name("b") }),
+        ("a token", Condition::Always, ManagedChange::AddToken(Box::new(token("t", None)))),
+        ("a token goes", Condition::Always, ManagedChange::DeleteToken { id: name("t") }),
+        ("a member is to leave", Condition::Always, ManagedChange::Leave { node: NodeId(300) }),
+    ]
+}
+
+#[test]
+fn every_change_of_format_2_is_read_and_written_as_ever() {
+    let managed = |(what, only_if, change)| {
+        let change = ClusterChange::Manage(Box::new(Managed { by: by("root"), request: 300, only_if, change }));
+        assert_eq!(change.format_version(), 2);
+        (what, change)
+    };
+    let changes: Vec<_> = changes().into_iter().map(managed).collect();
+    hold_in(2, "change", &changes);
+    let refusals = [
+        ("the condition does not hold", ClusterRefusal::ConditionFailed),
+        ("no such block rule", ClusterRefusal::UnknownBlockRule),
+        ("no such token", ClusterRefusal::UnknownToken),
+        ("the last administrator", ClusterRefusal::LastAdmin),
+    ];
+    hold_in(2, "refusal", &refusals);
+    for (_, refusal) in refusals {
+        assert_eq!(ClusterOutcome::Refused(refusal).format_version(), 2);
+    }
+    assert_eq!(ClusterOutcome::Refused(ClusterRefusal::UnknownUser).format_version(), 1);
+}
+
+#[test]
+fn what_the_state_holds_about_access_is_read_and_written_as_ever() {
+    let mut cluster = Cluster::new();
+    assert!(cluster.state.access().is_unused());
+    let kept = ["a user", "a policy", "a block rule", "a token"];
+    for (place, (what, _, change)) in changes().into_iter().enumerate() {
+        if kept.contains(&what) {
+            cluster.at = 100 + place as u64;
+            let request = 300 + place as u64;
+            let only_if = Condition::Always;
+            let change = match change {
+                // The time of the founding lies behind that of the change above.
+                ManagedChange::PutBlockRule(_) => ManagedChange::PutBlockRule(Box::new(block("b", Some(300_000)))),
+                other => other,
+            };
+            let managed = Managed { by: by("root"), request, only_if, change };
+            assert_eq!(cluster.apply(ClusterChange::Manage(Box::new(managed))), ClusterOutcome::Done, "{what}");
+        }
+    }
+    let access = cluster.state.access().clone();
+    assert_eq!((access.block_rules().len(), access.tokens().len(), access.audit().len()), (1, 1, 4));
+    hold_in(2, "access", &[("the part of the state behind the rest", access)]);
+}
+
+/// Conditions name states by them, and members of two releases must mean the same state.
+#[test]
+fn tags_are_the_same_in_every_version() {
+    let tags = [
+        ("a user", user("dev", Role::Viewer).tag()),
+        ("a policy", policy().tag()),
+        ("a block rule", block("b", Some(300)).tag()),
+        ("a block rule for ever", block("b", None).tag()),
+        ("a token", token("t", None).tag()),
+    ];
+    hold_in(2, "tags", &tags);
+    let other = Policy { client_id: Some(String::new()), ..policy() };
+    assert_ne!(other.tag(), policy().tag());
+    assert_ne!(Policy { client_id: None, username: Some(String::new()), ..policy() }.tag(), other.tag());
+}

@@ -1,0 +1,73 @@
+//! Who makes a call, and how a change is asked for in that name.
+
+use super::{Call, path::Resource};
+use crate::{
+    authentication::{self, source_address},
+    config::GatewayParts,
+    error_response::Problem,
+    in_runtime::InRuntime,
+};
+use actix_http::Request;
+use rollcall_cluster::{ClusterOutcome, ClusterRefusal, Condition, ManagedChange};
+use rollcall_contracts::{Account, AccountOrigin, AskedChange, Role};
+use std::{pin::pin, sync::Arc};
+
+/// Who makes a call.
+pub(super) struct Asker {
+    account: Arc<Account>,
+    source: String,
+}
+
+impl Asker {
+    /// Authenticates and looks at the role. A stored user may change its own password, whatever its role.
+    pub(super) async fn of(
+        parts: &GatewayParts,
+        request: &Request,
+        resource: &Resource,
+        wanted: Role,
+    ) -> Result<Self, Problem> {
+        let account = authentication::manager(parts, request).await?;
+        let own_password = account.origin == AccountOrigin::StoredUser
+            && matches!(resource, Resource::UserPassword(name) if *name == account.username);
+        if account.role < wanted && !own_password {
+            return Err(Problem::ROLE_TOO_LOW);
+        }
+        Ok(Asker { account, source: source_address(request).to_string() })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.account.username
+    }
+
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+}
+
+impl Call<'_> {
+    /// Has the change made.
+    pub(super) async fn change(&self, only_if: Condition, change: ManagedChange) -> Result<(), Problem> {
+        let asked =
+            AskedChange { by: self.asker.name().to_owned(), source: self.asker.source().to_owned(), only_if, change };
+        let future = pin!(self.parts.access.change(asked));
+        let outcome = InRuntime { runtime: &self.parts.runtime, future }.await.map_err(|_| Problem::NO_QUORUM)?;
+        match outcome {
+            ClusterOutcome::Refused(refusal) => Err(problem(&refusal)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn problem(refusal: &ClusterRefusal) -> Problem {
+    match refusal {
+        ClusterRefusal::ConditionFailed => Problem::PRECONDITION_FAILED,
+        ClusterRefusal::UnknownUser => Problem::NO_SUCH_USER,
+        ClusterRefusal::UnknownPolicy => Problem::NO_SUCH_POLICY,
+        ClusterRefusal::UnknownBlockRule => Problem::NO_SUCH_BLOCK_RULE,
+        ClusterRefusal::UnknownToken => Problem::NO_SUCH_TOKEN,
+        ClusterRefusal::LastAdmin => Problem::LAST_ADMIN,
+        ClusterRefusal::TooMany { .. } => Problem::LIMIT_REACHED,
+        ClusterRefusal::NotFormed => Problem::NO_CLUSTER_YET,
+        _ => Problem::CHANGE_REFUSED,
+    }
+}

@@ -1,0 +1,93 @@
+//! Nodes and partitions, and telling a member to leave.
+
+use super::Call;
+use crate::{error_response::Problem, in_runtime::InRuntime, response::json};
+use actix_http::{Response, StatusCode};
+use bytes::Bytes;
+use rollcall_contracts::{LeaveError, MemberView, PartitionView};
+use serde::Serialize;
+use std::pin::pin;
+
+#[derive(Serialize)]
+struct Nodes {
+    nodes: Vec<Node>,
+}
+
+#[derive(Serialize)]
+struct Node {
+    id: u64,
+    name: String,
+    zone: Option<String>,
+    mesh: String,
+    alive: bool,
+    incarnation: Option<u64>,
+    leaving: bool,
+    partitions: u16,
+    votes: bool,
+}
+
+#[derive(Serialize)]
+struct Partitions {
+    partitions: Vec<Partition>,
+}
+
+#[derive(Serialize)]
+struct Partition {
+    partition: u16,
+    replicas: Vec<u64>,
+    leader: Option<u64>,
+    moving: bool,
+}
+
+#[derive(Serialize)]
+struct Leaving {
+    leaving: bool,
+}
+
+pub(super) fn nodes(call: &Call<'_>) -> Response<Bytes> {
+    json(StatusCode::OK, &Nodes { nodes: call.parts.membership.members().into_iter().map(node).collect() })
+}
+
+pub(super) fn partitions(call: &Call<'_>) -> Response<Bytes> {
+    let partitions = call.parts.membership.partitions().into_iter().map(partition).collect();
+    json(StatusCode::OK, &Partitions { partitions })
+}
+
+pub(super) async fn leave(call: &Call<'_>, name: &str) -> Result<Response<Bytes>, Problem> {
+    let future = pin!(call.parts.membership.leave(name, call.asker.name(), call.asker.source()));
+    InRuntime { runtime: &call.parts.runtime, future }.await?;
+    Ok(json(StatusCode::ACCEPTED, &Leaving { leaving: true }))
+}
+
+fn node(member: MemberView) -> Node {
+    Node {
+        id: member.id.0,
+        name: member.name.0,
+        zone: member.zone,
+        mesh: member.mesh,
+        alive: member.alive.is_some(),
+        incarnation: member.alive.map(|incarnation| incarnation.0),
+        leaving: member.leaving,
+        partitions: member.partitions,
+        votes: member.votes,
+    }
+}
+
+fn partition(view: PartitionView) -> Partition {
+    Partition {
+        partition: view.partition.0,
+        replicas: view.replicas.into_iter().map(|node| node.0).collect(),
+        leader: view.leader.map(|node| node.0),
+        moving: view.moving,
+    }
+}
+
+impl From<LeaveError> for Problem {
+    fn from(error: LeaveError) -> Self {
+        match error {
+            LeaveError::UnknownNode => Problem::NO_SUCH_NODE,
+            LeaveError::Refused(_) => Problem::CANNOT_LEAVE,
+            LeaveError::Unavailable => Problem::NO_QUORUM,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Users: names and roles. Their passwords go in and never come out, not even as hashes.
+
+use super::{Call, body, condition};
+use crate::{error_response::Problem, in_runtime::InRuntime, parameters::Parameters, response::json};
+use actix_http::{Request, Response, StatusCode};
+use bytes::Bytes;
+use rollcall_cluster::{ManagedChange, PasswordHash, Role, User, UserError};
+use serde::{Deserialize, Serialize};
+use std::{
+    ops::Bound::{Excluded, Unbounded},
+    pin::pin,
+};
+
+/// Users on a page where none is said, and at most.
+const PAGE: (u64, u64) = (100, 1_000);
+/// Longest password, in bytes.
+const PASSWORD_BYTES_MAX: usize = 1_024;
+const PARAMETERS: &[&str] = &["after", "limit"];
+const LIMIT: &str = "limit is 1 to 1000";
+const BODY: &str = "a user is {\"role\":\"client|viewer|operator|admin\",\"password\":\"…\"}; of one that exists either may be left out";
+const PASSWORD_BODY: &str = "a password is {\"password\":\"…\"}";
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    username: &'a str,
+    role: Role,
+}
+
+#[derive(Serialize)]
+struct Page {
+    users: Vec<ShownOwned>,
+    /// What `after` of the next page is; null on the last one.
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ShownOwned {
+    username: String,
+    role: Role,
+}
+
+/// No `Debug`: it holds a password.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    #[serde(default)]
+    username: Option<String>,
+    #[serde(default)]
+    role: Option<Role>,
+    #[serde(default)]
+    password: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenPassword {
+    password: String,
+}
+
+pub(super) fn list(call: &Call<'_>) -> Result<Response<Bytes>, Problem> {
+    let parameters = Parameters::of(call.query.as_deref(), PARAMETERS, true)?;
+    let limit = parameters.number("limit", 1..=PAGE.1, LIMIT)?.unwrap_or(PAGE.0);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let after = parameters.get("after").unwrap_or_default();
+    let page = call.look(|state| {
+        let mut following = state.users().range::<str, _>((Excluded(after), Unbounded)).map(|(_, user)| user);
+        let shown = |user: &User| ShownOwned { username: user.username.clone(), role: user.role };
+        let users: Vec<ShownOwned> = following.by_ref().take(limit).map(shown).collect();
+        let next = following.next().and_then(|_| users.last()).map(|last| last.username.clone());
+        Page { users, next }
+    })?;
+    Ok(json(StatusCode::OK, &page))
+}
+
+pub(super) fn get(call: &Call<'_>, request: &Request, name: &str) -> Result<Response<Bytes>, Problem> {
+    shown(call, request, StatusCode::OK, name)
+}
+
+fn shown(call: &Call<'_>, request: &Request, status: StatusCode, name: &str) -> Result<Response<Bytes>, Problem> {
+    let found = call.look(|state| state.user(name).map(|user| (user.tag(), user.role)))?;
+    let (tag, role) = found.ok_or(Problem::NO_SUCH_USER)?;
+    Ok(condition::tagged(request, status, tag, &Shown { username: name, role }))
+}
+
+pub(super) async fn put(call: &Call<'_>, request: &mut Request, username: String) -> Result<Response<Bytes>, Problem> {
+    let only_if = condition::of(request)?;
+    let given: Given = body(request, BODY).await?;
+    if given.username.as_ref().is_some_and(|name| *name != username) {
+        return Err(Problem::invalid("invalid_user", "the body names another user than the path"));
+    }
+    let present = call.look(|state| state.user(&username).map(|user| user.role))?;
+    let status = if present.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let change = match (given.password, given.role, present) {
+        (Some(password), role, present) => {
+            // Checked before the hash is paid for.
+            let user = |password_hash| User {
+                username: username.clone(),
+                password_hash,
+                role: role.or(present).unwrap_or_default(),
+            };
+            user("$".to_owned()).validate().map_err(problem)?;
+            ManagedChange::PutUser(user(hash(call, password).await?))
+        }
+        (None, Some(role), Some(_)) => ManagedChange::SetUserRole { username: username.clone(), role },
+        (None, _, None) => return Err(Problem::invalid("invalid_user", "a new user needs a password")),
+        (None, None, Some(_)) => return Err(Problem::bad_json(BODY)),
+    };
+    call.change(only_if, change).await?;
+    shown(call, request, status, &username)
+}
+
+pub(super) async fn set_password(
+    call: &Call<'_>,
+    request: &mut Request,
+    username: String,
+) -> Result<Response<Bytes>, Problem> {
+    let only_if = condition::of(request)?;
+    let GivenPassword { password } = body(request, PASSWORD_BODY).await?;
+    call.look(|state| state.user(&username).map(|_| ()))?.ok_or(Problem::NO_SUCH_USER)?;
+    let password_hash = PasswordHash(hash(call, password).await?);
+    call.change(only_if, ManagedChange::SetUserPassword { username, password_hash }).await?;
+    Ok(condition::no_content())
+}
+
+pub(super) async fn delete(
+    call: &Call<'_>,
+    request: &mut Request,
+    username: String,
+) -> Result<Response<Bytes>, Problem> {
+    let only_if = condition::of(request)?;
+    call.change(only_if, ManagedChange::DeleteUser { username }).await?;
+    Ok(condition::no_content())
+}
+
+async fn hash(call: &Call<'_>, password: String) -> Result<String, Problem> {
+    if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
+        return Err(Problem::invalid("invalid_password", "a password has 1 to 1024 bytes"));
+    }
+    let future = pin!(call.parts.access.hash_password(password));
+    let unavailable = Problem::NO_CLUSTER_YET;
+    InRuntime { runtime: &call.parts.runtime, future }.await.map_err(|_| unavailable)
+}
+
+fn problem(error: UserError) -> Problem {
+    let detail = match error {
+        UserError::NoName => "a user needs a name",
+        UserError::NameTooLong => "a user name has at most 256 bytes",
+        UserError::NameUnusable => "a user name holds neither a colon nor a control character",
+        UserError::HashUnusable => "the password cannot be stored",
+    };
+    Problem::invalid("invalid_user", detail)
+}
