@@ -14,7 +14,7 @@ use crate::{
     session_store::SessionStore,
     shared_lag::NamedGroups,
     sockets::Sockets,
-    subscribe::Subscriptions,
+    subscriptions::Subscriptions,
     system_topics::SystemTopics,
 };
 use parking_lot::Mutex;

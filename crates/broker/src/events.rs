@@ -6,7 +6,7 @@
 //! choice. What does not belong here: reading feeds, and what an event looks like.
 
 use crate::{
-    Broker, Connection, client_session::ClientSession, metrics::DropReason, pressure::Slow, subscribe::Granted,
+    Broker, Connection, client_session::ClientSession, metrics::DropReason, pressure::Slow, subscriptions::Granted,
 };
 use parking_lot::Mutex;
 use rollcall_contracts::{Charge, SessionEnded, SessionEvent, SubscriptionChange, Unserved};

@@ -53,6 +53,7 @@ mod shared_lag;
 mod sockets;
 mod standing_order;
 mod subscribe;
+mod subscriptions;
 mod system_topics;
 mod turn;
 

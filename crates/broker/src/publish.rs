@@ -7,7 +7,7 @@ use crate::{
     point_to_point,
     pressure::Slow,
     redispatch::not_here,
-    subscribe::Wanted,
+    subscriptions::Wanted,
 };
 use rollcall_contracts::{Account, Asked, Charge, Part, QueryRefusal};
 use rollcall_routing::hash_of_client;

@@ -4,7 +4,7 @@
 //! The publisher is acknowledged when somebody has the message, or everybody that may be tried was. What an ended session
 //! leaves, and a will that is due, has no publisher that waits: it queues up here, bounded.
 
-use crate::{Broker, client_session::ClientSession, metrics::DropReason, pressure::Slow, subscribe::Wanted};
+use crate::{Broker, client_session::ClientSession, metrics::DropReason, pressure::Slow, subscriptions::Wanted};
 use parking_lot::Mutex;
 use rollcall_contracts::{Part, Spread, Unserved};
 use rollcall_session::Delivery;

@@ -1,6 +1,6 @@
 //! The members of shared subscriptions on this node, and whose turn it is.
 
-use crate::{client_session::ClientSession, subscribe::Options};
+use crate::{client_session::ClientSession, subscriptions::Options};
 use rollcall_routing::{Affinity, Strategy};
 use std::{
     collections::{HashMap, hash_map::RandomState},
