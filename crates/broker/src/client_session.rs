@@ -11,8 +11,8 @@ use crate::{
     pressure::{Asked, Pressed, Spell},
 };
 use parking_lot::Mutex;
-use rollcall_contracts::Account;
-use rollcall_session::{Delivery, LinkTerms, Offered, Outgoing, QueueLimits, Session, SessionState};
+use rollcall_contracts::{Account, EVENTS_ROOT};
+use rollcall_session::{Delivery, Filled, LinkTerms, Offered, Outgoing, QueueLimits, Session, SessionState};
 use rollcall_types::{BootTime, ClientId, Epoch};
 use std::{
     fmt,
@@ -63,8 +63,13 @@ struct Inner {
 impl Inner {
     /// The client was sent a message. The spell that ends with it.
     fn took(&mut self, now: BootTime) -> Option<Arc<Spell>> {
+        self.pressed.as_ref()?.took(now);
+        self.eased()
+    }
+
+    /// The spell that is over, if it is.
+    fn eased(&mut self) -> Option<Arc<Spell>> {
         let spell = self.pressed.as_ref()?;
-        spell.took(now);
         let asked = if spell.of_all { Asked::PressureOfAll } else { Asked::Pressure };
         if self.pressure(spell.limits, asked) > 0 { None } else { self.pressed.take() }
     }
@@ -174,16 +179,15 @@ impl ClientSession {
     ) -> Result<(Offered, Option<Pressed>), Over> {
         let (offered, pressed, waker) = {
             let mut inner = self.inner.lock();
-            if let Some(held_back) = inner.held_back.as_mut() {
-                return Ok(match held_back.keep(delivery, limits.messages) {
-                    Ok(()) => (Offered::Queued, None),
-                    Err(_) => (Offered::Full, None),
-                });
-            }
             if inner.over {
                 return Err(Over);
             }
-            let offered = inner.session.offer(delivery, limits, now);
+            // Nothing under this root is ever retained, so there is nothing older to wait for.
+            let waits = !delivery.message.topic.starts_with(EVENTS_ROOT);
+            let offered = match inner.held_back.as_mut().filter(|_| waits) {
+                Some(held_back) => held_back.keep(delivery, limits),
+                None => inner.session.offer(delivery, limits, now),
+            };
             let pressure = inner.pressure(limits, asked);
             let pressed = (pressure > 0).then(|| {
                 let spell = inner
@@ -226,10 +230,12 @@ impl ClientSession {
 
     /// What is retained is in the queue. What waited for it follows; the number of messages that found no place.
     pub(crate) fn let_go(&self, limits: QueueLimits, now: BootTime) -> usize {
-        let (dropped, waker) = {
+        let (dropped, waker, spell) = {
             let mut inner = self.inner.lock();
-            let Some(waiting) = inner.held_back.as_mut().and_then(|held_back| held_back.let_go()) else { return 0 };
-            inner.held_back = None;
+            if !inner.held_back.as_mut().is_some_and(|held_back| held_back.let_go()) {
+                return 0;
+            }
+            let waiting = inner.held_back.take().map_or_else(Vec::new, |held_back| held_back.into_waiting());
             if inner.over {
                 return 0;
             }
@@ -241,8 +247,9 @@ impl ClientSession {
                     Offered::Full | Offered::NotKept => 1,
                 };
             }
-            (dropped, inner.waker.take())
+            (dropped, inner.waker.take(), inner.eased())
         };
+        ease(spell);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -419,16 +426,21 @@ impl ClientSession {
 }
 
 impl Inner {
+    /// What waits in the queue and what will follow into it press together.
     fn pressure(&self, limits: QueueLimits, asked: Asked) -> u32 {
-        match asked {
-            Asked::Nothing => 0,
-            Asked::Pressure => self.session.pressure(limits),
-            Asked::PressureOfAll => self.session.pressure_of_all(limits),
-        }
+        let of_all = match asked {
+            Asked::Nothing => return 0,
+            // Nobody waits for a client that is away.
+            _ if self.holder.is_none() => return 0,
+            Asked::Pressure => false,
+            Asked::PressureOfAll => true,
+        };
+        let held_back = self.held_back.as_ref().map_or_else(Filled::default, |held_back| held_back.filled(of_all));
+        (self.session.filled(of_all) + held_back).pressure(limits)
     }
 
     fn holds_back(&self) -> bool {
-        self.held_back.as_ref().is_some_and(|held_back| !held_back.is_empty())
+        self.held_back.as_ref().is_some_and(|held_back| held_back.filled(true).messages > 0)
     }
 }
 

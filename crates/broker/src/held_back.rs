@@ -1,13 +1,13 @@
 //! Live messages of a session that wait until its new subscription has what is retained: what is older comes first, so
 //! that the last a client sees of a topic is the newest. What does not belong here: the session's own queue.
 
-use rollcall_session::Delivery;
+use rollcall_session::{Delivery, Filled, Offered, Queue, QueueLimits};
 
 /// What waits, and for how many.
 #[derive(Debug, Default)]
 pub(crate) struct HeldBack {
     holds: usize,
-    waiting: Vec<Delivery>,
+    waiting: Queue,
 }
 
 impl HeldBack {
@@ -16,28 +16,24 @@ impl HeldBack {
         self.holds += 1;
     }
 
-    /// Keeps a live message back; gives it back where that would be more than `most`.
-    pub(crate) fn keep(&mut self, delivery: Delivery, most: usize) -> Result<(), Delivery> {
-        if self.waiting.len() >= most.max(1) {
-            return Err(delivery);
-        }
-        self.waiting.push(delivery);
-        Ok(())
+    /// Keeps a live message back, within the bounds of a queue.
+    pub(crate) fn keep(&mut self, delivery: Delivery, limits: QueueLimits) -> Offered {
+        self.waiting.offer(delivery, limits)
     }
 
-    /// Nothing waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// What waits, as the session's queue counts it.
+    pub(crate) fn filled(&self, of_all: bool) -> Filled {
+        self.waiting.filled(of_all)
     }
 
     /// All that waits, whoever else is waited for.
-    pub(crate) fn into_waiting(self) -> Vec<Delivery> {
-        self.waiting
+    pub(crate) fn into_waiting(mut self) -> Vec<Delivery> {
+        std::iter::from_fn(|| self.waiting.pop()).collect()
     }
 
-    /// One less is waited for. What waited, when it was the last.
-    pub(crate) fn let_go(&mut self) -> Option<Vec<Delivery>> {
+    /// One less is waited for; whether it was the last.
+    pub(crate) fn let_go(&mut self) -> bool {
         self.holds = self.holds.saturating_sub(1);
-        (self.holds == 0).then(|| std::mem::take(&mut self.waiting))
+        self.holds == 0
     }
 }

@@ -47,7 +47,7 @@ pub use keep_alive::KeepAlive;
 pub use limits::{INFLIGHT_V3, Limits};
 pub use outgoing::{ConnAck, Outgoing};
 pub use packet::{Connect, DecodeFault, Packet, Password, Publish, RequestedSubscription, RetainHandling, Subscribe};
-pub use queue::{Offered, QueueLimits};
+pub use queue::{Filled, Offered, Queue, QueueLimits};
 pub use reason::ReasonCode;
 pub use refusal::ConnectRefusal;
 pub use session::{EXPIRY_NEVER_S, LinkTerms, Session};

@@ -7,7 +7,7 @@
 
 use crate::Delivery;
 use rollcall_types::{BootTime, QoS};
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Add};
 
 /// An emptied queue of more room than this is given back, so that a burst costs an idle session nothing.
 const KEPT_CAPACITY: usize = 8;
@@ -34,8 +34,18 @@ pub enum Offered {
     NotKept,
 }
 
+/// What waits in a queue, or in several that one client is served from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Filled {
+    /// Messages.
+    pub messages: usize,
+    /// Their bytes, as [`QueueLimits`] counts them.
+    pub bytes: usize,
+}
+
+/// Messages in order, within bounds.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Queue {
+pub struct Queue {
     waiting: VecDeque<Delivery>,
     bytes: usize,
     at_most_once: usize,
@@ -43,7 +53,8 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn offer(&mut self, delivery: Delivery, limits: QueueLimits) -> Offered {
+    /// Takes a message in, at the expense of some of QoS 0 if need be.
+    pub fn offer(&mut self, delivery: Delivery, limits: QueueLimits) -> Offered {
         let bytes = delivery.bytes();
         let mut dropped = 0;
         while !self.has_room(bytes, limits) {
@@ -86,7 +97,8 @@ impl Queue {
         self.waiting.front()
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Delivery> {
+    /// The oldest, taken out.
+    pub fn pop(&mut self) -> Option<Delivery> {
         let delivery = self.waiting.pop_front()?;
         let bytes = delivery.bytes();
         self.bytes -= bytes;
@@ -126,16 +138,12 @@ impl Queue {
         before - self.waiting.len()
     }
 
-    /// How far it is filled beyond half of its limits, in thousandths of the other half; 0 up to the half. Messages of
-    /// QoS 0 do not count: they make room for the others.
-    pub(crate) fn pressure(&self, limits: QueueLimits) -> u32 {
-        let messages = beyond_half(self.waiting.len() - self.at_most_once, limits.messages);
-        messages.max(beyond_half(self.bytes - self.at_most_once_bytes, limits.bytes))
-    }
-
-    /// The same with the messages of QoS 0.
-    pub(crate) fn pressure_of_all(&self, limits: QueueLimits) -> u32 {
-        beyond_half(self.waiting.len(), limits.messages).max(beyond_half(self.bytes, limits.bytes))
+    /// What is in it; with those of QoS 0 only where `of_all`: otherwise they do not count, since they make room for the
+    /// others.
+    pub fn filled(&self, of_all: bool) -> Filled {
+        let all = Filled { messages: self.waiting.len(), bytes: self.bytes };
+        let (messages, bytes) = if of_all { (0, 0) } else { (self.at_most_once, self.at_most_once_bytes) };
+        Filled { messages: all.messages - messages, bytes: all.bytes - bytes }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -144,6 +152,22 @@ impl Queue {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Delivery> {
         self.waiting.iter()
+    }
+}
+
+impl Filled {
+    /// How far it is beyond half of the limits, in thousandths of the other half; 0 up to the half.
+    #[must_use]
+    pub fn pressure(self, limits: QueueLimits) -> u32 {
+        beyond_half(self.messages, limits.messages).max(beyond_half(self.bytes, limits.bytes))
+    }
+}
+
+impl Add for Filled {
+    type Output = Filled;
+
+    fn add(self, other: Filled) -> Filled {
+        Filled { messages: self.messages + other.messages, bytes: self.bytes + other.bytes }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     Delivery, Offered, Outgoing, OutgoingPublish, QueueLimits, ReasonCode,
     alias::OutgoingAliases,
     inbound::{Arrival, Arriving, Inbound},
-    queue::Queue,
+    queue::{Filled, Queue},
     window::{Acknowledged, Stage, Window},
 };
 use rollcall_types::{BootTime, QoS};
@@ -94,17 +94,10 @@ impl Session {
         self.queue.len() + self.window.len()
     }
 
-    /// How hard what waits presses while a connection serves the session: 0 up to half of the limits, then in thousandths
-    /// of the other half. Messages of QoS 0 do not count, nor does any while the client is away.
+    /// What waits to be sent, as [`Queue::filled`] counts it. Nothing counts while the client is away.
     #[must_use]
-    pub fn pressure(&self, limits: QueueLimits) -> u32 {
-        if self.is_attached() { self.queue.pressure(limits) } else { 0 }
-    }
-
-    /// As [`Session::pressure`], for who waits so that no message is lost of any QoS: those of QoS 0 count, too.
-    #[must_use]
-    pub fn pressure_of_all(&self, limits: QueueLimits) -> u32 {
-        if self.is_attached() { self.queue.pressure_of_all(limits) } else { 0 }
+    pub fn filled(&self, of_all: bool) -> Filled {
+        if self.is_attached() { self.queue.filled(of_all) } else { Filled::default() }
     }
 
     /// Messages wait that were not sent yet.

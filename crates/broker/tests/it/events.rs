@@ -100,6 +100,22 @@ async fn who_tells_events_waits_for_a_subscriber_before_its_queue_is_full() {
     assert!(told >= 15, "{told}");
 }
 
+/// B-041: nothing under that root is ever retained, so a subscription that is still being made holds no event back, and
+/// none is lost however long that takes.
+#[tokio::test]
+async fn events_do_not_wait_for_what_is_retained() {
+    let world = World::new(BrokerConfig { client_queue_messages: 10, ..BrokerConfig::default() });
+    let watcher = world.connect("watcher").await;
+    world.broker.hold_back(watcher.connection());
+    world.subscribe(&watcher, "$events/#");
+    for number in 0..100 {
+        tell(&world, "car", number);
+        assert_eq!(payloads(&watcher), [json("car", number)]);
+    }
+    world.broker.let_go(watcher.connection());
+    assert_eq!(payloads(&watcher), Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn what_a_client_subscribes_to_is_told_in_order() {
     let world = World::new(BrokerConfig { node_name: "n1".to_owned(), ..BrokerConfig::default() });

@@ -62,6 +62,20 @@ async fn a_publisher_is_held_from_half_a_queue_on_and_let_go_when_the_consumer_t
     publish(&world, &publisher, 1);
 }
 
+/// What waits behind retained messages will be in the same queue.
+#[tokio::test]
+async fn a_publisher_is_held_by_what_waits_behind_retained_messages_too() {
+    let (world, consumer, publisher) = world().await;
+    world.broker.hold_back(consumer.connection());
+    publish(&world, &publisher, 4);
+    let mut verdict = slowed(&world, &publisher);
+    world.broker.let_go(consumer.connection());
+    assert!(poll(&mut verdict).is_pending(), "five of eight wait");
+    take(&consumer, 1);
+    assert_eq!(poll(&mut verdict), Poll::Ready(ACCEPTED));
+    take(&consumer, 4);
+}
+
 #[tokio::test]
 async fn a_consumer_that_takes_too_little_is_waited_for_up_to_the_bound_again_and_again() {
     let (world, consumer, publisher) = world().await;

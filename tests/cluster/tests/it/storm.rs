@@ -145,6 +145,11 @@ fn assert_nothing(whose: &str, wrong: &[String]) {
 
 /// Holds one subscriber against the stream; gives how many gaps it noticed.
 fn judge(whose: &str, record: &Record, stream: &[Told]) -> usize {
+    let lives: Vec<usize> = record.lives.iter().map(Vec::len).collect();
+    println!("{whose}: events heard on each of its connections: {lives:?}; not heard:");
+    for (first, last, events) in checker::missing_runs(&record.lives, stream) {
+        println!("  {events} from {first:?} to {last:?}");
+    }
     for (turn, life) in record.lives.iter().enumerate() {
         assert_nothing(whose, &checker::unbroken(life, turn == 0));
     }

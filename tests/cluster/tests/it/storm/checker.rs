@@ -158,6 +158,28 @@ pub(super) fn gaps_are_noticed(lives: &[Vec<Told>], stream: &[Told]) -> Result<u
     if wrong.is_empty() { Ok(gaps) } else { Err(wrong) }
 }
 
+/// What no connection of a subscriber heard, as runs of events that follow one another in their partition's feed: the
+/// first, the last, and how many.
+pub(super) fn missing_runs(lives: &[Vec<Told>], stream: &[Told]) -> Vec<(Place, Place, usize)> {
+    let got: BTreeSet<Place> = lives.iter().flatten().map(|told| told.place).collect();
+    let all: BTreeSet<Place> = stream.iter().map(|told| told.place).collect();
+    let mut runs: Vec<(Place, Place, usize)> = Vec::new();
+    let mut goes_on = false;
+    for place in all {
+        let is_missing = !got.contains(&place);
+        match runs.last_mut() {
+            Some(run) if is_missing && goes_on && run.1.partition == place.partition => {
+                run.1 = place;
+                run.2 += 1;
+            }
+            _ if is_missing => runs.push((place, place, 1)),
+            _ => {}
+        }
+        goes_on = is_missing;
+    }
+    runs
+}
+
 /// What a subscriber heard, and what it read over HTTP after each loss, are everything.
 pub(super) fn filled(lives: &[Vec<Told>], fills: &[Vec<Told>], stream: &[Told]) -> Vec<String> {
     let got: BTreeSet<Place> = lives.iter().chain(fills).flatten().map(|told| told.place).collect();
