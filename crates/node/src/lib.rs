@@ -25,6 +25,9 @@ mod joining;
 mod late_presence;
 mod management;
 mod members;
+mod mesh_certificates;
+#[cfg(test)]
+mod mesh_certificates_test;
 mod metrics_text;
 mod node;
 mod own_routes;

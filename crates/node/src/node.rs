@@ -17,7 +17,7 @@ use crate::{
     late_presence::LatePresence,
     management::Management,
     members::Members,
-    metrics_text,
+    mesh_certificates, metrics_text,
     owner_links::MeshOwnerLinks,
     peer_calls::{Parts, PeerCalls},
     peer_publisher::{COMPARE_EVERY, Publisher},
@@ -35,7 +35,7 @@ use rollcall_http_gateway::{Addresses, Gateway, GatewayParts};
 use rollcall_mesh::Mesh;
 use rollcall_raft::{FeedSink, GroupsConfig, Replication, payload};
 use rollcall_storage::{DataDirectory, Store};
-use rollcall_tls::Certificates;
+use rollcall_tls::{Certificates, FileWatch, WATCH_EVERY};
 use rollcall_types::NodeId;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
@@ -59,6 +59,7 @@ pub struct Node {
     stop: CancellationToken,
     run: JoinSet<Result<(), StartError>>,
     upkeep: JoinSet<()>,
+    _mesh_certificates: Option<FileWatch>,
 }
 
 /// What the parts share before the node knows who it is.
@@ -147,6 +148,9 @@ impl Node {
         mesh.set_join_handler(calls.clone());
         let mesh = Arc::new(mesh);
         publisher.set_mesh(Arc::clone(&mesh));
+        let mesh_files = config.cluster.tls.as_ref();
+        let mesh_certificates =
+            mesh_files.map(|files| mesh_certificates::watch(files, Arc::clone(&mesh), WATCH_EVERY)).transpose()?;
         let stop = CancellationToken::new();
         let shell = Shell {
             config,
@@ -176,7 +180,7 @@ impl Node {
                 metrics_text::upkeep();
             }
         });
-        Ok(Node { gateway, mesh, leaving, stop, run, upkeep })
+        Ok(Node { gateway, mesh, leaving, stop, run, upkeep, _mesh_certificates: mesh_certificates })
     }
 
     /// Where the HTTP listeners are.

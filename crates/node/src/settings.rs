@@ -152,11 +152,12 @@ pub(crate) fn mesh(config: &Config) -> Result<MeshConfig, StartError> {
     let mut mesh = MeshConfig::new(config.listeners.mesh, advertise, config.cluster.name.clone(), name);
     mesh.seeds.clone_from(&config.cluster.seeds);
     mesh.secret = config.cluster.secret.as_ref().map(|s| s.reveal().to_owned());
-    mesh.tls = match &config.cluster.tls {
-        Some(tls) => Some(MeshTls { ca: read(&tls.ca_file)?, cert: read(&tls.cert_file)?, key: read(&tls.key_file)? }),
-        None => None,
-    };
+    mesh.tls = config.cluster.tls.as_ref().map(mesh_certificates).transpose()?;
     Ok(mesh)
+}
+
+pub(crate) fn mesh_certificates(files: &crate::config::MeshTls) -> Result<MeshTls, StartError> {
+    Ok(MeshTls { ca: read(&files.ca_file)?, cert: read(&files.cert_file)?, key: read(&files.key_file)? })
 }
 
 /// Leases that a SUBSCRIBE waits at most for the other nodes: one that is silent is counted out before.

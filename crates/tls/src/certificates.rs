@@ -5,7 +5,7 @@ use crate::{
     metrics::reloaded,
     subject::common_name,
     verifier::CurrentVerifier,
-    watch::Watch,
+    watch::{FileWatch, WATCH_EVERY},
 };
 use arc_swap::ArcSwap;
 use rustls::{
@@ -17,15 +17,12 @@ use rustls::{
 };
 use std::{fmt, sync::Arc, time::Duration};
 
-/// How often files are looked at for a change, unless said otherwise.
-const WATCH_EVERY: Duration = Duration::from_secs(5);
-
 /// The certificates of one node. Files that change are read again by a thread that ends with it; new files that
 /// cannot be used leave what was loaded in force.
 pub struct Certificates {
     config: Arc<ServerConfig>,
     loaded: Arc<ArcSwap<Loaded>>,
-    _watch: Watch,
+    _watch: FileWatch,
 }
 
 /// All entries together.
@@ -71,7 +68,7 @@ impl Certificates {
             .with_cert_resolver(Arc::new(Resolver(loaded.clone())));
         let target = loaded.clone();
         let paths = files.iter().flat_map(CertificateFiles::files).cloned().collect();
-        let watch = Watch::start(paths, every, move || match Loaded::load(&files, &provider) {
+        let watch = FileWatch::start(paths, every, move || match Loaded::load(&files, &provider) {
             Ok(fresh) => {
                 target.store(Arc::new(fresh));
                 reloaded(true);

@@ -18,3 +18,4 @@ mod watch;
 pub use certificates::{Admitted, Certificates, ClientRefused};
 pub use entry::{CertificateFiles, LoadError};
 pub use metrics::describe_metrics;
+pub use watch::{FileWatch, WATCH_EVERY};

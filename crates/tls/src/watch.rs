@@ -12,15 +12,21 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+/// How often files are looked at for a change, unless said otherwise.
+pub const WATCH_EVERY: Duration = Duration::from_secs(5);
+
 /// The thread; it ends when this is dropped.
-pub(crate) struct Watch {
+pub struct FileWatch {
     stop: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Watch {
-    /// Calls `changed` whenever a file has another time or content than at the last look.
-    pub(crate) fn start(paths: Vec<PathBuf>, every: Duration, changed: impl Fn() + Send + 'static) -> io::Result<Self> {
+impl FileWatch {
+    /// Calls `changed` whenever a file has other content than at the last look, one of them `every` so often.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(paths: Vec<PathBuf>, every: Duration, changed: impl Fn() + Send + 'static) -> io::Result<Self> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = stop.clone();
         let mut seen = Look::at(&paths);
@@ -36,11 +42,11 @@ impl Watch {
                 seen = now;
             }
         })?;
-        Ok(Watch { stop, thread: Some(thread) })
+        Ok(FileWatch { stop, thread: Some(thread) })
     }
 }
 
-impl Drop for Watch {
+impl Drop for FileWatch {
     fn drop(&mut self) {
         *self.stop.0.lock() = true;
         self.stop.1.notify_all();
