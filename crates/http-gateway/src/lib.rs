@@ -26,6 +26,9 @@ mod event_stream;
 mod event_text;
 mod event_token;
 mod events;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a failure is the failure of the test")]
+mod fuzz;
 mod gateway;
 mod in_runtime;
 mod keep_alive;

@@ -14,6 +14,9 @@ mod cluster;
 mod environment;
 mod error;
 mod file;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a failure is the failure of the test")]
+mod fuzz;
 mod keys;
 mod listeners;
 mod nearest;
