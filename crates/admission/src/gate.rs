@@ -13,9 +13,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use rollcall_contracts::{
-    Account, AccountOrigin, Asked, AuthError, ConnectPermission, Explanation, QueryRefusal, Rated, Role, SourceAddress,
+    Account, AccountOrigin, Asked, AuthError, ConnectPermission, Explanation, LeaseGate, QueryRefusal, Rated, Role,
+    SourceAddress,
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Credentials, permissions and quota of one node.
 pub struct Admission {
@@ -25,6 +26,8 @@ pub struct Admission {
     verification: Verification,
     failures: FailureLimit,
     messages: Rate,
+    /// The lease that the share of messages depends on, where it does.
+    lease: OnceLock<Arc<dyn LeaseGate>>,
     /// In the order of [`Rated::ALL`].
     packets: [Rate; 4],
     metrics: AdmissionMetrics,
@@ -39,6 +42,7 @@ impl Admission {
             cache: VerifiedCache::new(),
             verification: Verification::new(),
             failures: FailureLimit::new(config.auth_failures_per_minute),
+            lease: OnceLock::new(),
             messages: Rate::new(Share::of_limit(config.messages_per_second), config.burst_percent),
             packets: Rated::ALL
                 .map(|packet| Rate::new(Share::of_limit(config.packets_per_second(packet)), config.burst_percent)),
@@ -52,6 +56,18 @@ impl Admission {
     /// Another share of the instance's messages and queries from now on; it starts with nothing saved up.
     pub fn set_message_share(&self, share: Share) {
         self.messages.set(share);
+    }
+
+    /// From now on a share of the messages counts only while this lease is valid: a process that stood still must not go on
+    /// with what was given to others meanwhile. Once.
+    pub fn bind_message_share(&self, lease: Arc<dyn LeaseGate>) {
+        let _already = self.lease.set(lease);
+    }
+
+    /// Messages and queries asked for so far while there was a limit, admitted or not.
+    #[must_use]
+    pub fn messages_asked(&self) -> u64 {
+        self.messages.asked()
     }
 
     /// Another share of one of the instance's other rates from now on; it starts with nothing saved up.
@@ -253,6 +269,11 @@ impl rollcall_contracts::Admission for Admission {
     }
 
     fn charge(&self, n: u32) -> Result<(), QueryRefusal> {
+        let lease = self.lease.get();
+        if lease.is_some_and(|lease| self.messages.is_limited() && lease.serving().is_none()) {
+            self.metrics.limited_messages.increment(1);
+            return Err(QueryRefusal::NoGrant);
+        }
         self.messages.charge(n).inspect_err(|_| self.metrics.limited_messages.increment(1))
     }
 

@@ -37,6 +37,7 @@ pub(crate) struct Rate {
     burst_percent: u32,
     state: ArcSwap<State>,
     clock: DefaultClock,
+    asked: AtomicU64,
 }
 
 enum State {
@@ -56,7 +57,7 @@ struct Bucket {
 impl Rate {
     pub(crate) fn new(share: Share, burst_percent: u32) -> Self {
         let state = ArcSwap::from_pointee(State::new(share, burst_percent));
-        Rate { burst_percent, state, clock: DefaultClock::default() }
+        Rate { burst_percent, state, clock: DefaultClock::default(), asked: AtomicU64::new(0) }
     }
 
     /// Another share from now on. The new limiter starts with nothing saved up, so that a change never adds a burst.
@@ -69,10 +70,24 @@ impl Rate {
         self.state.store(state.into());
     }
 
+    /// Units asked for while there was a limit, admitted or not.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is a limit, and a share of it.
+    pub(crate) fn is_limited(&self) -> bool {
+        matches!(&**self.state.load(), State::Limited(_))
+    }
+
     /// Takes `n` units or none. Never waits.
     pub(crate) fn charge(&self, n: u32) -> Result<(), QueryRefusal> {
         let Some(n) = NonZeroU32::new(n) else { return Ok(()) };
-        match &**self.state.load() {
+        let state = self.state.load();
+        if !matches!(&**state, State::Open) {
+            self.asked.fetch_add(u64::from(n.get()), Ordering::Relaxed);
+        }
+        match &**state {
             State::Open => Ok(()),
             State::Limited(bucket) => bucket
                 .charge(n, &self.clock)

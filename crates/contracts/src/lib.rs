@@ -21,6 +21,7 @@ mod presence_feeds;
 mod presence_questions;
 mod presence_store;
 mod publish;
+mod quota_seat;
 mod retained_store;
 mod routes;
 mod session_event;
@@ -42,6 +43,7 @@ pub use presence_store::{
     StatusError, StatusInbox,
 };
 pub use publish::{Charge, DeliveryTarget, OwnerLinks, Part, PartTaken, PeerPublisher, Spread, Unserved};
+pub use quota_seat::{QuotaBoard, QuotaGranted, QuotaPart, QuotaSeat, QuotaUse, QuotaView};
 pub use retained_store::{RetainError, RetainedPage, RetainedPlace, RetainedReadError, RetainedStore};
 pub use routes::{Announced, RouteBoard};
 pub use session_event::{EVENTS_ROOT, SessionEnded, SessionEvent, SubscriptionChange, client_of_event};

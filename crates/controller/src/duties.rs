@@ -4,12 +4,16 @@
 use crate::{metrics::RETIRED, walk::Walk};
 use parking_lot::Mutex;
 use rollcall_cluster::{ClusterChange, LeaseTable, LeaseTerms};
-use rollcall_proto::{HeartbeatReply, HeartbeatRequest, heartbeat_reply};
+use rollcall_proto::{HeartbeatReply, HeartbeatRequest, QuotaGrant, QuotaPart, heartbeat_reply};
+use rollcall_quota::{Grant, GrantTable, Use};
 use rollcall_raft::{Ask, PointAnswer, Replication, boot_time};
-use rollcall_types::{GroupId, Incarnation, NodeId, Owner};
+use rollcall_types::{BootTime, GroupId, Incarnation, NodeId, Owner};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
+/// The same counter as of the invariants of the groups.
+const VIOLATIONS: &str = "rollcall_invariant_violations_total";
+const GRANTED: &str = "rollcall_quota_granted_per_second";
 /// How long the quorum round behind a heartbeat may take.
 const QUORUM_ROUND: Duration = Duration::from_millis(500);
 /// Longest wait for a retirement to be committed before it is proposed again.
@@ -20,27 +24,34 @@ pub struct LeaderDuties {
     replication: Arc<Replication>,
     table: Mutex<Leading>,
     terms: LeaseTerms,
+    /// The instance's messages a second; 0: no limit.
+    quota: u32,
 }
 
 struct Leading {
     term: u64,
     table: LeaseTable,
+    grants: GrantTable,
+    began: BootTime,
 }
 
 impl LeaderDuties {
-    /// Duties under leases of this length.
+    /// Duties under leases of this length, with so many units a second for the whole instance; 0: no limit.
     #[must_use]
-    pub fn new(replication: Arc<Replication>, terms: LeaseTerms) -> Self {
-        let leading = Leading { term: 0, table: LeaseTable::new(terms) };
-        LeaderDuties { replication, table: Mutex::new(leading), terms }
+    pub fn new(replication: Arc<Replication>, terms: LeaseTerms, quota: u32) -> Self {
+        metrics::describe_gauge!(GRANTED, metrics::Unit::Count, "units a second that all nodes may use, by the leader");
+        metrics::counter!(VIOLATIONS, "invariant" => "quota_is_never_exceeded").increment(0);
+        let (table, grants) = (LeaseTable::new(terms), GrantTable::new(quota));
+        let leading = Leading { term: 0, table, grants, began: BootTime(0) };
+        LeaderDuties { replication, table: Mutex::new(leading), terms, quota }
     }
 
     /// Answers a heartbeat: acknowledged only after a quorum round that began after its receipt, so that a deposed
     /// leader never prolongs a lease.
     pub async fn answer(&self, from: NodeId, request: &HeartbeatRequest) -> HeartbeatReply {
         let received_at = boot_time();
-        let reply = |answer| HeartbeatReply { answer: Some(answer) };
-        let nothing = HeartbeatReply { answer: None };
+        let reply = |answer| HeartbeatReply { answer: Some(answer), grant: None };
+        let nothing = HeartbeatReply::default();
         let (node, incarnation) = (NodeId(request.node), Incarnation(request.incarnation));
         if node != from {
             return nothing;
@@ -74,7 +85,29 @@ impl LeaderDuties {
         if !leading.lead(term) || !leading.table.heartbeat(node, incarnation, received_at) {
             return nothing;
         }
-        reply(heartbeat_reply::Answer::Acknowledged(true))
+        let said = request.quota.filter(|_| self.quota > 0);
+        let per_second = said.and_then(|said| {
+            let said = Use { in_use: said.in_use, demand: said.demand };
+            leading.grants.heartbeat(node, incarnation, request.sequence, said)
+        });
+        let grant = per_second.map(|per_second| QuotaGrant { per_second, parts: parts(&leading.grants) });
+        HeartbeatReply { grant, ..reply(heartbeat_reply::Answer::Acknowledged(true)) }
+    }
+
+    /// Whose grants are over, and whether all of an earlier leader's are; and that promise 10 holds.
+    fn look_at_grants(&self, leading: &mut Leading, alive: &[(NodeId, Incarnation)], now: BootTime) {
+        if self.quota == 0 {
+            return;
+        }
+        let all_seen_out = now.since(leading.began) > self.terms.retire_after_ms();
+        leading.grants.alive(alive.iter().copied(), all_seen_out);
+        let at_most = leading.grants.at_most();
+        #[allow(clippy::cast_precision_loss)] // far below 2^52
+        metrics::gauge!(GRANTED).set(at_most as f64);
+        if at_most > u64::from(self.quota) {
+            tracing::error!(at_most, "an invariant is violated: quota_is_never_exceeded");
+            metrics::counter!(VIOLATIONS, "invariant" => "quota_is_never_exceeded").increment(1);
+        }
     }
 
     /// Runs until stopped. Leases are looked at on time whatever a change of membership waits for.
@@ -117,6 +150,7 @@ impl LeaderDuties {
             let early = rollcall_contracts::mutants::chosen("fence_before_self_fence");
             #[cfg(feature = "mutants")]
             let now = if early { now.plus_ms(self.terms.lease_ms()) } else { now };
+            self.look_at_grants(&mut leading, &alive, now);
             leading.table.tick(now, alive)
         };
         for (node, up_to) in over {
@@ -131,12 +165,20 @@ impl LeaderDuties {
     }
 }
 
+fn parts(grants: &GrantTable) -> Vec<QuotaPart> {
+    let part =
+        |(node, grant): (&NodeId, &Grant)| QuotaPart { node: node.0, granted: grant.granted, demand: grant.demand };
+    grants.nodes().iter().map(part).collect()
+}
+
 impl Leading {
     /// A new term of leadership starts every wait afresh. `false` for a term that is over.
     fn lead(&mut self, term: u64) -> bool {
         if term > self.term {
             self.term = term;
-            self.table.became_leader(boot_time());
+            self.began = boot_time();
+            self.table.became_leader(self.began);
+            self.grants = GrantTable::new(self.grants.limit());
         }
         term == self.term
     }

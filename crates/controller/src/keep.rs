@@ -8,8 +8,8 @@ use crate::{
 use bytes::Bytes;
 use prost::Message as _;
 use rollcall_cluster::LeaseTerms;
-use rollcall_contracts::LeaseGate as _;
-use rollcall_proto::{HeartbeatReply, HeartbeatRequest, Kind, heartbeat_reply};
+use rollcall_contracts::{LeaseGate as _, QuotaGranted, QuotaPart, QuotaSeat};
+use rollcall_proto::{HeartbeatReply, HeartbeatRequest, Kind, QuotaGrant, QuotaUse, heartbeat_reply};
 use rollcall_raft::{Groups, boot_time};
 use rollcall_types::{GroupId, NodeId, Owner};
 use std::time::Duration;
@@ -30,16 +30,34 @@ pub enum LeaseEnd {
 /// Looks at the remaining time between two heartbeats.
 const LOOKS_PER_HEARTBEAT: u32 = 8;
 
-/// Renews until the lease ends. `held` turns true with the first acknowledgement.
-pub async fn keep_lease(
-    groups: &Groups,
-    duties: &LeaderDuties,
-    gate: &NodeLeaseGate,
-    owner: Owner,
-    terms: LeaseTerms,
-    held: &watch::Sender<bool>,
-    stop: &CancellationToken,
-) -> LeaseEnd {
+/// Pause before the next heartbeat where the leader is to hear soon what became of a grant.
+const SOON: Duration = Duration::from_millis(50);
+
+/// Who keeps a lease, and what depends on it.
+pub struct Keeper<'a> {
+    /// The groups of this node.
+    pub groups: &'a Groups,
+    /// This node's own duties, where it leads.
+    pub duties: &'a LeaderDuties,
+    /// What every packet asks.
+    pub gate: &'a NodeLeaseGate,
+    /// The node's part of the quota.
+    pub quota: &'a dyn QuotaSeat,
+    /// For whom.
+    pub owner: Owner,
+    /// The lease's length.
+    pub terms: LeaseTerms,
+}
+
+/// Renews until the lease ends, and with it the grant. `held` turns true with the first acknowledgement.
+pub async fn keep_lease(keeper: &Keeper<'_>, held: &watch::Sender<bool>, stop: &CancellationToken) -> LeaseEnd {
+    let end = keep(keeper, held, stop).await;
+    keeper.quota.over();
+    end
+}
+
+async fn keep(keeper: &Keeper<'_>, held: &watch::Sender<bool>, stop: &CancellationToken) -> LeaseEnd {
+    let Keeper { gate, quota, owner, terms, .. } = *keeper;
     let every = Duration::from_millis(terms.heartbeat_interval_ms().max(1));
     let remaining = metrics::gauge!(LEASE_REMAINING);
     let begun = boot_time();
@@ -48,7 +66,8 @@ pub async fn keep_lease(
     loop {
         sequence += 1;
         let sent_at = boot_time();
-        let beat = heartbeat(groups, duties, owner, sequence, hint.take(), every * 2);
+        let mut soon = false;
+        let beat = heartbeat(keeper, sequence, hint.take(), every * 2);
         let look = every / LOOKS_PER_HEARTBEAT;
         tokio::pin!(beat);
         let answer = loop {
@@ -65,7 +84,8 @@ pub async fn keep_lease(
             }
         };
         match answer {
-            Beat::Acknowledged if gate.renew(owner.incarnation, sent_at) => {
+            Beat::Acknowledged(grant) if gate.renew(owner.incarnation, sent_at) => {
+                soon = quota.granted(grant);
                 held.send_if_modified(|h| !std::mem::replace(h, true));
             }
             Beat::Retired => {
@@ -73,7 +93,7 @@ pub async fn keep_lease(
                 return LeaseEnd::Retired;
             }
             Beat::Elsewhere(leader) => hint = Some(leader),
-            Beat::Acknowledged | Beat::None => {}
+            Beat::Acknowledged(_) | Beat::None => {}
         }
         let lost = if *held.borrow() {
             !gate.may_serve(owner.incarnation)
@@ -91,6 +111,8 @@ pub async fn keep_lease(
         // An unanswered heartbeat is repeated at once, a lost one soon; an acknowledged one has time.
         let pause = if hint.is_some() {
             Duration::ZERO
+        } else if soon {
+            SOON.min(every)
         } else {
             every.saturating_sub(Duration::from_millis(boot_time().since(sent_at))).max(Duration::from_millis(5))
         };
@@ -111,26 +133,21 @@ pub async fn keep_lease(
 
 /// What came of one heartbeat.
 enum Beat {
-    Acknowledged,
+    Acknowledged(Option<QuotaGranted>),
     Elsewhere(NodeId),
     Retired,
     None,
 }
 
-async fn heartbeat(
-    groups: &Groups,
-    duties: &LeaderDuties,
-    owner: Owner,
-    sequence: u64,
-    hint: Option<NodeId>,
-    within: Duration,
-) -> Beat {
+async fn heartbeat(keeper: &Keeper<'_>, sequence: u64, hint: Option<NodeId>, within: Duration) -> Beat {
+    let Keeper { groups, duties, quota, owner, .. } = *keeper;
     let Some(leader) = hint.or_else(|| groups.whom_to_ask(GroupId::CLUSTER)) else { return Beat::None };
     let request = HeartbeatRequest {
         node: owner.node.0,
         incarnation: owner.incarnation.0,
         sequence,
         saved_term: groups.cluster().handle().saved_term(),
+        quota: quota.said().map(|said| QuotaUse { in_use: said.in_use, demand: said.demand }),
     };
     let reply = if leader == groups.me() {
         duties.answer(owner.node, &request).await
@@ -142,9 +159,15 @@ async fn heartbeat(
         }
     };
     match reply.answer {
-        Some(heartbeat_reply::Answer::Acknowledged(true)) => Beat::Acknowledged,
+        Some(heartbeat_reply::Answer::Acknowledged(true)) => Beat::Acknowledged(reply.grant.map(granted)),
         Some(heartbeat_reply::Answer::Retired(_)) => Beat::Retired,
         Some(heartbeat_reply::Answer::LeaderHint(leader)) if leader != 0 => Beat::Elsewhere(NodeId(leader)),
         _ => Beat::None,
     }
+}
+
+fn granted(grant: QuotaGrant) -> QuotaGranted {
+    let parts = grant.parts.into_iter();
+    let parts = parts.map(|part| QuotaPart { node: NodeId(part.node), granted: part.granted, demand: part.demand });
+    QuotaGranted { per_second: grant.per_second, parts: parts.collect() }
 }

@@ -16,4 +16,4 @@ mod walk;
 
 pub use duties::LeaderDuties;
 pub use gate::NodeLeaseGate;
-pub use keep::{LeaseEnd, keep_lease};
+pub use keep::{Keeper, LeaseEnd, keep_lease};

@@ -1,7 +1,8 @@
 //! What the gateway is started with.
 
 use rollcall_contracts::{
-    AccessControl, Admission, DataPlane, Membership, PresenceFeeds, PresenceQuestions, PresenceStore, Readiness,
+    AccessControl, Admission, DataPlane, Membership, PresenceFeeds, PresenceQuestions, PresenceStore, QuotaBoard,
+    Readiness,
 };
 use rollcall_tls::Certificates;
 use rollcall_types::CLIENT_ID_BYTES_MAX;
@@ -131,6 +132,8 @@ pub struct GatewayParts {
     pub access: Arc<dyn AccessControl>,
     /// The members, for the management API.
     pub membership: Arc<dyn Membership>,
+    /// The instance's quota, to be shown.
+    pub quota: Arc<dyn QuotaBoard>,
     /// What `/readyz` says.
     pub readiness: Arc<dyn Readiness>,
     /// What `/metrics` says.

@@ -37,6 +37,7 @@ mod peer_calls;
 mod peer_publisher;
 #[cfg(test)]
 mod peer_publisher_test;
+mod quota_seat;
 mod readiness;
 mod reconcile;
 mod serving;

@@ -2,7 +2,12 @@
 //! limits, what it tells newcomers, and its own departure.
 
 use crate::{
-    config::Config, formation::Greeting, peer_publisher::Publisher, settings::share_limits, told_routes::Standing,
+    config::Config,
+    formation::Greeting,
+    peer_publisher::Publisher,
+    quota_seat::NodeQuota,
+    settings::{even_messages, share_limits},
+    told_routes::Standing,
 };
 use rollcall_admission::Admission;
 use rollcall_broker::Broker;
@@ -20,6 +25,7 @@ pub(crate) struct Members {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) greeting: Arc<Greeting>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) quota: Arc<NodeQuota>,
     pub(crate) broker: Arc<Broker>,
     pub(crate) config: Config,
     /// What this node says of itself; what it says of the cluster follows the members.
@@ -61,6 +67,7 @@ impl Members {
             }
             if members != shared_by {
                 share_limits(&self.config, members, &self.admission, &self.broker);
+                self.quota.set_even(even_messages(&self.config, members));
                 shared_by = members;
             }
             // Who has left is reached until the group feeds it no more, so that it learns of it.

@@ -21,6 +21,7 @@ use crate::{
     owner_links::MeshOwnerLinks,
     peer_calls::{Parts, PeerCalls},
     peer_publisher::{COMPARE_EVERY, Publisher},
+    quota_seat::NodeQuota,
     readiness::{Complaint, Looked, NodeReadiness},
     serving::Serving,
     session_links::MeshSessionLinks,
@@ -74,6 +75,7 @@ struct Shell {
     accounts: Arc<ReplicatedAccounts>,
     admission: Arc<Admission>,
     gate: Arc<NodeLeaseGate>,
+    quota: Arc<NodeQuota>,
     readiness: Arc<NodeReadiness>,
     management: Arc<Management>,
     access: Arc<ReplicatedAccess>,
@@ -122,6 +124,10 @@ impl Node {
         broker.set_routes(publisher.clone());
         broker.set_authenticators(authenticators);
         settings::share_limits(&config, config.cluster.expect_nodes, &admission, &broker);
+        let even = settings::even_messages(&config, config.cluster.expect_nodes);
+        let burst_percent = config.limits.effective().burst_percent;
+        let quota = Arc::new(NodeQuota::new(settings::message_limit(&config), burst_percent, even, admission.clone()));
+        admission.bind_message_share(gate.clone());
         let certificates = settings::certificates(&config)?;
         let (leaving, left) = watch::channel(false);
         let leaving = Arc::new(leaving);
@@ -136,6 +142,7 @@ impl Node {
                 data_plane: broker.clone(),
                 access: access.clone(),
                 membership: management.clone(),
+                quota: quota.clone(),
                 readiness: readiness.clone(),
                 metrics,
                 runtime: tokio::runtime::Handle::current(),
@@ -163,6 +170,7 @@ impl Node {
             accounts,
             admission,
             gate,
+            quota,
             readiness,
             management,
             access,
@@ -226,7 +234,8 @@ impl Shell {
         let config = self.groups_config(&founding);
         let replication =
             Replication::start(me, founding::topology(&founding), &store, self.mesh.clone(), config).await?;
-        let duties = Arc::new(LeaderDuties::new(Arc::clone(&replication), self.terms));
+        let duties =
+            Arc::new(LeaderDuties::new(Arc::clone(&replication), self.terms, settings::message_limit(&self.config)));
         self.calls.set(Parts {
             replication: Arc::clone(&replication),
             duties: Arc::clone(&duties),
@@ -241,6 +250,7 @@ impl Shell {
             replication: Arc::clone(&replication),
             store: Arc::clone(&store),
             gate: Arc::clone(&self.gate),
+            quota: Arc::clone(&self.quota),
         });
         self.broker.set_retained(replication.retained().clone());
         self.broker.set_owner_links(Arc::new(MeshOwnerLinks(Arc::clone(replication.groups()))));
@@ -268,6 +278,7 @@ impl Shell {
             publisher: Arc::clone(&self.publisher),
             greeting: Arc::clone(&self.greeting),
             admission: Arc::clone(&self.admission),
+            quota: Arc::clone(&self.quota),
             broker: Arc::clone(&self.broker),
             config: self.config.clone(),
             hello: self.hello(),
@@ -306,6 +317,7 @@ impl Shell {
             replication: Arc::clone(replication),
             duties,
             gate: Arc::clone(&self.gate),
+            quota: Arc::clone(&self.quota),
             broker: Arc::clone(&self.broker),
             publisher: Arc::clone(&self.publisher),
             readiness: Arc::clone(&self.readiness),

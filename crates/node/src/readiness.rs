@@ -1,5 +1,6 @@
 //! Ready means: joined, caught up, lease valid, storage sound, no invariant violated.
 
+use crate::quota_seat::NodeQuota;
 use rollcall_contracts::{LeaseGate as _, Readiness, ReadinessReport};
 use rollcall_controller::NodeLeaseGate;
 use rollcall_raft::Replication;
@@ -17,6 +18,7 @@ pub(crate) struct Looked {
     pub(crate) replication: Arc<Replication>,
     pub(crate) store: Arc<Store>,
     pub(crate) gate: Arc<NodeLeaseGate>,
+    pub(crate) quota: Arc<NodeQuota>,
 }
 
 /// Why the process around the node is not well, if it is not.
@@ -70,6 +72,8 @@ impl Readiness for NodeReadiness {
             not_ready.push("no valid lease".to_owned());
         } else if !self.serving.load(Ordering::SeqCst) {
             not_ready.push("the mqtt listeners are closed".to_owned());
+        } else if looked.quota.waits() {
+            not_ready.push("no part of the instance's quota yet".to_owned());
         }
         ReadinessReport { not_ready }
     }

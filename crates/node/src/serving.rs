@@ -3,10 +3,13 @@
 //! A term begins with a registration at the cluster group, opens the MQTT listeners when the first heartbeat is
 //! acknowledged, and ends with the lease: then every socket is closed at once, and the node registers anew.
 
-use crate::{errors::StartError, members, peer_publisher::Publisher, readiness::NodeReadiness, reconcile};
+use crate::{
+    errors::StartError, members, peer_publisher::Publisher, quota_seat::NodeQuota, readiness::NodeReadiness, reconcile,
+};
 use rollcall_broker::Broker;
 use rollcall_cluster::{ClusterChange, ClusterOutcome, ClusterRefusal, DirectoryId, LeaseTerms, NodeAddresses};
-use rollcall_controller::{LeaderDuties, LeaseEnd, NodeLeaseGate, keep_lease};
+use rollcall_contracts::QuotaSeat as _;
+use rollcall_controller::{Keeper, LeaderDuties, LeaseEnd, NodeLeaseGate, keep_lease};
 use rollcall_mqtt_listener::{ListenerConfig, MqttListeners, StartError as ListenError};
 use rollcall_raft::Replication;
 use rollcall_session::Order;
@@ -30,6 +33,7 @@ pub(crate) struct Serving {
     pub(crate) replication: Arc<Replication>,
     pub(crate) duties: Arc<LeaderDuties>,
     pub(crate) gate: Arc<NodeLeaseGate>,
+    pub(crate) quota: Arc<NodeQuota>,
     pub(crate) broker: Arc<Broker>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) readiness: Arc<NodeReadiness>,
@@ -71,6 +75,7 @@ impl Serving {
                 let owner = Owner { node: self.replication.groups().me(), incarnation };
                 tracing::info!(%incarnation, "a serving term begins");
                 let end = self.term(owner, &mut listeners, &quit).await;
+                self.quota.over();
                 self.readiness.serving(false);
                 match end {
                     LeaseEnd::Stopped => break,
@@ -158,8 +163,15 @@ impl Serving {
         self.replication.retained().begin(owner);
         let (held, mut first) = watch::channel(false);
         let end_lease = CancellationToken::new();
-        let lease =
-            keep_lease(self.replication.groups(), &self.duties, &self.gate, owner, self.terms, &held, &end_lease);
+        let keeper = Keeper {
+            groups: self.replication.groups(),
+            duties: &self.duties,
+            gate: &self.gate,
+            quota: &*self.quota,
+            owner,
+            terms: self.terms,
+        };
+        let lease = keep_lease(&keeper, &held, &end_lease);
         tokio::pin!(lease);
         let ready = async {
             let _ = first.wait_for(|held| *held).await;
@@ -248,6 +260,7 @@ impl Serving {
             tracing::warn!(?report, "not every client left in time; the retirement ends their claims");
         }
         self.gate.end(owner.incarnation);
+        self.quota.over();
         let change = ClusterChange::Retire { node: owner.node, up_to: owner.incarnation };
         if let Err(error) = self.replication.cluster().change(&change, REGISTER_WITHIN).await {
             tracing::warn!(%error, "the incarnation was not retired; its lease ends it");

@@ -72,10 +72,19 @@ fn share(limit: u32, config: &Config, members: u32) -> Share {
     if limit > 0 && part == 0 { Share::NoGrant } else { Share::of_limit(part) }
 }
 
-/// This node's parts of the instance's limits among so many members, from now on.
+/// The instance's limit of messages and queries; 0: none.
+pub(crate) fn message_limit(config: &Config) -> u32 {
+    config.limits.effective().messages_per_second
+}
+
+/// An even part of the instance's messages among so many members.
+pub(crate) fn even_messages(config: &Config, members: u32) -> Share {
+    share(message_limit(config), config, members)
+}
+
+/// This node's parts of the instance's other limits among so many members, from now on.
 pub(crate) fn share_limits(config: &Config, members: u32, admission: &Admission, broker: &Broker) {
     let limits = config.limits.effective();
-    admission.set_message_share(share(limits.messages_per_second, config, members));
     for packet in Rated::ALL {
         let limit = match packet {
             Rated::Connects => limits.connects_per_second,

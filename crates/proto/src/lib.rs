@@ -12,11 +12,12 @@ mod generated {
 pub use generated::{
     Claim, ClaimEnded, ConfirmTermReply, ConfirmTermRequest, DeliverRequest, Frame, FrameBatch, HeartbeatReply,
     HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, KnownStatus, NotServed, PartialMessage,
-    ProposeReply, ProposeRequest, ReachReply, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk,
-    ReadPointReply, ReadPointRequest, RelayedCall, Reply, Request, Route, RouteChange, RoutesDigest, RoutesPart,
-    SlowItem, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest, StreamAck,
-    StreamAnswer, StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply,
-    mesh_client, mesh_server, propose_reply, read_point_answer, reply, snapshot_chunk, snapshot_reply, stream_item,
+    ProposeReply, ProposeRequest, QuotaGrant, QuotaPart, QuotaUse, ReachReply, ReadFeedReply, ReadFeedRequest,
+    ReadPoint, ReadPointAnswer, ReadPointAsk, ReadPointReply, ReadPointRequest, RelayedCall, Reply, Request, Route,
+    RouteChange, RoutesDigest, RoutesPart, SlowItem, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply,
+    StatusRequest, StreamAck, StreamAnswer, StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply,
+    hello_reply, join_reply, mesh_client, mesh_server, propose_reply, read_point_answer, reply, snapshot_chunk,
+    snapshot_reply, stream_item,
 };
 
 /// The version of the mesh protocol this program speaks. A peer that names another one is refused.

@@ -11,6 +11,7 @@ mod explain;
 mod members;
 mod path;
 mod policies;
+mod quota;
 mod tokens;
 mod users;
 
@@ -50,6 +51,7 @@ async fn answer(parts: &GatewayParts, request: &mut Request) -> Result<Response<
     let call = Call { parts, asker, query: request.uri().query().map(str::to_owned) };
     match resource {
         Resource::Nodes => Ok(members::nodes(&call)),
+        Resource::Quota => Ok(quota::quota(&call)),
         Resource::Partitions => Ok(members::partitions(&call)),
         Resource::Node(name) => members::leave(&call, &name).await,
         Resource::Users => users::list(&call),

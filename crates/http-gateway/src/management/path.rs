@@ -18,6 +18,8 @@ const POST_METHODS: &str = "POST";
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Resource {
     Nodes,
+    /// `quota`
+    Quota,
     Node(String),
     Partitions,
     Users,
@@ -49,6 +51,7 @@ impl Resource {
         }
         match (kind, name, part) {
             ("nodes", None, None) => Ok(Resource::Nodes),
+            ("quota", None, None) => Ok(Resource::Quota),
             ("nodes", Some(name), None) => Ok(Resource::Node(name)),
             ("partitions", None, None) => Ok(Resource::Partitions),
             ("users", None, None) => Ok(Resource::Users),
@@ -73,9 +76,12 @@ impl Resource {
     /// When it has no such method.
     pub(super) fn wanted_role(&self, method: &Method) -> Result<Role, Problem> {
         let (methods, changes) = match self {
-            Resource::Nodes | Resource::Partitions | Resource::Users | Resource::Policies | Resource::BlockRules => {
-                (READ_METHODS, Role::Admin)
-            }
+            Resource::Nodes
+            | Resource::Quota
+            | Resource::Partitions
+            | Resource::Users
+            | Resource::Policies
+            | Resource::BlockRules => (READ_METHODS, Role::Admin),
             Resource::Audit => (READ_METHODS, Role::Admin),
             Resource::Node(_) => (MEMBER_METHODS, Role::Operator),
             Resource::BlockRule(_) => (OBJECT_METHODS, Role::Operator),

@@ -12,8 +12,8 @@ use rollcall_contracts::{
     AccessControl, Account, AccountOrigin, Admission, Asked, AskedChange, AuthError, ChangeUnavailable, ClaimError,
     ClaimGranted, ClientsPage, ClientsQuestion, ConnectPermission, DataPlane, Explanation, HttpPublisher, IssuedToken,
     KeepAliveError, KnownClient, LeaveError, MemberView, Membership, PartitionView, PresenceAnswer, PresenceQuestions,
-    PresenceStore, PublishError, PublishTaken, QueryRefusal, Rated, Readiness, ReadinessReport, Role, SourceAddress,
-    StatusAnswer, StatusError,
+    PresenceStore, PublishError, PublishTaken, QueryRefusal, QuotaBoard, QuotaPart, QuotaView, Rated, Readiness,
+    ReadinessReport, Role, SourceAddress, StatusAnswer, StatusError,
 };
 use rollcall_http_gateway::{Gateway, GatewayConfig, GatewayParts, Listen};
 use rollcall_types::{
@@ -382,6 +382,13 @@ impl Readiness for Fake {
     }
 }
 
+impl QuotaBoard for Fake {
+    fn view(&self) -> QuotaView {
+        let part = |node, granted, demand| QuotaPart { node: NodeId(node), granted, demand };
+        QuotaView { limit: 1_000, burst_percent: 10, parts: vec![part(4, 980, 2_000), part(5, 10, 0)] }
+    }
+}
+
 #[async_trait]
 impl Membership for Fake {
     fn members(&self) -> Vec<MemberView> {
@@ -440,6 +447,7 @@ pub(crate) fn parts(world: &Arc<World>, runtime: &Runtime) -> GatewayParts {
         data_plane: fake.clone(),
         access: fake.clone(),
         membership: fake.clone(),
+        quota: fake.clone(),
         readiness: fake,
         metrics: Arc::new(|| RECORDER.render()),
         runtime: runtime.handle().clone(),

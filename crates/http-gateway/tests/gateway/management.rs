@@ -17,6 +17,13 @@ fn a_viewer_reads_members_and_partitions() {
     let partitions = connection.ask("GET", "/api/v1/partitions", GOOD);
     assert_eq!(partitions.body, r#"{"partitions":[{"partition":0,"replicas":[4,1],"leader":null,"moving":true}]}"#);
     assert_eq!(connection.ask("DELETE", "/api/v1/nodes/n4", GOOD).status(), 403);
+    let quota = connection.ask("GET", "/api/v1/quota", GOOD);
+    let parts = concat!(
+        r#"[{"node":"n4","id":4,"granted_per_second":980,"demand_per_second":2000},"#,
+        r#"{"node":null,"id":5,"granted_per_second":10,"demand_per_second":0}]"#
+    );
+    let all = r#"{"messages_per_second":1000,"burst_percent":10,"granted_per_second":990,"demand_per_second":2000,"#;
+    assert_eq!(quota.body, format!("{all}\"nodes\":{parts}}}"));
 }
 
 #[test]
@@ -39,7 +46,7 @@ fn an_operator_tells_a_member_to_leave_and_hears_why_not() {
 fn nobody_else_gets_in() {
     let running = start();
     let mut connection = running.connect_admin();
-    for path in ["/api/v1/nodes", "/api/v1/partitions"] {
+    for path in ["/api/v1/nodes", "/api/v1/partitions", "/api/v1/quota"] {
         assert_eq!(connection.ask("GET", path, "").status(), 401);
         assert_eq!(connection.ask("GET", path, &basic("user0:wrong")).status(), 401);
         assert_eq!(connection.ask("GET", path, GOOD).status(), 403, "role client");

@@ -74,7 +74,7 @@ fn message_examples() -> Vec<Vec<u8>> {
         item.encode_to_vec(),
         HelloRequest { version: 1, claim: Some(claim) }.encode_to_vec(),
         ClaimEnded { client_id: "c1".into(), epoch: 4, kind: 1 }.encode_to_vec(),
-        HeartbeatRequest { node: 1, incarnation: 2, sequence: 3, saved_term: u64::MAX }.encode_to_vec(),
+        HeartbeatRequest { node: 1, incarnation: 2, sequence: 3, saved_term: u64::MAX, quota: None }.encode_to_vec(),
     ]
 }
 

@@ -5,11 +5,11 @@ use prost::{Message, bytes::Bytes};
 use rollcall_proto::{
     Claim, ClaimEnded, ConfirmTermReply, ConfirmTermRequest, DeliverRequest, Frame, FrameBatch, HeartbeatReply,
     HeartbeatRequest, HelloReply, HelloRequest, JoinReply, JoinRequest, Kind, KnownStatus, NotServed, PartialMessage,
-    ProposeReply, ProposeRequest, ReachReply, ReadFeedReply, ReadFeedRequest, ReadPoint, ReadPointAnswer, ReadPointAsk,
-    ReadPointReply, ReadPointRequest, RelayedCall, Reply, Request, Route, RouteChange, RoutesDigest, RoutesPart,
-    SlowItem, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply, StatusRequest, StreamAck,
-    StreamAnswer, StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply, hello_reply, join_reply,
-    propose_reply, read_point_answer, reply, snapshot_chunk, snapshot_reply, stream_item,
+    ProposeReply, ProposeRequest, QuotaGrant, QuotaPart, QuotaUse, ReachReply, ReadFeedReply, ReadFeedRequest,
+    ReadPoint, ReadPointAnswer, ReadPointAsk, ReadPointReply, ReadPointRequest, RelayedCall, Reply, Request, Route,
+    RouteChange, RoutesDigest, RoutesPart, SlowItem, SnapshotChunk, SnapshotHead, SnapshotReply, StatusOf, StatusReply,
+    StatusRequest, StreamAck, StreamAnswer, StreamBatch, StreamItem, TermOf, Welcome, frame, heartbeat_reply,
+    hello_reply, join_reply, propose_reply, read_point_answer, reply, snapshot_chunk, snapshot_reply, stream_item,
 };
 use std::fmt::Debug;
 
@@ -196,9 +196,9 @@ fn snapshots_on_their_way_of_version_1_are_as_ever() {
 
 #[test]
 fn heartbeats_of_version_1_are_as_ever() {
-    let request = HeartbeatRequest { node: 300, incarnation: 7, sequence: 70_000, saved_term: 12 };
+    let request = HeartbeatRequest { node: 300, incarnation: 7, sequence: 70_000, saved_term: 12, quota: None };
     hold("heartbeat-request", &[("a node renews its lease", request)]);
-    let reply = |answer| HeartbeatReply { answer: Some(answer) };
+    let reply = |answer| HeartbeatReply { answer: Some(answer), grant: None };
     hold(
         "heartbeat-reply",
         &[
@@ -208,6 +208,25 @@ fn heartbeats_of_version_1_are_as_ever() {
             ("the incarnation is over", reply(heartbeat_reply::Answer::Retired(sentence()))),
         ],
     );
+}
+
+#[test]
+fn heartbeats_with_the_quota_are_as_ever() {
+    let quota = |in_use, demand| Some(QuotaUse { in_use, demand });
+    let request = |quota| HeartbeatRequest { node: 300, incarnation: 7, sequence: 70_000, saved_term: 12, quota };
+    hold(
+        "heartbeat-request-quota",
+        &[("a node with a grant", request(quota(300, 70_000))), ("one without", request(quota(0, 0)))],
+    );
+    let grant = |per_second| HeartbeatReply {
+        answer: Some(heartbeat_reply::Answer::Acknowledged(true)),
+        grant: Some(QuotaGrant { per_second, parts: Vec::new() }),
+    };
+    let parts =
+        vec![QuotaPart { node: 300, granted: 300, demand: 70_000 }, QuotaPart { node: 1, granted: 10, demand: 0 }];
+    let told = HeartbeatReply { grant: Some(QuotaGrant { per_second: 300, parts }), ..grant(0) };
+    let grants = [("a grant", grant(300)), ("nothing as yet", grant(0)), ("with everybody's", told)];
+    hold("heartbeat-reply-grant", &grants);
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod presence_events;
 mod presence_examples;
 mod questions;
 mod quota;
+mod quota_grants;
 mod retained;
 mod rolling;
 mod sharing;
