@@ -1,7 +1,9 @@
-//! The admin listener: does the process work, may it be sent traffic, its metrics; and the way to the management API.
+//! The admin listener: does the process work, may it be sent traffic, its metrics; and the way to the management API and
+//! the console.
 
 use crate::{
     config::GatewayParts,
+    console,
     error_response::{Problem, READ_METHODS},
     management,
     response::{json, page},
@@ -59,7 +61,8 @@ impl Service<Request> for AdminService {
             let parts = Rc::clone(&self.parts);
             return Box::pin(async move { Ok(management::respond(&parts, &mut request).await) });
         }
-        Box::pin(ready(Ok(self.respond(request.method(), request.path()))))
+        let response = console::answer(&request).unwrap_or_else(|| self.respond(request.method(), request.path()));
+        Box::pin(ready(Ok(response)))
     }
 }
 

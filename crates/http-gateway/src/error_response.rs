@@ -86,8 +86,11 @@ impl Problem {
          client id or a topic is URL-encoded into one path segment",
     );
     /// 404 on the admin listener.
-    pub(crate) const NO_SUCH_ADMIN_PAGE: Problem =
-        Problem::new(StatusCode::NOT_FOUND, "not_found", "there are /healthz, /readyz, /metrics and /api/v1/");
+    pub(crate) const NO_SUCH_ADMIN_PAGE: Problem = Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there are / (the console), /healthz, /readyz, /metrics and /api/v1/",
+    );
     /// 404 below /api/v1/.
     pub(crate) const NO_SUCH_RESOURCE: Problem = Problem::new(
         StatusCode::NOT_FOUND,

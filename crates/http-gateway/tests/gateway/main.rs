@@ -7,6 +7,7 @@ mod batch;
 mod client_ids;
 mod clients;
 mod connections;
+mod console;
 mod events;
 mod fake_feeds;
 mod fakes;
