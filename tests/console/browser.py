@@ -11,7 +11,7 @@ import tempfile
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from waiting import awaited
+from waiting import WITHIN_S, awaited
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
@@ -85,13 +85,13 @@ class Browser:
         """Its text as it stands, or nothing; read in one step, since the page changes it at any time."""
         return self.run("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
 
-    def shows(self, selector, words, within=30):
+    def shows(self, selector, words, within=WITHIN_S):
         """Waits until the element says this, whatever the case."""
-        awaited(
-            f"{selector} says {words!r}, and not {self.text(selector)!r}",
-            lambda: words.lower() in self.text(selector).lower(),
-            within,
-        )
+        said = lambda: words.lower() in self.text(selector).lower()  # noqa: E731
+        try:
+            awaited(f"{selector} says {words!r}", said, within)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; it says {self.text(selector)!r}") from None
 
     def keys(self, *keys):
         """Presses keys wherever the focus is."""

@@ -35,6 +35,8 @@ class Device:
     def leave(self):
         """Says goodbye, and goes."""
         self._client.disconnect()
+        # The loop writes the goodbye; stopped sooner, it would not.
+        self.gone.wait(CONNECT_S)
         self._client.loop_stop()
 
     def vanish(self):

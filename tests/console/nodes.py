@@ -64,14 +64,8 @@ class Node:
         self.process.kill()
         self.process.wait()
 
-    def stop(self):
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
+    def running(self):
+        return self.process is not None and self.process.poll() is None
 
 
 class Nodes:
@@ -95,10 +89,17 @@ class Nodes:
         return self
 
     def __exit__(self, kind, error, trace):
-        for node in self.all:
-            node.stop()
         if kind is not None:
             for node in self.all:
                 print(f"--- {node.name}, the end of its log")
                 log = self.folder / f"{node.name}.log"
-                print("\n".join(log.read_text(errors="replace").splitlines()[-30:]) if log.exists() else "none")
+                print("\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else "none")
+        # All at once: one that is left alone waits for the others before it ends.
+        running = [node for node in self.all if node.running()]
+        for node in running:
+            node.process.terminate()
+        for node in running:
+            try:
+                node.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                node.kill()

@@ -28,7 +28,8 @@ export class History {
     const now = Date.now();
     const from = now - SHOWN_MS;
     const turns = this.#seen.toReversed().map(({ timestamp, event }) => ({ at: timestamp, online: event === "client.connected" }));
-    const states = this.#first ? [this.#first, ...turns] : turns;
+    // The state that was read first may be newer than the first transitions that were told.
+    const states = [...(this.#first ? [this.#first] : []), ...turns].toSorted((a, b) => a.at - b.at);
     const bands = states.map(({ at, online }, n) => {
       const start = Math.max(from, at);
       const end = Math.max(start, Math.min(now, states[n + 1]?.at ?? now));

@@ -83,8 +83,9 @@ function answer(id, result, spoken, signal) {
       speak();
       draw();
     },
-    event(told) {
+    event(told, news) {
       history.add(told);
+      if (!news) return draw();
       const online = told.event === "client.connected";
       known = { ...known, online, epoch: told.epoch, since: told.timestamp, node: online ? told.node : null };
       speak();

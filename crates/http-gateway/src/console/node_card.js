@@ -41,11 +41,19 @@ function lease(node, state) {
     h("span", { class: "value" }, seconds));
 }
 
+/** How far a copy is, in a word. */
+function progress(node, leads, lag) {
+  if (leads) return "leads";
+  if (!node.alive) return "away";
+  if (lag === null) return "copy";
+  return lag === 0 ? "level" : `−${number(lag)}`;
+}
+
 function copy({ partition, leader, replicas }, node) {
   const { lag } = replicas.find((replica) => replica.node === node.id);
   const leads = leader === node.id;
-  const behind = !leads && lag !== null && lag > LAG_NOTED;
-  const word = leads ? "leads" : lag === null ? "copy" : lag === 0 ? "level" : `−${number(lag)}`;
+  const behind = node.alive && !leads && lag !== null && lag > LAG_NOTED;
+  const word = progress(node, leads, lag);
   const title = `Partition ${partition}: ${leads ? "leader" : "copy"}${lag === null ? "" : `, ${number(lag)} entries behind`}`;
   return h("li", { class: `copy ${leads ? "leads" : ""} ${behind ? "behind" : ""}`, title }, h("b", {}, `P${partition}`), h("span", {}, word));
 }

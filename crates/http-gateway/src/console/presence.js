@@ -9,8 +9,8 @@ const ASK_MS = 2000;
 const PATIENCE = 3;
 
 /**
- * Follows until the signal ends it. Calls `state(answer)` with the rich form, `event(data)` with each transition,
- * `link(word)` with live, asking or broken, and `failed(error)` where there is no answer.
+ * Follows until the signal ends it. Calls `state(answer)` with the rich form, `event(data, news)` with each transition and
+ * whether it changes what is known, `link(word)` with live, asking or broken, and `failed(error)` where there is no answer.
  */
 export async function followClient(id, { state, event, link, failed }, signal) {
   let from = null;
@@ -39,9 +39,12 @@ export async function followClient(id, { state, event, link, failed }, signal) {
         }
         if (told.event === "stalled") link("stalled");
         else if (told.event !== "end") link("live");
-        if (!told.event.startsWith("client_") || !counts(told, epoch)) continue;
+        if (!told.event.startsWith("client_")) continue;
+        // What was read may be ahead of the stream: then the event is told, and changes nothing.
+        const news = counts(told, epoch);
+        event(told.data, news);
+        if (!news) continue;
         epoch = told.data.epoch;
-        event(told.data);
         // The rich form has more than the event; it is read at a later place of the log.
         await read();
       }

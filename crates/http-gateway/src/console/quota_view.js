@@ -42,7 +42,7 @@ function bars(all) {
   const off = all.filter(({ limit }) => limit === null);
   return [
     set.length === 0 && empty("No limit is set", "The instance takes what it can. Limits are keys of the section limits of the configuration."),
-    h("ul", { class: "quotas" }, set.map(limitCard)),
+    h("ul", { class: "limits" }, set.map(limitCard)),
     off.length > 0 && h("p", { class: "soft small" }, "Without a limit: ", off.map(({ name, used }) => `${words(name)}${used === null ? "" : ` (${number(used)})`}`).join(", ")),
   ];
 }
@@ -50,7 +50,7 @@ function bars(all) {
 function limitCard({ name, limit, used, nodes }) {
   const part = used === null ? 0 : used / limit;
   const [kind, word] = part >= 1 ? ["bad", "used up"] : part >= NEAR ? ["warn", "nearly used up"] : ["good", "room left"];
-  return h("li", { class: "card quota", "data-key": name },
+  return h("li", { class: "card limit", "data-key": name },
     h("div", { class: "node-head" }, h("h2", {}, words(name)), used !== null && pill(kind, word)),
     bar(part, words(name), `${number(used)} of ${number(limit)}`, part >= NEAR),
     h("p", {}, h("b", {}, number(used)), ` of ${number(limit)}`, used !== null && h("span", { class: "soft" }, ` · ${Math.round(part * 100)} %`)),
