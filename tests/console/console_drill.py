@@ -280,6 +280,8 @@ class Drill:
 def main():
     program, axe = sys.argv[1], Path(sys.argv[2]).read_text()
     PICTURES.mkdir(parents=True, exist_ok=True)
+    for picture in PICTURES.glob("*.png"):
+        picture.unlink()
     with tempfile.TemporaryDirectory(prefix="console-nodes-") as folder, Nodes(str(Path(program).resolve()), Path(folder)) as nodes:
         with Browser(PICTURES) as browser:
             drill = Drill(nodes, browser, axe)

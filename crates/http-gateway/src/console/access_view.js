@@ -51,14 +51,13 @@ async function readPolicies(signal) {
     return empty("No policies", "Every account that signs in may connect, publish and subscribe, but to $events/ and $SYS/. An admin adds the first: PUT /api/v1/policies/NAME.");
   }
   const rows = policies.map((policy, place) => [
-    String(place + 1),
-    h("span", { class: "id" }, policy.name),
+    [h("span", { class: "soft" }, `${place + 1}. `), h("span", { class: "id" }, policy.name)],
     policy.effect === "allow" ? pill("good", "allow") : pill("bad", "deny"),
     list(policy.actions),
     list(policy.resources),
     conditions(policy),
   ]);
-  return table("Policies in order", ["Place", "Name", "Effect", "Actions", "Resources", "For"], rows);
+  return table("Policies in order", ["Policy", "Effect", "Actions", "Resources", "For"], rows);
 }
 
 /** What a policy asks for beside action and resource. */

@@ -58,7 +58,8 @@ function summary(state) {
   const alive = state.nodes.filter((node) => node.alive).length;
   const led = state.partitions.filter((partition) => partition.leader !== null).length;
   const lines = wrong.length ? wrong.map(([kind, sentence]) => h("p", {}, pill(kind, sentence))) : h("p", {}, pill("good", "All is well"));
-  const total = state.nodes.reduce((sum, node) => (sum === null || node.connections == null ? null : sum + node.connections), 0);
+  const open = state.nodes.filter((node) => node.alive).map((node) => node.connections ?? null);
+  const total = open.includes(null) ? null : open.reduce((sum, count) => sum + count, 0);
   return h("div", { class: "summary" },
     h("div", { class: "verdict", role: "status" }, lines),
     h("dl", { class: "numbers" },

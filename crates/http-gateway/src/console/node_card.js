@@ -17,7 +17,7 @@ export function nodeCard(node, state) {
       status(node)),
     h("p", { class: "soft small" }, [node.zone && `zone ${node.zone}`, node.mesh, node.version].filter(Boolean).join(" · ")),
     lease(node, state),
-    node.connections !== null && node.connections !== undefined
+    node.alive && node.connections !== null && node.connections !== undefined
       && h("p", { class: "count" }, h("b", {}, number(node.connections)), " connections"),
     h("ul", { class: "copies", "aria-label": `Copies on ${node.name}` },
       state.leader === node.id && h("li", { class: "copy wide leads" }, h("b", {}, "cluster group"), h("span", {}, "leads")),
