@@ -47,8 +47,9 @@ class Browser:
         self.driver.get(url)
 
     def before_loading(self, script):
-        """Runs the script in each page that is loaded from now on, before its own."""
-        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+        """Runs the script in each page that is loaded from now on, before its own. Gives what ends that."""
+        added = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+        return lambda: self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
     def width(self, width):
         self._width = width

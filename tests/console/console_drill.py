@@ -55,6 +55,7 @@ class Drill:
         self.node_dies()
         self.checks.no_complaints()
         self.older_node()
+        self.own_node_dies()
         for device in devices:
             device.leave()
 
@@ -252,7 +253,7 @@ class Drill:
     def older_node(self):
         """Against a node without the newer resources each view says so in their place and goes on."""
         browser = self.browser
-        browser.before_loading(
+        younger = browser.before_loading(
             """const answered = window.fetch;
             window.fetch = (url, options) => /api.v1.(cluster|clients|presence|quota)/.test(url)
               ? Promise.resolve(new Response('{"code":"not_found"}', { status: 404 })) : answered(url, options);"""
@@ -265,7 +266,19 @@ class Drill:
             browser.run("location.hash = '#/' + arguments[0]", view)
             browser.shows(".empty", words)
         self.checks.no_complaints()
+        younger()
         self.say("an older node: what it cannot tell is said, all else is shown")
+
+    def own_node_dies(self):
+        """An answer that nobody confirms any more is not shown as one."""
+        self.browser.run("location.hash = '#/look-up/VIN0000001'")
+        self.browser.driver.refresh()
+        self.browser.shows(".answer.on .word", "ONLINE")
+        self.nodes[0].kill()
+        self.browser.shows(".answer.stale", "nobody confirms it now")
+        self.browser.shows(".link", "trying again")
+        self.checks.picture("no-answer", 1280)
+        self.say("the node of the page was killed: the last answer is told as the last that was known")
 
     def asked(self, method, path, body):
         """A call of the management API as the administrator."""

@@ -33,6 +33,7 @@ export function show(root, { parameters }, signal) {
   let shown = [];
   let cursor = null;
   let asking = null;
+  let busy = false;
 
   const draw = () => {
     const filtered = Object.values(filters()).some(Boolean);
@@ -43,8 +44,10 @@ export function show(root, { parameters }, signal) {
   };
   const load = async (from) => {
     asking?.abort();
-    asking = new AbortController();
-    const both = AbortSignal.any([asking.signal, signal]);
+    const mine = new AbortController();
+    asking = mine;
+    busy = true;
+    const both = AbortSignal.any([mine.signal, signal]);
     try {
       const page = await some(filters(), from, both);
       shown = from === null ? page.clients : [...shown, ...page.clients];
@@ -57,6 +60,8 @@ export function show(root, { parameters }, signal) {
       more.hidden = true;
       spoken.textContent = "";
       patch(list, h("div", {}, refused(error, "clients")));
+    } finally {
+      if (asking === mine) busy = false;
     }
   };
 
@@ -82,7 +87,7 @@ export function show(root, { parameters }, signal) {
   ask("nodes", { signal }).then(({ nodes }) => names.append(...options(...nodes.map(({ name }) => [name, ""]))), () => {});
   poll(async () => {
     // Further pages stay as they are, and so does what somebody is about to press.
-    if (shown.length <= PAGE) await load(null);
+    if (shown.length <= PAGE && !busy) await load(null);
   }, EVERY_MS, signal);
 }
 

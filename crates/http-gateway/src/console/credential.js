@@ -24,6 +24,7 @@ export function keep(given) {
   sessionStorage.setItem(KEY, JSON.stringify(given));
 }
 
+/** Forgets who was signed in, and all else that this tab kept of it. */
 export function forget() {
-  sessionStorage.removeItem(KEY);
+  sessionStorage.clear();
 }

@@ -109,11 +109,14 @@ function card(known, link, history) {
   const word = known.online ? "ONLINE" : "OFFLINE";
   const lasting = known.since ? `for ${duration(Date.now() - known.since)}` : seen ? null : "never seen, or forgotten";
   const [kind, said] = LINKS[link] ?? ["", "…"];
+  // What nobody confirms now is not shown as if it were known.
+  const stale = link === "broken" || link === "stalled";
   const last = known.last_disconnect;
-  return h("article", { class: `card answer ${known.online ? "on" : "off"}`, "aria-label": `Answer for ${known.client_id}` },
+  return h("article", { class: `card answer ${stale ? "stale" : known.online ? "on" : "off"}`, "aria-label": `Answer for ${known.client_id}` },
     h("div", { class: "answer-head" },
       h("div", {},
         h("p", { class: "word" }, h("span", { class: "lamp", "aria-hidden": "true" }), word),
+        stale && h("p", { class: "problem" }, "That was the last that was known; nobody confirms it now."),
         h("p", { class: "id" }, known.client_id),
         lasting && h("p", { class: "soft" }, lasting)),
       h("p", { class: `link ${kind}` }, said)),
