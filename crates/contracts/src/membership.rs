@@ -35,6 +35,8 @@ pub struct PartitionView {
     pub moving: bool,
     /// Who leads it, if that is known here.
     pub leader: Option<NodeId>,
+    /// How many entries each of `replicas` lacks, in the same order. Its leader knows; elsewhere all are `None`.
+    pub lags: Vec<Option<u64>>,
 }
 
 /// Why a member was not told to leave.

@@ -1,40 +1,33 @@
-// The cluster as one picture, from the resources that tell parts of it: what an older node does not tell is null.
+// The cluster as one picture, from the resources that tell parts of it: what this node cannot tell is null.
 
 import { ask } from "./api.js";
+import { latest } from "./rates.js";
 
-/** `{ here, leader, lease_ms, nodes, partitions, missing }`; throws the refusal where not even the members are told. */
+/** `{ here, leader, lease_s, nodes, partitions, missing }`; throws the refusal where not even the members are told. */
 export async function clusterState(signal) {
   const whole = ask("cluster", { signal }).catch((error) => {
     if (error.missing) return null;
     throw error;
   });
   const [cluster, members, placement] = await Promise.all([whole, ask("nodes", { signal }), ask("partitions", { signal })]);
-  return picture(cluster, members.nodes, placement.partitions);
+  return picture(cluster, members.nodes, placement.partitions, { lease: latest("lease"), connections: latest("connections") });
 }
 
-/** Puts the parts together. */
-export function picture(cluster, members, placement) {
-  const told = new Map((cluster?.nodes ?? []).map((node) => [node.id, node]));
-  const groups = new Map((cluster?.partitions ?? []).map((partition) => [partition.partition, partition]));
-  const nodes = members.map((member) => ({ ...member, ...told.get(member.id) }));
-  const partitions = placement.map((partition) => {
-    const group = groups.get(partition.partition) ?? {};
-    const leader = partition.leader ?? null;
-    return { partition: partition.partition, leader, moving: partition.moving, replicas: partition.replicas.map((node) => ({ node, ...replica(group, node) })) };
+/** Puts the parts together; `own` are the figures of the node that tells them. */
+export function picture(cluster, members, placement, own) {
+  const here = cluster?.node ?? null;
+  const nodes = members.map((member) => {
+    const isHere = member.name === here;
+    return { ...member, lease_s: isHere ? own.lease : null, connections: isHere ? own.connections : null };
   });
-  return {
-    here: cluster?.node ?? null,
-    leader: cluster?.leader ?? null,
-    lease_ms: cluster?.lease_ms ?? null,
-    nodes,
-    partitions,
-    missing: cluster === null,
-  };
-}
-
-function replica(group, node) {
-  const found = (group.replicas ?? []).find((one) => one.node === node);
-  return { lag: found?.lag ?? null };
+  const partitions = placement.map(({ partition, leader, moving, replicas, lags }) => ({
+    partition,
+    leader,
+    moving,
+    // The leader knows how far the others are.
+    replicas: replicas.map((node, place) => ({ node, lag: lags?.[place] ?? null })),
+  }));
+  return { here, leader: cluster?.leader ?? null, lease_s: cluster ? cluster.lease_ms / 1000 : null, nodes, partitions, missing: cluster === null };
 }
 
 /** What is wrong, as sentences, the worst first; none when all is well. */

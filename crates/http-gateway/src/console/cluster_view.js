@@ -46,7 +46,7 @@ export function show(root, _, signal) {
 function whole(state) {
   return h("div", {},
     summary(state),
-    state.missing && h("p", { class: "note soft small" }, "This node is an older one: it tells members and leaders, but no leases and lags."),
+    state.missing && h("p", { class: "note soft small" }, "This node is an older one: it tells members and leaders, but neither its own lease nor who leads the cluster."),
     h("ul", { class: "nodes", "aria-label": "Nodes" }, state.nodes.map((node) => nodeCard(node, state))),
     h("details", { class: "placement" },
       h("summary", {}, "Partitions as a table"),
@@ -58,15 +58,13 @@ function summary(state) {
   const alive = state.nodes.filter((node) => node.alive).length;
   const led = state.partitions.filter((partition) => partition.leader !== null).length;
   const lines = wrong.length ? wrong.map(([kind, sentence]) => h("p", {}, pill(kind, sentence))) : h("p", {}, pill("good", "All is well"));
-  const open = state.nodes.filter((node) => node.alive).map((node) => node.connections ?? null);
-  const total = open.includes(null) ? null : open.reduce((sum, count) => sum + count, 0);
   return h("div", { class: "summary" },
     h("div", { class: "verdict", role: "status" }, lines),
     h("dl", { class: "numbers" },
       figure("nodes alive", `${alive} of ${state.nodes.length}`),
       figure("partitions led", `${led} of ${state.partitions.length}`),
-      total === null ? figure("connections here", number(latest("connections"))) : figure("connections", number(total)),
-      state.leader !== null && figure("cluster group", leaderName(state, state.leader))));
+      figure("connections here", number(latest("connections"))),
+      !state.missing && figure("leads the cluster", state.leader ?? "nobody known")));
 }
 
 function figure(name, value) {

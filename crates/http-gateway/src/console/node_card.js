@@ -15,12 +15,12 @@ export function nodeCard(node, state) {
       h("h2", {}, node.name),
       node.name === state.here && h("span", { class: "tag" }, "this node"),
       status(node)),
-    h("p", { class: "soft small" }, [node.zone && `zone ${node.zone}`, node.mesh, node.version].filter(Boolean).join(" · ")),
+    h("p", { class: "soft small" }, [node.zone && `zone ${node.zone}`, node.mesh].filter(Boolean).join(" · ")),
     lease(node, state),
-    node.alive && node.connections !== null && node.connections !== undefined
+    node.alive && node.connections !== null
       && h("p", { class: "count" }, h("b", {}, number(node.connections)), " connections"),
     h("ul", { class: "copies", "aria-label": `Copies on ${node.name}` },
-      state.leader === node.id && h("li", { class: "copy wide leads" }, h("b", {}, "cluster group"), h("span", {}, "leads")),
+      state.leader === node.name && h("li", { class: "copy wide leads" }, h("b", {}, "cluster group"), h("span", {}, "leads")),
       copies.map((partition) => copy(partition, node))));
 }
 
@@ -31,10 +31,9 @@ function status(node) {
 }
 
 function lease(node, state) {
-  const left = node.lease_remaining_ms ?? null;
-  if (!node.alive || left === null || !state.lease_ms) return null;
-  const part = left / state.lease_ms;
-  const seconds = `${(left / 1000).toFixed(1)} s`;
+  if (!node.alive || node.lease_s === null || !state.lease_s) return null;
+  const part = node.lease_s / state.lease_s;
+  const seconds = `${node.lease_s.toFixed(1)} s`;
   return h("div", { class: "lease" },
     h("span", {}, "Lease"),
     bar(part, `Lease of ${node.name}`, `${seconds} left`, part < LEASE_LOW),

@@ -37,6 +37,8 @@ struct Partition {
     replicas: Vec<u64>,
     leader: Option<u64>,
     moving: bool,
+    /// Beside `replicas`; null where another node leads.
+    lags: Vec<Option<u64>>,
 }
 
 #[derive(Serialize)]
@@ -79,6 +81,7 @@ fn partition(view: PartitionView) -> Partition {
         replicas: view.replicas.into_iter().map(|node| node.0).collect(),
         leader: view.leader.map(|node| node.0),
         moving: view.moving,
+        lags: view.lags,
     }
 }
 

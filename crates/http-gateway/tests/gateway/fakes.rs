@@ -403,6 +403,7 @@ impl Membership for Fake {
             replicas: vec![NodeId(4), NodeId(1)],
             moving: true,
             leader: None,
+            lags: vec![None, Some(7)],
         }]
     }
 

@@ -15,7 +15,10 @@ fn a_viewer_reads_members_and_partitions() {
         r#"{"nodes":[{"id":4,"name":"n4","zone":"a","mesh":"n4:7400","alive":true,"incarnation":2,"leaving":false,"partitions":3,"votes":true}]}"#
     );
     let partitions = connection.ask("GET", "/api/v1/partitions", GOOD);
-    assert_eq!(partitions.body, r#"{"partitions":[{"partition":0,"replicas":[4,1],"leader":null,"moving":true}]}"#);
+    assert_eq!(
+        partitions.body,
+        r#"{"partitions":[{"partition":0,"replicas":[4,1],"leader":null,"moving":true,"lags":[null,7]}]}"#
+    );
     assert_eq!(connection.ask("DELETE", "/api/v1/nodes/n4", GOOD).status(), 403);
 }
 
