@@ -99,6 +99,8 @@ class Drill:
         browser.keys("VIN-LIVE", Keys.ENTER)
         browser.shows(".word", "OFFLINE")
         browser.shows(".link", "live")
+        # The browser notes that nobody of that id is on record.
+        self.checks.complaints("404")
 
         waits = []
         for node in (self.nodes[2], self.nodes[1]):
@@ -196,7 +198,11 @@ class Drill:
         self.browser.shows("h1", "Quota in use")
         awaited("the quota is told", lambda: self.browser.all(".limit, .body .empty"))
         self.checks.view("quota")
-        self.say(f"{len(self.browser.all('.limit'))} limits in use are shown")
+        if "cannot tell the quota" in self.browser.text(".body"):
+            self.checks.not_there = "quota"
+            self.say("these nodes cannot tell the quota, and the page says so")
+        else:
+            self.say(f"{len(self.browser.all('.limit'))} limits in use are shown")
 
     def keyboard(self):
         """Everything is reached with the tab key, is named, and shows that it has the focus."""

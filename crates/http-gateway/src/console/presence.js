@@ -17,7 +17,7 @@ export async function followClient(id, { state, event, link, failed }, signal) {
   let epoch = -1;
   let failures = 0;
   const read = async () => {
-    const answer = await ask(`clients/${segment(id)}`, { signal });
+    const answer = await ask(`clients/${segment(id)}`, { signal }).catch((error) => neverSeen(error, id));
     if ((answer.epoch ?? -1) < epoch) return;
     epoch = answer.epoch ?? -1;
     state(answer);
@@ -59,6 +59,12 @@ export async function followClient(id, { state, event, link, failed }, signal) {
     if (failures > 0) link("broken");
     await pause(RETRY_MS[Math.min(failures, RETRY_MS.length - 1)], signal);
   }
+}
+
+/** Who is not on record is offline, and nothing more is known of it. */
+function neverSeen(error, id) {
+  if (error.code !== "unknown_client") throw error;
+  return { client_id: id, online: false, epoch: null, since: null, node: null };
 }
 
 /** A connect counts if its epoch is greater than the one known, a disconnect if it is greater or equal. */
