@@ -56,6 +56,12 @@ pub enum LeaveError {
 /// Members and placement, implemented by `node`.
 #[async_trait]
 pub trait Membership: Send + Sync + 'static {
+    /// The name of this node.
+    fn me(&self) -> NodeName;
+
+    /// Who leads the cluster group, if that is known here.
+    fn leader(&self) -> Option<NodeId>;
+
     /// All members by id; empty before the cluster is formed.
     fn members(&self) -> Vec<MemberView>;
 

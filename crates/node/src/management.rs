@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use rollcall_cluster::{ClusterOutcome, Condition, ManagedChange};
 use rollcall_contracts::{AskedChange, LeaveError, MemberView, Membership, PartitionView};
 use rollcall_raft::Replication;
-use rollcall_types::{GroupId, NodeId};
+use rollcall_types::{GroupId, NodeId, NodeName};
 use std::{
     collections::BTreeSet,
     sync::{Arc, OnceLock},
@@ -35,6 +35,14 @@ impl Management {
 
 #[async_trait]
 impl Membership for Management {
+    fn me(&self) -> NodeName {
+        NodeName(self.node.clone())
+    }
+
+    fn leader(&self) -> Option<NodeId> {
+        self.replication.get()?.groups().cluster().handle().leader()
+    }
+
     fn members(&self) -> Vec<MemberView> {
         let Some(replication) = self.replication.get() else { return Vec::new() };
         let groups = replication.groups();

@@ -133,6 +133,7 @@ impl Node {
                 leaving: left,
                 admission: admission.clone(),
                 data_plane: broker.clone(),
+                clients: broker.clone(),
                 access: access.clone(),
                 membership: management.clone(),
                 readiness: readiness.clone(),

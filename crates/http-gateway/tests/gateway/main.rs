@@ -13,6 +13,7 @@ mod fake_feeds;
 mod fakes;
 mod https;
 mod keep_alive;
+mod managed_clients;
 mod management;
 mod presence;
 mod publish;
