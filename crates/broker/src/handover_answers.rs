@@ -7,16 +7,25 @@ use crate::{
     metrics::DropReason,
 };
 use bytes::Bytes;
+use rollcall_contracts::ControlError;
 use rollcall_session::Order;
 use rollcall_types::{ClientId, Epoch};
 use std::sync::Arc;
+
+fn named(client_id: &str) -> Result<ClientId, String> {
+    ClientId::new(client_id).map_err(|error| error.to_string())
+}
+
+fn done(result: Result<bool, ControlError>) -> Result<Bytes, String> {
+    encode(&Reply::Done(result.into()))
+}
 
 impl Broker {
     /// Answers the broker of another node about a session that moves.
     ///
     /// # Errors
     /// A sentence, when the request cannot be read.
-    pub async fn answer_handover(&self, request: &[u8]) -> Result<Bytes, String> {
+    pub async fn answer_handover(self: &Arc<Self>, request: &[u8]) -> Result<Bytes, String> {
         match decode(request)? {
             Request::Find { client_id, username, epoch } => {
                 encode(&self.find_leaving(&client_id, &username, epoch).await?)
@@ -29,7 +38,7 @@ impl Broker {
             }
             Request::Take { client_id, epoch } => self.give_away(&client_id, epoch).await,
             Request::Discard { client_id, epoch } => {
-                let client_id = ClientId::new(&client_id).map_err(|error| error.to_string())?;
+                let client_id = named(&client_id)?;
                 // One that cannot be found now is out of date, and ends with its time.
                 let session = self.held_or_kept(&client_id).await.unwrap_or_default();
                 if let Some(session) = session.filter(|session| self.take_from_connection(session, epoch)) {
@@ -37,11 +46,19 @@ impl Broker {
                 }
                 encode(&Reply::None)
             }
+            Request::Held { client_id } => encode(&self.held_for_peer(&named(&client_id)?).await),
+            Request::Subscribe { client_id, epoch, wanted } => {
+                done(self.subscribe_here(&named(&client_id)?, epoch, wanted).await)
+            }
+            Request::Unsubscribe { client_id, epoch, filter } => {
+                done(self.unsubscribe_here(&named(&client_id)?, epoch, &filter).await)
+            }
+            Request::End { client_id, up_to } => done(self.end_session_here(&named(&client_id)?, up_to).await),
         }
     }
 
     async fn find_leaving(&self, client_id: &str, username: &str, epoch: Epoch) -> Result<Reply, String> {
-        let client_id = ClientId::new(client_id).map_err(|error| error.to_string())?;
+        let client_id = named(client_id)?;
         let Ok(session) = self.held_or_kept(&client_id).await else { return Ok(Reply::Unavailable) };
         let session = session.filter(|session| *session.username == *username);
         Ok(match session.filter(|session| self.take_from_connection(session, epoch)) {
@@ -72,7 +89,7 @@ impl Broker {
     }
 
     async fn give_away(&self, client_id: &str, epoch: Epoch) -> Result<Bytes, String> {
-        let client_id = ClientId::new(client_id).map_err(|error| error.to_string())?;
+        let client_id = named(client_id)?;
         let Ok(session) = self.held_or_kept(&client_id).await else { return encode(&Reply::Unavailable) };
         let Some(session) = session else { return encode(&Reply::None) };
         let Some(state) = session.move_out(epoch, self.queue_limits(), self.lease.now()) else {

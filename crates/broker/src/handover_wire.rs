@@ -23,6 +23,14 @@ pub(crate) enum Request {
     Take { client_id: String, epoch: Epoch },
     /// The client began anew elsewhere: the session is over.
     Discard { client_id: String, epoch: Epoch },
+    /// What has this node of the client? Nothing changes.
+    Held { client_id: String },
+    /// Subscribe the session of the connection of this epoch.
+    Subscribe { client_id: String, epoch: Epoch, wanted: MovedSubscription },
+    /// Take a subscription from the session last served under this epoch.
+    Unsubscribe { client_id: String, epoch: Epoch, filter: String },
+    /// End the session last served under this epoch or an earlier one, and its connection.
+    End { client_id: String, up_to: Epoch },
 }
 
 /// The answers.
@@ -38,6 +46,29 @@ pub(crate) enum Reply {
     Taken(Box<SessionState>),
     /// Whether it is here cannot be known now. A program that does not know this answer takes it for none.
     Unavailable,
+    /// The session of the client, last served under this epoch.
+    Held { epoch: Epoch, subscriptions: Vec<MovedSubscription> },
+    /// What became of a change.
+    Done(Done),
+}
+
+/// What became of a change that an operator asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Done {
+    /// It is done; whether something is there that was not, or is there no more that was.
+    Yes { changed: bool },
+    /// No connection of that epoch is here.
+    NotConnected,
+    /// No session of that epoch is here.
+    NoSession,
+    /// There is no such subscription.
+    NotSubscribed,
+    /// The client may not.
+    NotAuthorized,
+    /// A limit is reached.
+    LimitReached,
+    /// Not now.
+    NotNow { may_have_happened: bool },
 }
 
 /// One subscription of a session that moves.
@@ -116,7 +147,15 @@ mod tests {
     /// Nodes of two releases speak with each other.
     #[test]
     fn version_1_is_read_and_written_as_ever() {
-        let requests: [(Request, &[u8]); 4] = [
+        let wanted = || MovedSubscription {
+            filter: "f".to_owned(),
+            qos: QoS::AtLeastOnce,
+            no_local: false,
+            retain_as_published: true,
+            subscription_id: None,
+        };
+        let client_id = || "c".to_owned();
+        let requests: [(Request, &[u8]); 8] = [
             (
                 Request::Find { client_id: "c".to_owned(), username: "u".to_owned(), epoch: Epoch(300) },
                 &[1, 0, 1, b'c', 1, b'u', 172, 2],
@@ -124,6 +163,16 @@ mod tests {
             (Request::Flush { to: NodeId(3) }, &[1, 1, 3]),
             (Request::Take { client_id: "c".to_owned(), epoch: Epoch(1) }, &[1, 2, 1, b'c', 1]),
             (Request::Discard { client_id: "c".to_owned(), epoch: Epoch(1) }, &[1, 3, 1, b'c', 1]),
+            (Request::Held { client_id: client_id() }, &[1, 4, 1, b'c']),
+            (
+                Request::Subscribe { client_id: client_id(), epoch: Epoch(1), wanted: wanted() },
+                &[1, 5, 1, b'c', 1, 1, b'f', 1, 0, 1, 0],
+            ),
+            (
+                Request::Unsubscribe { client_id: client_id(), epoch: Epoch(1), filter: "f".to_owned() },
+                &[1, 6, 1, b'c', 1, 1, b'f'],
+            ),
+            (Request::End { client_id: client_id(), up_to: Epoch(1) }, &[1, 7, 1, b'c', 1]),
         ];
         for (request, bytes) in requests {
             assert_eq!(encode(&request).unwrap(), bytes);
@@ -136,7 +185,7 @@ mod tests {
             retain_as_published: false,
             subscription_id: NonZeroU32::new(9),
         };
-        let replies: [(Reply, &[u8]); 5] = [
+        let replies: [(Reply, &[u8]); 13] = [
             (Reply::None, &[1, 0]),
             (Reply::Found(vec![found]), &[1, 1, 1, 1, b'f', 2, 1, 0, 1, 9]),
             (Reply::Flushed, &[1, 2]),
@@ -145,6 +194,14 @@ mod tests {
                 &[1, 3, 60, 1, 1, b't', 1, 7, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 172, 2, 1, 4, 0, 5, 0],
             ),
             (Reply::Unavailable, &[1, 4]),
+            (Reply::Held { epoch: Epoch(300), subscriptions: vec![wanted()] }, &[1, 5, 172, 2, 1, 1, b'f', 1, 0, 1, 0]),
+            (Reply::Done(Done::Yes { changed: true }), &[1, 6, 0, 1]),
+            (Reply::Done(Done::NotConnected), &[1, 6, 1]),
+            (Reply::Done(Done::NoSession), &[1, 6, 2]),
+            (Reply::Done(Done::NotSubscribed), &[1, 6, 3]),
+            (Reply::Done(Done::NotAuthorized), &[1, 6, 4]),
+            (Reply::Done(Done::LimitReached), &[1, 6, 5]),
+            (Reply::Done(Done::NotNow { may_have_happened: true }), &[1, 6, 6, 1]),
         ];
         for (reply, bytes) in replies {
             assert_eq!(encode(&reply).unwrap(), bytes);

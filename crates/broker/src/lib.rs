@@ -19,6 +19,7 @@
 mod access;
 mod announce;
 mod broker;
+mod client_control;
 mod client_session;
 mod config;
 mod connect;

@@ -135,6 +135,7 @@ impl ClusterState {
             ManagedChange::AddToken(token) => self.access.tokens.get(&token.id).map(ApiToken::tag),
             ManagedChange::DeleteToken { id } => self.access.tokens.get(id).map(ApiToken::tag),
             ManagedChange::Leave { node } => self.members.get(node).map(|_| node.0),
+            ManagedChange::Note { .. } => None,
         }
     }
 
@@ -171,6 +172,7 @@ impl ClusterState {
                 Ok(self.access_changed())
             }
             ManagedChange::Leave { node } => self.leave(node),
+            ManagedChange::Note { .. } => Ok(ClusterOutcome::Done),
         }
     }
 

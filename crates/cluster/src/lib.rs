@@ -39,7 +39,7 @@ pub use lease::{
     CLOCK_GRANULARITY_MS, CLOCK_RATE_ERROR_PER_MILLE, LEASE_MS_MAX, LEASE_MS_MIN, LeaseTable, LeaseTerms,
     LeaseTermsError, MARGIN_MS_MAX, NodeLease,
 };
-pub use managed::{CONDITION_TAGS_MAX, Condition, Managed, ManagedChange, PasswordHash};
+pub use managed::{CONDITION_TAGS_MAX, Condition, Deed, Managed, ManagedChange, NOTE_BYTES_MAX, PasswordHash};
 pub use member::{DirectoryId, Member, NodeAddresses};
 pub use outcome::{ClusterOutcome, ClusterRefusal};
 pub use policy::{

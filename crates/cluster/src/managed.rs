@@ -93,6 +93,51 @@ pub enum ManagedChange {
         /// The node.
         node: NodeId,
     },
+    /// Something is done that this state holds nothing of; it is recorded before it is done.
+    Note {
+        /// What.
+        deed: Deed,
+        /// To what.
+        object: String,
+        /// What about it; nothing secret.
+        detail: String,
+    },
+}
+
+/// What operators do that is recorded here and done elsewhere. Variants are only ever added at the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Deed {
+    /// Ends a client's connection.
+    KickClient,
+    /// Ends a client's connection and its session.
+    DeleteSession,
+    /// Subscribes a client's session to a filter.
+    Subscribe,
+    /// Takes a subscription from a client's session.
+    Unsubscribe,
+    /// Deletes a retained message.
+    DeleteRetained,
+}
+
+impl Deed {
+    /// Its name in the record of changes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Deed::KickClient => "kick_client",
+            Deed::DeleteSession => "delete_session",
+            Deed::Subscribe => "subscribe",
+            Deed::Unsubscribe => "unsubscribe",
+            Deed::DeleteRetained => "delete_retained",
+        }
+    }
+}
+
+/// Longest text of a note that is recorded, in bytes: what is behind is cut off. Part of the replicated rules.
+pub const NOTE_BYTES_MAX: usize = 256;
+
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(NOTE_BYTES_MAX)].to_owned()
 }
 
 /// A password's hash that no `Debug` shows.
@@ -122,6 +167,7 @@ impl ManagedChange {
             ManagedChange::AddToken(_) => "add_token",
             ManagedChange::DeleteToken { .. } => "delete_token",
             ManagedChange::Leave { .. } => "leave",
+            ManagedChange::Note { deed, .. } => deed.name(),
         }
     }
 
@@ -141,6 +187,7 @@ impl ManagedChange {
             ManagedChange::AddToken(token) => token.id.clone(),
             ManagedChange::DeleteToken { id } => id.clone(),
             ManagedChange::Leave { node } => node.to_string(),
+            ManagedChange::Note { object, .. } => cut(object),
         }
     }
 
@@ -160,6 +207,7 @@ impl ManagedChange {
             ManagedChange::MovePolicy { to, .. } => format!("to place {to}"),
             ManagedChange::PutBlockRule(rule) => format!("{} {:?}", rule.kind.name(), rule.include),
             ManagedChange::AddToken(token) => format!("role {} {:?}", token.role.name(), token.remark),
+            ManagedChange::Note { detail, .. } => cut(detail),
             ManagedChange::SetUserPassword { .. }
             | ManagedChange::DeleteUser { .. }
             | ManagedChange::DeletePolicy { .. }

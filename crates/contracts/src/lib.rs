@@ -7,6 +7,7 @@
 mod access;
 mod access_control;
 mod account;
+mod client_control;
 mod client_event;
 #[cfg(feature = "mutants")]
 pub mod crash_points;
@@ -30,6 +31,7 @@ mod session_links;
 pub use access::{Admission, Asked, AuthError, ConnectPermission, Explanation, QueryRefusal, Rated, SourceAddress};
 pub use access_control::{AccessControl, AskedChange, ChangeUnavailable, IssuedToken};
 pub use account::{Account, AccountOrigin, Role};
+pub use client_control::{ClientControl, ControlError, HeldSubscription};
 pub use client_event::{ClientEvent, EventKind};
 pub use data_plane::{DataPlane, HttpPublisher, KeepAliveError, PublishError, PublishTaken};
 pub use enhanced::{AuthenticatingClient, AuthenticationExchange, AuthenticationStep, EnhancedAuthenticator};

@@ -35,6 +35,8 @@ pub struct PartitionView {
     pub moving: bool,
     /// Who leads it, if that is known here.
     pub leader: Option<NodeId>,
+    /// How many entries each of `replicas` lacks, in the same order. Its leader knows; elsewhere all are `None`.
+    pub lags: Vec<Option<u64>>,
 }
 
 /// Why a member was not told to leave.
@@ -54,6 +56,12 @@ pub enum LeaveError {
 /// Members and placement, implemented by `node`.
 #[async_trait]
 pub trait Membership: Send + Sync + 'static {
+    /// The name of this node.
+    fn me(&self) -> NodeName;
+
+    /// Who leads the cluster group, if that is known here.
+    fn leader(&self) -> Option<NodeId>;
+
     /// All members by id; empty before the cluster is formed.
     fn members(&self) -> Vec<MemberView>;
 

@@ -3,7 +3,7 @@
 
 use crate::{StatusAnswer, StatusError};
 use async_trait::async_trait;
-use rollcall_presence::{ClientFacts, PagePlace};
+use rollcall_presence::{ClientFacts, OwedWill, PagePlace};
 use rollcall_types::{ClientId, ClusterTime, LogIndex, NodeName, PartitionId};
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ pub trait PresenceQuestions: Send + Sync + 'static {
 
     /// All that is known of a client.
     async fn presence(&self, client_id: ClientId) -> Result<PresenceAnswer, StatusError>;
+
+    /// The will that the client owes: that of its connection, or one that waits since its end.
+    async fn will(&self, client_id: ClientId) -> Result<Option<OwedWill>, StatusError>;
 
     /// The next clients in the order of their ids. A client that is on record from the first page to the last, and that
     /// the question always fits, is on exactly one page.

@@ -1,10 +1,14 @@
-//! The admin listener: does the process work, may it be sent traffic, its metrics; and the way to the management API.
+//! The admin listener: does the process work, may it be sent traffic, its metrics; and the way to the management API and
+//! the console.
 
 use crate::{
+    body::Body,
     config::GatewayParts,
+    console,
     error_response::{Problem, READ_METHODS},
     management,
     response::{json, page},
+    status::{StatusFactory, Worker, whole},
 };
 use actix_http::{Method, Request, Response, StatusCode};
 use actix_web::dev::{AppConfig, Service, ServiceFactory};
@@ -24,11 +28,12 @@ const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Makes the admin service.
 #[derive(Clone)]
 pub(crate) struct AdminFactory {
-    pub(crate) parts: GatewayParts,
+    /// Larger questions are answered as on the data plane, within the same bounds.
+    pub(crate) data_plane: StatusFactory,
 }
 
 impl ServiceFactory<Request> for AdminFactory {
-    type Response = Response<Bytes>;
+    type Response = Response<Body>;
     type Error = actix_web::Error;
     type Config = AppConfig;
     type Service = AdminService;
@@ -36,19 +41,19 @@ impl ServiceFactory<Request> for AdminFactory {
     type Future = Ready<Result<AdminService, ()>>;
 
     fn new_service(&self, _: AppConfig) -> Self::Future {
-        ready(Ok(AdminService { parts: Rc::new(self.parts.clone()) }))
+        ready(Ok(AdminService { worker: Rc::new(Worker::new(&self.data_plane)) }))
     }
 }
 
 /// Answers admin requests: probes and metrics at once.
 pub(crate) struct AdminService {
-    parts: Rc<GatewayParts>,
+    worker: Rc<Worker>,
 }
 
 impl Service<Request> for AdminService {
-    type Response = Response<Bytes>;
+    type Response = Response<Body>;
     type Error = actix_web::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, actix_web::Error>>>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, actix_web::Error>>>>;
 
     fn poll_ready(&self, _: &mut Context<'_>) -> Poll<Result<(), actix_web::Error>> {
         Poll::Ready(Ok(()))
@@ -56,10 +61,11 @@ impl Service<Request> for AdminService {
 
     fn call(&self, mut request: Request) -> Self::Future {
         if request.path().starts_with(management::PREFIX) {
-            let parts = Rc::clone(&self.parts);
-            return Box::pin(async move { Ok(management::respond(&parts, &mut request).await) });
+            let worker = Rc::clone(&self.worker);
+            return Box::pin(async move { Ok(management::respond(&worker, &mut request).await) });
         }
-        Box::pin(ready(Ok(self.respond(request.method(), request.path()))))
+        let response = console::answer(&request).unwrap_or_else(|| self.respond(request.method(), request.path()));
+        Box::pin(ready(Ok(whole(response))))
     }
 }
 
@@ -78,7 +84,7 @@ impl AdminService {
             _ => return Problem::NO_SUCH_ADMIN_PAGE.response(),
         };
         match *method {
-            Method::GET | Method::HEAD => page(&self.parts),
+            Method::GET | Method::HEAD => page(&self.worker.parts),
             _ => Problem::method_not_allowed(READ_METHODS).response(),
         }
     }

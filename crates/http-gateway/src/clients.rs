@@ -1,4 +1,5 @@
-//! `GET /clients`: pages of clients in the order of their ids, with filters.
+//! `GET /clients`: pages of clients in the order of their ids, with filters. The management API gives the same pages to its
+//! readers.
 
 use crate::{
     cursor,
@@ -25,6 +26,9 @@ const LIMIT_MAX: u64 = 1000;
 pub(crate) const LISTS_AT_ONCE_MAX: usize = 64;
 
 const KNOWN: &[&str] = &["client_id", "prefix", "node", "username", "online", "since", "limit", "cursor"];
+/// The same for readers of the management API, who need not say as which client they might connect.
+const KNOWN_TO_MANAGERS: &[&str] = &["prefix", "node", "username", "online", "since", "limit", "cursor"];
+const UNKNOWN_TO_MANAGERS: &str = "the parameters are prefix, node, username, online, since, limit and cursor";
 
 #[derive(Serialize)]
 struct Page<'a> {
@@ -37,7 +41,22 @@ impl Worker {
         request_body::ignore(request).await?;
         self.admit(request).await?;
         let parameters = Parameters::of(request.uri().query(), KNOWN, true)?;
-        let mut question = question(&parameters)?;
+        let question = self.question(&parameters)?;
+        self.parts.admission.charge(1)?;
+        self.page(question).await
+    }
+
+    /// The same for a reader of the management API.
+    pub(crate) async fn clients_for_manager(&self, query: Option<&str>) -> Result<Response<Bytes>, Problem> {
+        let parameters = Parameters::of(query, KNOWN_TO_MANAGERS, true).map_err(|error| match error {
+            BadParameter::Unknown => BadParameter::Value(UNKNOWN_TO_MANAGERS),
+            other => other,
+        })?;
+        self.page(self.question(&parameters)?).await
+    }
+
+    fn question(&self, parameters: &Parameters<'_>) -> Result<ClientsQuestion, Problem> {
+        let mut question = question(parameters)?;
         if let Some(text) = parameters.get("cursor") {
             let place = cursor::read(&self.cluster, &question, text).map_err(|_| Problem::BAD_CURSOR)?;
             question.from = Some(place);
@@ -51,7 +70,10 @@ impl Worker {
                 false => return Err(Problem::UNKNOWN_NODE_PARAMETER),
             }
         }
-        self.parts.admission.charge(1)?;
+        Ok(question)
+    }
+
+    async fn page(&self, question: ClientsQuestion) -> Result<Response<Bytes>, Problem> {
         let _seat = self.lists.take().ok_or(Problem::TOO_MANY_LISTS)?;
         let future = pin!(self.parts.questions.clients(question.clone()));
         let ClientsPage { clients, next } = InRuntime { runtime: &self.parts.runtime, future }.await?;

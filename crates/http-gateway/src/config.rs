@@ -1,8 +1,8 @@
 //! What the gateway is started with.
 
 use rollcall_contracts::{
-    AccessControl, Admission, DataPlane, Membership, PresenceFeeds, PresenceQuestions, PresenceStore, QuotaBoard,
-    Readiness,
+    AccessControl, Admission, ClientControl, DataPlane, Membership, PresenceFeeds, PresenceQuestions, PresenceStore,
+    QuotaBoard, Readiness,
 };
 use rollcall_tls::Certificates;
 use rollcall_types::CLIENT_ID_BYTES_MAX;
@@ -128,6 +128,8 @@ pub struct GatewayParts {
     pub admission: Arc<dyn Admission>,
     /// Takes messages and changes connections. Its futures are polled in `runtime`'s context.
     pub data_plane: Arc<dyn DataPlane>,
+    /// What operators do to clients, for the management API. Its futures are polled in `runtime`'s context.
+    pub clients: Arc<dyn ClientControl>,
     /// Users, policies, block rules and tokens, for the management API.
     pub access: Arc<dyn AccessControl>,
     /// The members, for the management API.

@@ -86,18 +86,44 @@ impl Problem {
          client id or a topic is URL-encoded into one path segment",
     );
     /// 404 on the admin listener.
-    pub(crate) const NO_SUCH_ADMIN_PAGE: Problem =
-        Problem::new(StatusCode::NOT_FOUND, "not_found", "there are /healthz, /readyz, /metrics and /api/v1/");
+    pub(crate) const NO_SUCH_ADMIN_PAGE: Problem = Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there are / (the console), /healthz, /readyz, /metrics and /api/v1/",
+    );
     /// 404 below /api/v1/.
     pub(crate) const NO_SUCH_RESOURCE: Problem = Problem::new(
         StatusCode::NOT_FOUND,
         "not_found",
-        "there are nodes, partitions, users, policies, block-rules, tokens and audit below /api/v1/; a name is URL-encoded \
-         into one path segment",
+        "there are cluster, nodes, partitions, clients, presence/events, users, policies, block-rules, tokens and audit \
+         below /api/v1/; a name is URL-encoded into one path segment",
     );
     /// 404: no member of that name.
     pub(crate) const NO_SUCH_NODE: Problem =
         Problem::new(StatusCode::NOT_FOUND, "unknown_node", "the cluster has no node of that name");
+    /// 404: no client of that id is on record.
+    pub(crate) const NO_SUCH_CLIENT: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "unknown_client", "no client of that id is on record");
+    /// 404: nothing to hang up.
+    pub(crate) const NOT_CONNECTED: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "not_connected", "the client has no connection");
+    /// 404: neither a connection nor a session.
+    pub(crate) const NO_SESSION: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "no_session", "the client has no session");
+    /// 404: no such subscription.
+    pub(crate) const NOT_SUBSCRIBED: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "not_subscribed", "the client is not subscribed to this very filter");
+    /// 404: no will.
+    pub(crate) const NO_WILL: Problem = Problem::new(StatusCode::NOT_FOUND, "no_will", "the client owes no will");
+    /// 409: the client itself may not.
+    pub(crate) const FILTER_FORBIDDEN: Problem = Problem::new(
+        StatusCode::CONFLICT,
+        "client_not_authorized",
+        "no policy lets the account of this client subscribe to this filter",
+    );
+    /// 409: a limit.
+    pub(crate) const SUBSCRIPTIONS_LIMIT: Problem =
+        Problem::new(StatusCode::CONFLICT, "limit_reached", "a limit of subscriptions of the client or the instance");
     /// 409: the last member.
     pub(crate) const CANNOT_LEAVE: Problem =
         Problem::new(StatusCode::CONFLICT, "cannot_leave", "the last node that stays cannot leave");
@@ -105,8 +131,8 @@ impl Problem {
     pub(crate) const ROLE_TOO_LOW: Problem = Problem::new(
         StatusCode::FORBIDDEN,
         "role_too_low",
-        "reading needs role viewer; nodes and block rules are changed by role operator, users, policies and tokens by role \
-         admin",
+        "reading needs role viewer; nodes, clients and block rules are changed by role operator, users, policies and \
+         tokens by role admin",
     );
     /// 404: no user of that name.
     pub(crate) const NO_SUCH_USER: Problem =
@@ -269,7 +295,7 @@ impl Problem {
         }
     }
 
-    fn not_applied(may_have_happened: bool) -> Problem {
+    pub(crate) fn not_applied(may_have_happened: bool) -> Problem {
         let problem = match may_have_happened {
             true => Problem::unavailable(
                 "unconfirmed",
@@ -394,9 +420,7 @@ impl From<PublishError> for Problem {
 impl From<KeepAliveError> for Problem {
     fn from(error: KeepAliveError) -> Self {
         match error {
-            KeepAliveError::NotConnected => {
-                Problem::new(StatusCode::NOT_FOUND, "not_connected", "the client has no connection")
-            }
+            KeepAliveError::NotConnected => Problem::NOT_CONNECTED,
             KeepAliveError::Off => Problem::new(
                 StatusCode::CONFLICT,
                 "no_keep_alive",

@@ -1,4 +1,4 @@
-//! `GET /presence/events`: who asks, for which events, from where on; then a stream.
+//! `GET /presence/events`: who asks, for which events, from where on; then a stream. On either listener.
 
 use crate::{
     body::Body,
@@ -37,6 +37,11 @@ impl Worker {
     pub(crate) async fn events(&self, request: &mut Request) -> Result<Response<Body>, Problem> {
         request_body::ignore(request).await?;
         self.admit(request).await?;
+        self.event_stream(request, true).await
+    }
+
+    /// The stream for somebody who may have it; a reader of the data plane pays for it.
+    pub(crate) async fn event_stream(&self, request: &Request, is_charged: bool) -> Result<Response<Body>, Problem> {
         let parameters = Parameters::of(request.uri().query(), KNOWN, true).map_err(|error| match error {
             BadParameter::Unknown => BadParameter::Value(UNKNOWN),
             other => other,
@@ -50,7 +55,9 @@ impl Worker {
             return Err(Problem::from(StatusError::NotReady));
         }
         let place = self.streams.take(Instant::now()).ok_or(Problem::TOO_MANY_STREAMS)?;
-        self.parts.admission.charge(1)?;
+        if is_charged {
+            self.parts.admission.charge(1)?;
+        }
         let from = {
             let future = pin!(beginning(&*feeds, from));
             InRuntime { runtime: &self.parts.runtime, future }.await?

@@ -141,7 +141,8 @@ async fn run(config: GatewayConfig, parts: GatewayParts, sender: mpsc::SyncSende
 }
 
 fn open(config: GatewayConfig, parts: GatewayParts) -> Result<Started, GatewayError> {
-    let factory = StatusFactory::new(&config, parts.clone());
+    let factory = StatusFactory::new(&config, parts);
+    let data_plane = factory.clone();
     // Everything that can fail comes first: a server that runs cannot be taken back.
     let http = config.http.map(listener).transpose()?;
     let https = config.https.map(|(listen, tls)| Ok::<_, GatewayError>((listener(listen)?, tls))).transpose()?;
@@ -183,7 +184,7 @@ fn open(config: GatewayConfig, parts: GatewayParts) -> Result<Started, GatewayEr
 
     let mut admin_server = None;
     if let Some((listener, _)) = admin {
-        let factory = AdminFactory { parts };
+        let factory = AdminFactory { data_plane };
         let server = HttpServer::new(move || factory.clone())
             .workers(1)
             .max_connections(ADMIN_CONNECTIONS_MAX)

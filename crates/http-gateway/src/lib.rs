@@ -1,5 +1,5 @@
-//! The HTTP edge: answers "is this client online?" and larger questions on the data plane and takes messages there; health
-//! and metrics on the admin listener.
+//! The HTTP edge: answers "is this client online?" and larger questions on the data plane and takes messages there; health,
+//! metrics, management and the console on the admin listener.
 //!
 //! What belongs here: the HTTP protocol, the raw request path, the mapping of every refusal to a status and a stable
 //! code. What does not: credentials, policies and quotas (`Admission`), the answer itself (`PresenceStore`), what
@@ -17,6 +17,7 @@ mod client_id_path;
 mod clients;
 mod config;
 mod connection_number;
+mod console;
 mod cursor;
 mod desk;
 mod error;

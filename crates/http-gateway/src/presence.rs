@@ -6,7 +6,8 @@ use crate::{
 };
 use actix_http::{Request, Response, StatusCode};
 use bytes::Bytes;
-use rollcall_contracts::KnownClient;
+use rollcall_contracts::{KnownClient, PresenceAnswer, StatusError};
+use rollcall_types::ClientId;
 use serde::Serialize;
 use std::pin::pin;
 
@@ -65,8 +66,25 @@ impl Worker {
         let segment = presence_segment(request.path()).unwrap_or_default();
         let client_id = decode_segment(segment, self.client_id_bytes_max)?;
         self.parts.admission.charge(1)?;
-        let future = pin!(self.parts.questions.presence(client_id.clone()));
-        let answer = InRuntime { runtime: &self.parts.runtime, future }.await?;
+        let answer = self.known(client_id.clone()).await?;
+        Ok(self.shown(&client_id, &answer))
+    }
+
+    /// The same for a reader of the management API, to whom a client that was never seen is not there.
+    pub(crate) async fn presence_for_manager(&self, client_id: ClientId) -> Result<Response<Bytes>, Problem> {
+        let answer = self.known(client_id.clone()).await?;
+        if answer.client.is_none() {
+            return Err(Problem::NO_SUCH_CLIENT);
+        }
+        Ok(self.shown(&client_id, &answer))
+    }
+
+    async fn known(&self, client_id: ClientId) -> Result<PresenceAnswer, StatusError> {
+        let future = pin!(self.parts.questions.presence(client_id));
+        InRuntime { runtime: &self.parts.runtime, future }.await
+    }
+
+    fn shown(&self, client_id: &ClientId, answer: &PresenceAnswer) -> Response<Bytes> {
         let client = match &answer.client {
             Some(client) => ClientView::of(client),
             None => ClientView { client_id: client_id.as_str(), ..ClientView::default() },
@@ -79,7 +97,7 @@ impl Worker {
             lease_ms: u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX),
             half_open_bound_ms,
         };
-        Ok(json(StatusCode::OK, &view))
+        json(StatusCode::OK, &view)
     }
 }
 

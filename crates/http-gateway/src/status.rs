@@ -51,7 +51,7 @@ const NODE: HeaderName = HeaderName::from_static("rollcall-node");
 /// Makes one [`StatusService`] per worker.
 #[derive(Clone)]
 pub(crate) struct StatusFactory {
-    parts: GatewayParts,
+    pub(crate) parts: GatewayParts,
     client_id_bytes_max: usize,
     lease: Duration,
     cluster: Arc<str>,
@@ -111,21 +111,7 @@ impl ServiceFactory<Request> for StatusFactory {
     type Future = Ready<Result<StatusService, ()>>;
 
     fn new_service(&self, _: AppConfig) -> Self::Future {
-        ready(Ok(StatusService(Rc::new(Worker {
-            parts: self.parts.clone(),
-            client_id_bytes_max: self.client_id_bytes_max,
-            lease: self.lease,
-            cluster: Arc::clone(&self.cluster),
-            batches: self.batches.clone(),
-            lists: self.lists.clone(),
-            waits: self.waits.clone(),
-            streams: self.streams.clone(),
-            heartbeat: self.heartbeat,
-            changes: self.changes.clone(),
-            metrics: StatusMetrics::new(),
-            questions: QuestionMetrics::new(),
-            desk: Desk::open(Arc::clone(&self.parts.presence)),
-        }))))
+        ready(Ok(StatusService(Rc::new(Worker::new(self)))))
     }
 }
 
@@ -168,6 +154,25 @@ impl Service<Request> for StatusService {
 }
 
 impl Worker {
+    /// Of this thread, which runs an actix system.
+    pub(crate) fn new(factory: &StatusFactory) -> Worker {
+        Worker {
+            parts: factory.parts.clone(),
+            client_id_bytes_max: factory.client_id_bytes_max,
+            lease: factory.lease,
+            cluster: Arc::clone(&factory.cluster),
+            batches: factory.batches.clone(),
+            lists: factory.lists.clone(),
+            waits: factory.waits.clone(),
+            streams: factory.streams.clone(),
+            heartbeat: factory.heartbeat,
+            changes: factory.changes.clone(),
+            metrics: StatusMetrics::new(),
+            questions: QuestionMetrics::new(),
+            desk: Desk::open(Arc::clone(&factory.parts.presence)),
+        }
+    }
+
     async fn respond(&self, request: &mut Request) -> Response<Body> {
         let began = Instant::now();
         let Some(route) = Route::of(request.path()) else {
@@ -247,7 +252,7 @@ impl Worker {
     }
 }
 
-fn whole(response: Response<Bytes>) -> Response<Body> {
+pub(crate) fn whole(response: Response<Bytes>) -> Response<Body> {
     response.map_body(|_, bytes| Body::Whole(bytes))
 }
 

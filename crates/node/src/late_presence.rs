@@ -9,7 +9,7 @@ use rollcall_contracts::{
     KeepAliveRecorded, PresenceAnswer, PresenceFeeds, PresenceQuestions, PresenceStore, StatusAnswer, StatusError,
     StatusInbox,
 };
-use rollcall_presence::ClaimDetails;
+use rollcall_presence::{ClaimDetails, OwedWill};
 use rollcall_proto::{ClaimEnded, Kind};
 use rollcall_raft::Replication;
 use rollcall_types::{ClientId, DisconnectReason, Epoch, FeedPosition, NodeId, NodeName};
@@ -139,6 +139,10 @@ impl PresenceQuestions for LatePresence {
 
     async fn presence(&self, client_id: ClientId) -> Result<PresenceAnswer, StatusError> {
         self.replication.get().ok_or(StatusError::NotReady)?.questions().presence(client_id).await
+    }
+
+    async fn will(&self, client_id: ClientId) -> Result<Option<OwedWill>, StatusError> {
+        self.replication.get().ok_or(StatusError::NotReady)?.questions().will(client_id).await
     }
 
     async fn clients(&self, question: ClientsQuestion) -> Result<ClientsPage, StatusError> {

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use rollcall_cluster::{ClusterOutcome, Condition, ManagedChange};
 use rollcall_contracts::{AskedChange, LeaveError, MemberView, Membership, PartitionView};
 use rollcall_raft::Replication;
-use rollcall_types::{GroupId, NodeId};
+use rollcall_types::{GroupId, NodeId, NodeName};
 use std::{
     collections::BTreeSet,
     sync::{Arc, OnceLock},
@@ -35,6 +35,14 @@ impl Management {
 
 #[async_trait]
 impl Membership for Management {
+    fn me(&self) -> NodeName {
+        NodeName(self.node.clone())
+    }
+
+    fn leader(&self) -> Option<NodeId> {
+        self.replication.get()?.groups().cluster().handle().leader()
+    }
+
     fn members(&self) -> Vec<MemberView> {
         let Some(replication) = self.replication.get() else { return Vec::new() };
         let groups = replication.groups();
@@ -59,11 +67,19 @@ impl Membership for Management {
         let Some(replication) = self.replication.get() else { return Vec::new() };
         let groups = replication.groups();
         let applied = groups.cluster().replica().read();
-        let views = applied.state.placement().iter().map(|(partition, replicas)| PartitionView {
-            partition: *partition,
-            replicas: replicas.clone(),
-            moving: applied.state.moving().contains_key(partition),
-            leader: groups.handle(GroupId::partition(*partition)).and_then(|handle| handle.leader()),
+        let views = applied.state.placement().iter().map(|(partition, replicas)| {
+            let handle = groups.handle(GroupId::partition(*partition));
+            let lag = |node: &NodeId| {
+                let handle = handle.as_ref().filter(|handle| handle.is_leader())?;
+                if handle.leader() == Some(*node) { Some(0) } else { handle.lag_of(*node) }
+            };
+            PartitionView {
+                partition: *partition,
+                replicas: replicas.clone(),
+                moving: applied.state.moving().contains_key(partition),
+                leader: handle.as_ref().and_then(|handle| handle.leader()),
+                lags: replicas.iter().map(lag).collect(),
+            }
         });
         views.collect()
     }

@@ -140,6 +140,7 @@ impl Node {
                 leaving: left,
                 admission: admission.clone(),
                 data_plane: broker.clone(),
+                clients: broker.clone(),
                 access: access.clone(),
                 membership: management.clone(),
                 quota: quota.clone(),

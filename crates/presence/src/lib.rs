@@ -34,3 +34,4 @@ pub use page::{ClientFacts, ClientFilter, ClientPage, ClientPageLimits, PagePlac
 pub use record::{Offline, Record, SESSION_NEVER_EXPIRES_S};
 pub use state::{PartitionLimits, PartitionState};
 pub use stored_v1::{FeedEntryV1, PartitionStateV1};
+pub use will::OwedWill;

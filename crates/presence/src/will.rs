@@ -46,7 +46,28 @@ impl WaitingWills {
     }
 }
 
+/// A will that a client still owes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OwedWill {
+    /// The will.
+    pub will: Will,
+    /// When it is due, once the connection is over; `None` while it lasts.
+    pub due: Option<ClusterTime>,
+}
+
 impl PartitionState {
+    /// The will that stands behind the client's connection, or waits since its end.
+    #[must_use]
+    pub fn will_of(&self, client_id: &str) -> Option<OwedWill> {
+        let record = self.record(client_id)?;
+        if let Some(will) = record.will() {
+            return Some(OwedWill { will: will.clone(), due: None });
+        }
+        let due = record.will_due()?;
+        let waiting = self.wills.by_due.get(&(due, record.epoch()))?;
+        Some(OwedWill { will: Will::clone(&waiting.will), due: Some(due) })
+    }
+
     /// Moves wills whose time has come to the feed, the first due first, at most `limit`.
     pub(crate) fn fire_wills(&mut self, limit: u32) {
         for _ in 0..limit {

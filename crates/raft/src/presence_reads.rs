@@ -11,7 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use rollcall_contracts::StatusError;
-use rollcall_presence::{ClientFacts, ClientFilter, ClientPage, ClientPageLimits, PagePlace, PartitionState};
+use rollcall_presence::{ClientFacts, ClientFilter, ClientPage, ClientPageLimits, OwedWill, PagePlace, PartitionState};
 use rollcall_proto::Kind;
 use rollcall_types::{ClientId, Epoch, GroupId, LogIndex, NodeId, PartitionId};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ pub(crate) enum Look {
     Facts(ClientId),
     /// The next clients that the filter accepts, at most so many.
     Page { filter: ClientFilter, from: Option<PagePlace>, limit: u32 },
+    /// Which will does a client owe?
+    Will(ClientId),
 }
 
 /// What the partition says.
@@ -43,6 +45,7 @@ pub(crate) enum SeenWhat {
     Statuses(Vec<SeenStatus>),
     Facts(Option<ClientFacts>),
     Page(ClientPage),
+    Will(Option<OwedWill>),
 }
 
 /// One client of a batch.
@@ -125,6 +128,7 @@ fn look_at(state: &PartitionState, look: &Look) -> SeenWhat {
             SeenWhat::Statuses(ids.iter().map(seen).collect())
         }
         Look::Facts(id) => SeenWhat::Facts(state.facts(id)),
+        Look::Will(id) => SeenWhat::Will(state.will_of(id.as_str())),
         Look::Page { filter, from, limit } => {
             let clients = usize::try_from(*limit).unwrap_or(usize::MAX).clamp(1, CLIENTS_PER_PAGE_MAX);
             let limits = ClientPageLimits { clients, bytes: CLIENTS_PAGE_BYTES, looks: CLIENT_LOOKS_PER_PAGE };

@@ -14,7 +14,7 @@ use futures_util::future::try_join_all;
 use rollcall_contracts::{
     ClientsPage, ClientsQuestion, KnownClient, PresenceAnswer, PresenceQuestions, StatusAnswer, StatusError,
 };
-use rollcall_presence::{ClientFacts, ClientFilter, ClientPage};
+use rollcall_presence::{ClientFacts, ClientFilter, ClientPage, OwedWill};
 use rollcall_types::{ClientId, NodeId, NodeName, PartitionId};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
@@ -127,6 +127,13 @@ impl PresenceQuestions for Questions {
         let seen = self.reads.ask(partition, Look::Facts(client_id)).await?;
         let SeenWhat::Facts(facts) = seen.what else { return Err(StatusError::NoQuorum) };
         Ok(PresenceAnswer { partition, index: seen.index, client: facts.map(|facts| self.known(facts)) })
+    }
+
+    async fn will(&self, client_id: ClientId) -> Result<Option<OwedWill>, StatusError> {
+        let partition = self.groups.partition_of(&client_id);
+        let seen = self.reads.ask(partition, Look::Will(client_id)).await?;
+        let SeenWhat::Will(will) = seen.what else { return Err(StatusError::NoQuorum) };
+        Ok(will)
     }
 
     async fn clients(&self, question: ClientsQuestion) -> Result<ClientsPage, StatusError> {

@@ -25,8 +25,8 @@ use rollcall_cluster::{
     User,
 };
 use rollcall_presence::{
-    Batch, ClaimDetails, ClientFacts, ClientFilter, ClientPage, FeedEntry, Housekeeping, Operation, Outcome, PagePlace,
-    PartitionCommand, PartitionLimits, Transition, UnpackedFacts,
+    Batch, ClaimDetails, ClientFacts, ClientFilter, ClientPage, FeedEntry, Housekeeping, Operation, Outcome, OwedWill,
+    PagePlace, PartitionCommand, PartitionLimits, Transition, UnpackedFacts,
 };
 use rollcall_retained::{
     RetainedBatch, RetainedCommand, RetainedLimits, RetainedOperation, RetainedOutcome, RetainedRefusal,
@@ -37,7 +37,7 @@ use rollcall_storage::{
 };
 use rollcall_types::{
     ClientId, ClusterTime, DisconnectReason, Epoch, FeedPosition, Incarnation, LogIndex, Message, MessageProperties,
-    NodeId, OperationNumber, Owner, PartitionId, Protocol, QoS,
+    NodeId, OperationNumber, Owner, PartitionId, Protocol, QoS, Will,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, BTreeSet};
@@ -229,6 +229,27 @@ fn larger_questions_and_their_answers_of_format_1_are_read_and_written_as_ever()
         ("of the last page", seen(SeenWhat::Page(ClientPage::default()))),
     ];
     hold("presence-seen", &answers);
+}
+
+#[test]
+fn the_question_for_a_will_and_its_answers_are_read_and_written_as_ever() {
+    let message = Message {
+        topic: "w".to_owned(),
+        payload: b"gone".to_vec(),
+        qos: QoS::AtLeastOnce,
+        retain: true,
+        properties: MessageProperties::default(),
+    };
+    let will = OwedWill { will: Will { message, delay_s: 300 }, due: Some(ClusterTime(70_000)) };
+    let seen = |what| payload::encode(&Seen { index: LogIndex(70_000), what }).unwrap();
+    let present = [
+        ("the question", payload::encode(&Look::Will(ClientId::new("a").unwrap())).unwrap()),
+        ("one that waits", seen(SeenWhat::Will(Some(will)))),
+        ("none", seen(SeenWhat::Will(None))),
+    ];
+    for ((what, present), stored) in present.iter().zip(stored_in(2, "presence-will", &present)) {
+        assert_eq!(hex(present), hex(&stored), "{what} is written in another way");
+    }
 }
 
 /// Applies the log of a file entry by entry, and holds what the replica has then against the snapshot of a file, and the

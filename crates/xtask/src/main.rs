@@ -1,8 +1,8 @@
 //! The workspace's own tool: `cargo xtask verify` proves a change and never writes; `cargo xtask fix` repairs what can
 //! be repaired by rote; `cargo xtask ci` is what `.ci/run` calls; `cargo xtask cluster` runs the process clusters,
 //! `cargo xtask chaos` the same under faults; `cargo xtask chart` and `cargo xtask containers` what is deployed;
-//! `cargo xtask simulate` and `cargo xtask raft-simulate` run many seeds of the simulated rules and of the simulated raft
-//! crate; `cargo xtask fuzz` tries bytes that nobody means well with.
+//! `cargo xtask console` the console in a browser; `cargo xtask simulate` and `cargo xtask raft-simulate` run many seeds of
+//! the simulated rules and of the simulated raft crate; `cargo xtask fuzz` tries bytes that nobody means well with.
 //!
 //! What does not belong here: a rule of the project. Those are tests; this only says in which order things run.
 
@@ -103,6 +103,9 @@ enum Command {
         #[arg(long)]
         from_source: bool,
     },
+    /// Open the console of real nodes in Chromium, use it, and keep pictures in `target/console-screenshots/`. Needs
+    /// `chromium`, `chromedriver`, `npm` and Python; `.ci/run` installs them.
+    Console,
     /// Start real nodes in network namespaces, let faults loose on them, and judge what their clients saw. Needs root,
     /// `ip`, `tc`, `nft`, `iptables`, `strace`, `mkfs.ext4`, `python3` and libfaketime; `.ci/run` installs them.
     Chaos {
@@ -136,6 +139,7 @@ fn main() -> ExitCode {
         Command::Soak { minutes, rate } => (plan::soak(minutes, rate), false),
         Command::Storm { clients, events } => (plan::storm(clients, events), false),
         Command::Chart => (plan::chart(), false),
+        Command::Console => (plan::console(), false),
         Command::Containers { from_source } => (plan::containers(from_source), false),
         Command::Chaos { short, cells, seed, seconds, mutants } => {
             let mut arguments = Vec::new();

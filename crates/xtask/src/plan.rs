@@ -46,14 +46,15 @@ pub(crate) fn verify() -> Vec<Step> {
     ]
 }
 
-/// What `.ci/run` calls: the proof, and between build and tests the short run of chaos and the chart in namespaces. The
-/// compose cluster is a campaign of its own: it wants an engine and a base image. The tests stay last, so that the output
-/// ends with what they say.
+/// What `.ci/run` calls: the proof, and between build and tests the short run of chaos, the chart in namespaces and the
+/// console in a browser. The compose cluster is a campaign of its own: it wants an engine and a base image. The tests stay
+/// last, so that the output ends with what they say.
 pub(crate) fn ci() -> Vec<Step> {
     let mut steps = verify();
     let tests = steps.pop();
     steps.push(chaos_program("chaos", vec!["--short".to_owned()]));
     steps.push(chart_drill());
+    steps.push(console_drill());
     steps.extend(tests);
     steps
 }
@@ -198,6 +199,22 @@ pub(crate) fn containers(from_source: bool) -> Vec<Step> {
     steps.retain(|step| step.name == "build" && !from_source);
     steps.push(container_drill(from_source));
     steps
+}
+
+/// The console in a browser, with the program that is built here.
+pub(crate) fn console() -> Vec<Step> {
+    let mut steps = verify();
+    steps.retain(|step| step.name == "build");
+    steps.push(console_drill());
+    steps
+}
+
+fn console_drill() -> Step {
+    let pictures = "see target/console-screenshots/failed.png, the browser's console and the logs that it prints";
+    Step {
+        program: Some(Program::Script("tests/console/run")),
+        ..step("console", &["target/debug/rollcall"], pictures)
+    }
 }
 
 fn chart_drill() -> Step {

@@ -4,6 +4,7 @@
 mod announcing;
 mod changing_access;
 mod connecting;
+mod controlling;
 mod counting;
 mod data_plane;
 mod draining;

@@ -2,8 +2,8 @@
 
 use rollcall_cluster::{
     AUDIT_RECORDS_MAX, Actor, ApiToken, BlockKind, BlockRule, ClusterChange, ClusterCommand, ClusterOutcome,
-    ClusterRefusal, ClusterState, Condition, Founding, FoundingMember, Managed, ManagedChange, NodeAddresses,
-    PasswordHash, Policy, Role, User,
+    ClusterRefusal, ClusterState, Condition, Deed, Founding, FoundingMember, Managed, ManagedChange, NOTE_BYTES_MAX,
+    NodeAddresses, PasswordHash, Policy, Role, User,
 };
 use rollcall_types::{ClusterTime, LogIndex, NodeId, NodeName, PartitionId};
 use std::collections::BTreeMap;
@@ -167,6 +167,12 @@ fn every_change_is_recorded_with_who_and_when_and_nothing_secret() {
         (ManagedChange::AddToken(Box::new(token("t", None))), "add_token", "t", "role viewer \"dashboard\""),
         (ManagedChange::DeleteToken { id: named("t") }, "delete_token", "t", ""),
         (ManagedChange::DeleteUser { username: named("dev") }, "delete_user", "dev", ""),
+        (
+            ManagedChange::Note { deed: Deed::Subscribe, object: named("c"), detail: named("a/#") },
+            "subscribe",
+            "c",
+            "a/#",
+        ),
         (ManagedChange::Leave { node: NodeId(1) }, "leave", "1", ""),
     ];
     let mut number = 0;
@@ -185,6 +191,21 @@ fn every_change_is_recorded_with_who_and_when_and_nothing_secret() {
         assert_eq!((record.number, record.at, &record.by), (number, ClusterTime(cluster.at), &by("root")));
         assert_eq!((record.action.as_str(), record.object.as_str(), record.detail.as_str()), (action, object, detail));
     }
+}
+
+#[test]
+fn a_note_changes_nothing_but_the_record_and_long_texts_are_cut() {
+    let mut cluster = Cluster::new();
+    let before = cluster.state.clone();
+    let long = format!("{}ä", "x".repeat(NOTE_BYTES_MAX - 1));
+    let note = ManagedChange::Note { deed: Deed::KickClient, object: long.clone(), detail: long.clone() };
+    assert_eq!(cluster.always(1, note.clone()), ClusterOutcome::Done);
+    assert_eq!(cluster.always(1, note), ClusterOutcome::Done, "proposed once more");
+    let record = cluster.state.access().audit().back().unwrap().clone();
+    assert_eq!((record.object.len(), record.detail.as_str()), (NOTE_BYTES_MAX - 1, &long[..NOTE_BYTES_MAX - 1]));
+    assert_eq!(cluster.state.access().audit().len(), 1);
+    assert_eq!(cluster.state.access_revision(), before.access_revision(), "nobody compiles policies anew");
+    assert_eq!(cluster.state.users(), before.users());
 }
 
 #[test]

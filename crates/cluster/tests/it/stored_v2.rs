@@ -6,12 +6,16 @@ use crate::{
     bytes::hold_in,
 };
 use rollcall_cluster::{
-    ClusterChange, ClusterOutcome, ClusterRefusal, Condition, Managed, ManagedChange, PasswordHash, Policy, Role,
+    ClusterChange, ClusterOutcome, ClusterRefusal, Condition, Deed, Managed, ManagedChange, PasswordHash, Policy, Role,
 };
 use rollcall_types::NodeId;
 
 fn policy() -> Policy {
     serde_json::from_str(r#"{"name":"p","effect":"allow","actions":["pub"],"resources":["up/${ClientId}"]}"#).unwrap()
+}
+
+fn note(deed: Deed, object: &str, detail: &str) -> ManagedChange {
+    ManagedChange::Note { deed, object: object.to_owned(), detail: detail.to_owned() }
 }
 
 fn changes() -> Vec<(&'static str, Condition, ManagedChange)> {
@@ -34,6 +38,22 @@ fn changes() -> Vec<(&'static str, Condition, ManagedChange)> {
         ("a token goes", Condition::Always, ManagedChange::DeleteToken { id: name("t") }),
         ("a member is to leave", Condition::Always, ManagedChange::Leave { node: NodeId(300) }),
     ]
+}
+
+#[test]
+fn every_note_of_what_is_done_elsewhere_is_read_and_written_as_ever() {
+    let notes = [
+        ("a kick", note(Deed::KickClient, "c", "")),
+        ("a deleted session", note(Deed::DeleteSession, "c", "")),
+        ("a subscription", note(Deed::Subscribe, "c", "f")),
+        ("the end of a subscription", note(Deed::Unsubscribe, "c", "f")),
+        ("a deleted retained message", note(Deed::DeleteRetained, "t", "")),
+    ];
+    let managed = |(what, change)| {
+        let only_if = Condition::Always;
+        (what, ClusterChange::Manage(Box::new(Managed { by: by("root"), request: 300, only_if, change })))
+    };
+    hold_in(2, "note", &notes.map(managed));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
     in_runtime::InRuntime,
 };
 use actix_http::Request;
-use rollcall_cluster::{ClusterOutcome, ClusterRefusal, Condition, ManagedChange};
+use rollcall_cluster::{ClusterOutcome, ClusterRefusal, Condition, Deed, ManagedChange};
 use rollcall_contracts::{Account, AccountOrigin, AskedChange, Role};
 use std::{pin::pin, sync::Arc};
 
@@ -45,6 +45,12 @@ impl Asker {
 }
 
 impl Call<'_> {
+    /// Records what is about to be done elsewhere: what cannot be recorded is not done.
+    pub(super) async fn note(&self, deed: Deed, object: &str, detail: &str) -> Result<(), Problem> {
+        let (object, detail) = (object.to_owned(), detail.to_owned());
+        self.change(Condition::Always, ManagedChange::Note { deed, object, detail }).await
+    }
+
     /// Has the change made.
     pub(super) async fn change(&self, only_if: Condition, change: ManagedChange) -> Result<(), Problem> {
         let asked =

@@ -14,7 +14,7 @@ struct Nodes {
 }
 
 #[derive(Serialize)]
-struct Node {
+pub(super) struct Node {
     id: u64,
     name: String,
     zone: Option<String>,
@@ -37,6 +37,8 @@ struct Partition {
     replicas: Vec<u64>,
     leader: Option<u64>,
     moving: bool,
+    /// Beside `replicas`; null where another node leads.
+    lags: Vec<Option<u64>>,
 }
 
 #[derive(Serialize)]
@@ -45,7 +47,7 @@ struct Leaving {
 }
 
 pub(super) fn nodes(call: &Call<'_>) -> Response<Bytes> {
-    json(StatusCode::OK, &Nodes { nodes: call.parts.membership.members().into_iter().map(node).collect() })
+    json(StatusCode::OK, &Nodes { nodes: call.parts.membership.members().into_iter().map(Node::of).collect() })
 }
 
 pub(super) fn partitions(call: &Call<'_>) -> Response<Bytes> {
@@ -59,17 +61,19 @@ pub(super) async fn leave(call: &Call<'_>, name: &str) -> Result<Response<Bytes>
     Ok(json(StatusCode::ACCEPTED, &Leaving { leaving: true }))
 }
 
-fn node(member: MemberView) -> Node {
-    Node {
-        id: member.id.0,
-        name: member.name.0,
-        zone: member.zone,
-        mesh: member.mesh,
-        alive: member.alive.is_some(),
-        incarnation: member.alive.map(|incarnation| incarnation.0),
-        leaving: member.leaving,
-        partitions: member.partitions,
-        votes: member.votes,
+impl Node {
+    pub(super) fn of(member: MemberView) -> Self {
+        Node {
+            id: member.id.0,
+            name: member.name.0,
+            zone: member.zone,
+            mesh: member.mesh,
+            alive: member.alive.is_some(),
+            incarnation: member.alive.map(|incarnation| incarnation.0),
+            leaving: member.leaving,
+            partitions: member.partitions,
+            votes: member.votes,
+        }
     }
 }
 
@@ -79,6 +83,7 @@ fn partition(view: PartitionView) -> Partition {
         replicas: view.replicas.into_iter().map(|node| node.0).collect(),
         leader: view.leader.map(|node| node.0),
         moving: view.moving,
+        lags: view.lags,
     }
 }
 

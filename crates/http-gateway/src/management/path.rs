@@ -9,19 +9,26 @@ use actix_http::Method;
 use rollcall_contracts::Role;
 
 const OBJECT_METHODS: &str = "GET, HEAD, PUT, DELETE";
-const TOKENS_METHODS: &str = "GET, HEAD, POST";
-const TOKEN_METHODS: &str = "GET, HEAD, DELETE";
+const MADE_METHODS: &str = "GET, HEAD, POST";
+const DELETED_METHODS: &str = "GET, HEAD, DELETE";
 const PUT_METHODS: &str = "PUT";
+const PUT_DELETE_METHODS: &str = "PUT, DELETE";
 const POST_METHODS: &str = "POST";
 
 /// What a path names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Resource {
+    Cluster,
     Nodes,
-    /// `quota`
     Quota,
     Node(String),
     Partitions,
+    Clients,
+    Client(String),
+    Subscriptions(String),
+    Subscription(String, String),
+    Will(String),
+    PresenceEvents,
     Users,
     User(String),
     UserPassword(String),
@@ -36,66 +43,96 @@ pub(super) enum Resource {
     Audit,
 }
 
-impl Resource {
-    pub(super) fn of(path: &str) -> Result<Self, Problem> {
+/// One path, and what it takes.
+pub(super) struct Route {
+    /// Below [`PREFIX`]; a segment in braces is a name, URL-encoded.
+    pub(super) path: &'static str,
+    pub(super) methods: &'static str,
+    /// The least role for all but reading, which takes a viewer.
+    changes: Role,
+    /// What it names, from up to two names.
+    of: fn(String, String) -> Resource,
+}
+
+/// A path that is only read, or whose changes take that role.
+const fn route(path: &'static str, methods: &'static str, changes: Role, of: fn(String, String) -> Resource) -> Route {
+    Route { path, methods, changes, of }
+}
+
+/// Every path there is; the first that fits counts.
+pub(super) const ROUTES: &[Route] = &[
+    route("cluster", READ_METHODS, Role::Admin, |_, _| Resource::Cluster),
+    route("nodes", READ_METHODS, Role::Admin, |_, _| Resource::Nodes),
+    route("nodes/{name}", MEMBER_METHODS, Role::Operator, |name, _| Resource::Node(name)),
+    route("partitions", READ_METHODS, Role::Admin, |_, _| Resource::Partitions),
+    route("quota", READ_METHODS, Role::Admin, |_, _| Resource::Quota),
+    route("clients", READ_METHODS, Role::Admin, |_, _| Resource::Clients),
+    route("clients/{client_id}", DELETED_METHODS, Role::Operator, |id, _| Resource::Client(id)),
+    route("clients/{client_id}/subscriptions", MADE_METHODS, Role::Operator, |id, _| Resource::Subscriptions(id)),
+    route("clients/{client_id}/subscriptions/{filter}", PUT_DELETE_METHODS, Role::Operator, Resource::Subscription),
+    route("clients/{client_id}/will", READ_METHODS, Role::Admin, |id, _| Resource::Will(id)),
+    route("presence/events", READ_METHODS, Role::Admin, |_, _| Resource::PresenceEvents),
+    route("users", READ_METHODS, Role::Admin, |_, _| Resource::Users),
+    route("users/{username}", OBJECT_METHODS, Role::Admin, |name, _| Resource::User(name)),
+    route("users/{username}/password", PUT_METHODS, Role::Admin, |name, _| Resource::UserPassword(name)),
+    route("policies", READ_METHODS, Role::Admin, |_, _| Resource::Policies),
+    // Asks, and changes nothing.
+    route("policies/explain", POST_METHODS, Role::Viewer, |_, _| Resource::Explain),
+    route("policies/{name}", OBJECT_METHODS, Role::Admin, |name, _| Resource::Policy(name)),
+    route("policies/{name}/place", PUT_METHODS, Role::Admin, |name, _| Resource::PolicyPlace(name)),
+    route("block-rules", READ_METHODS, Role::Admin, |_, _| Resource::BlockRules),
+    route("block-rules/{name}", OBJECT_METHODS, Role::Operator, |name, _| Resource::BlockRule(name)),
+    route("tokens", MADE_METHODS, Role::Admin, |_, _| Resource::Tokens),
+    route("tokens/{id}", DELETED_METHODS, Role::Admin, |id, _| Resource::Token(id)),
+    route("audit", READ_METHODS, Role::Admin, |_, _| Resource::Audit),
+];
+
+impl Route {
+    /// The route of a path and what it names.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn of(path: &str) -> Result<(&'static Route, Resource), Problem> {
         let rest = path.strip_prefix(PREFIX).unwrap_or_default();
-        let mut segments = rest.split('/');
-        let (kind, name, part) = (segments.next().unwrap_or_default(), segments.next(), segments.next());
-        let name = name.map(|raw| percent_decoded(raw, false)).transpose().map_err(|_| Problem::NO_SUCH_RESOURCE)?;
-        let name = match name {
-            Some(name) if name.is_empty() => return Err(Problem::NO_SUCH_RESOURCE),
-            name => name.map(String::from),
-        };
-        if segments.next().is_some() {
-            return Err(Problem::NO_SUCH_RESOURCE);
+        for route in ROUTES {
+            if let Some(names) = route.names(rest) {
+                let decoded = names.map(|raw| percent_decoded(raw, false).map(String::from));
+                let [Ok(first), Ok(second)] = decoded else { return Err(Problem::NO_SUCH_RESOURCE) };
+                return Ok((route, (route.of)(first, second)));
+            }
         }
-        match (kind, name, part) {
-            ("nodes", None, None) => Ok(Resource::Nodes),
-            ("quota", None, None) => Ok(Resource::Quota),
-            ("nodes", Some(name), None) => Ok(Resource::Node(name)),
-            ("partitions", None, None) => Ok(Resource::Partitions),
-            ("users", None, None) => Ok(Resource::Users),
-            ("users", Some(name), None) => Ok(Resource::User(name)),
-            ("users", Some(name), Some("password")) => Ok(Resource::UserPassword(name)),
-            ("policies", None, None) => Ok(Resource::Policies),
-            ("policies", Some(name), None) if name == "explain" => Ok(Resource::Explain),
-            ("policies", Some(name), None) => Ok(Resource::Policy(name)),
-            ("policies", Some(name), Some("place")) => Ok(Resource::PolicyPlace(name)),
-            ("block-rules", None, None) => Ok(Resource::BlockRules),
-            ("block-rules", Some(name), None) => Ok(Resource::BlockRule(name)),
-            ("tokens", None, None) => Ok(Resource::Tokens),
-            ("tokens", Some(id), None) => Ok(Resource::Token(id)),
-            ("audit", None, None) => Ok(Resource::Audit),
-            _ => Err(Problem::NO_SUCH_RESOURCE),
+        Err(Problem::NO_SUCH_RESOURCE)
+    }
+
+    /// The raw names in a path; `None` when it is another one. A name has at least one character.
+    fn names<'p>(&self, path: &'p str) -> Option<[&'p str; 2]> {
+        let mut names = [""; 2];
+        let mut free = names.iter_mut();
+        let mut segments = path.split('/');
+        for wanted in self.path.split('/') {
+            let segment = segments.next()?;
+            if !wanted.starts_with('{') {
+                if segment != wanted {
+                    return None;
+                }
+            } else if segment.is_empty() {
+                return None;
+            } else {
+                *free.next()? = segment;
+            }
         }
+        segments.next().is_none().then_some(names)
     }
 
     /// The least role that may do this.
     ///
     /// # Errors
-    /// When it has no such method.
+    /// When there is no such method.
     pub(super) fn wanted_role(&self, method: &Method) -> Result<Role, Problem> {
-        let (methods, changes) = match self {
-            Resource::Nodes
-            | Resource::Quota
-            | Resource::Partitions
-            | Resource::Users
-            | Resource::Policies
-            | Resource::BlockRules => (READ_METHODS, Role::Admin),
-            Resource::Audit => (READ_METHODS, Role::Admin),
-            Resource::Node(_) => (MEMBER_METHODS, Role::Operator),
-            Resource::BlockRule(_) => (OBJECT_METHODS, Role::Operator),
-            Resource::User(_) | Resource::Policy(_) => (OBJECT_METHODS, Role::Admin),
-            Resource::UserPassword(_) | Resource::PolicyPlace(_) => (PUT_METHODS, Role::Admin),
-            // Asks, and changes nothing.
-            Resource::Explain => (POST_METHODS, Role::Viewer),
-            Resource::Tokens => (TOKENS_METHODS, Role::Admin),
-            Resource::Token(_) => (TOKEN_METHODS, Role::Admin),
-        };
-        if !methods.split(", ").any(|name| name == method.as_str()) {
-            return Err(Problem::method_not_allowed(methods));
+        if !self.methods.split(", ").any(|name| name == method.as_str()) {
+            return Err(Problem::method_not_allowed(self.methods));
         }
-        Ok(if *method == Method::GET { Role::Viewer } else { changes })
+        Ok(if *method == Method::GET { Role::Viewer } else { self.changes })
     }
 }
 
@@ -107,6 +144,12 @@ mod tests {
     #[test]
     fn every_call_takes_its_role() {
         let get = [
+            "cluster",
+            "clients",
+            "clients/c",
+            "clients/c/subscriptions",
+            "clients/c/will",
+            "presence/events",
             "nodes",
             "partitions",
             "users",
@@ -120,12 +163,16 @@ mod tests {
             "audit",
         ];
         for path in get {
-            let resource = Resource::of(&format!("{PREFIX}{path}")).unwrap();
-            assert_eq!(resource.wanted_role(&Method::GET), Ok(Role::Viewer), "{path}");
-            assert!(resource.wanted_role(&Method::PATCH).is_err(), "{path}");
+            let (route, _) = Route::of(&format!("{PREFIX}{path}")).unwrap();
+            assert_eq!(route.wanted_role(&Method::GET), Ok(Role::Viewer), "{path}");
+            assert!(route.wanted_role(&Method::PATCH).is_err(), "{path}");
         }
         for (method, path, role) in [
             (Method::DELETE, "nodes/n1", Role::Operator),
+            (Method::DELETE, "clients/c", Role::Operator),
+            (Method::POST, "clients/c/subscriptions", Role::Operator),
+            (Method::PUT, "clients/c/subscriptions/f", Role::Operator),
+            (Method::DELETE, "clients/c/subscriptions/f", Role::Operator),
             (Method::PUT, "block-rules/b", Role::Operator),
             (Method::DELETE, "block-rules/b", Role::Operator),
             (Method::PUT, "users/a", Role::Admin),
@@ -138,19 +185,30 @@ mod tests {
             (Method::POST, "tokens", Role::Admin),
             (Method::DELETE, "tokens/t", Role::Admin),
         ] {
-            assert_eq!(Resource::of(&format!("{PREFIX}{path}")).unwrap().wanted_role(&method), Ok(role), "{path}");
+            assert_eq!(Route::of(&format!("{PREFIX}{path}")).unwrap().0.wanted_role(&method), Ok(role), "{path}");
         }
     }
 
     #[test]
     fn names_are_decoded_once_and_what_is_no_path_is_refused() {
-        let of = |path: &str| Resource::of(&format!("{PREFIX}{path}"));
+        let of = |path: &str| Route::of(&format!("{PREFIX}{path}")).map(|(_, resource)| resource);
         assert_eq!(of("users/a%2Fb%20+"), Ok(Resource::User("a/b +".to_owned())));
         assert_eq!(of("policies/a%2525"), Ok(Resource::Policy("a%25".to_owned())));
+        assert_eq!(of("clients/..%2F"), Ok(Resource::Client("../".to_owned())));
+        let subscription = Resource::Subscription("a/b".to_owned(), "$share/g/+".to_owned());
+        assert_eq!(of("clients/a%2Fb/subscriptions/%24share%2Fg%2F+"), Ok(subscription));
+        assert_eq!(of("policies/explain"), Ok(Resource::Explain));
         for path in
             ["", "users/", "users/a/", "users/a/b", "users/a/password/x", "users/%ff", "user", "nodes/a/b", "audit/1"]
         {
             assert_eq!(of(path), Err(Problem::NO_SUCH_RESOURCE), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_has_room_for_its_names() {
+        for Route { path, .. } in ROUTES {
+            assert!(path.split('/').filter(|segment| segment.starts_with('{')).count() <= 2, "{path}");
         }
     }
 }

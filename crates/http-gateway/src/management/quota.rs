@@ -9,11 +9,19 @@ use serde::Serialize;
 
 #[derive(Serialize)]
 struct Quota {
-    /// 0: no limit.
-    messages_per_second: u32,
     burst_percent: u32,
-    granted_per_second: u64,
-    demand_per_second: u64,
+    limits: [Limit; 1],
+}
+
+/// In units a second.
+#[derive(Serialize)]
+struct Limit {
+    /// As in the section limits of the configuration.
+    name: &'static str,
+    /// 0: there is none.
+    limit: u32,
+    granted: u64,
+    demand: u64,
     nodes: Vec<Part>,
 }
 
@@ -21,28 +29,27 @@ struct Quota {
 struct Part {
     node: Option<String>,
     id: u64,
-    granted_per_second: u32,
-    demand_per_second: u32,
+    granted: u32,
+    demand: u32,
 }
 
 pub(super) fn quota(call: &Call<'_>) -> Response<Bytes> {
     let view = call.parts.quota.view();
     let members = call.parts.membership.members();
     let name = |id: NodeId| members.iter().find(|member| member.id == id).map(|member| member.name.0.clone());
-    let sum = |of: fn(&Part) -> u32, parts: &[Part]| parts.iter().map(|part| u64::from(of(part))).sum();
     let parts = view.parts.iter().map(|part| Part {
         node: name(part.node),
         id: part.node.0,
-        granted_per_second: part.granted,
-        demand_per_second: part.demand,
+        granted: part.granted,
+        demand: part.demand,
     });
     let nodes: Vec<Part> = parts.collect();
-    let quota = Quota {
-        messages_per_second: view.limit,
-        burst_percent: view.burst_percent,
-        granted_per_second: sum(|part| part.granted_per_second, &nodes),
-        demand_per_second: sum(|part| part.demand_per_second, &nodes),
+    let messages = Limit {
+        name: "messages_per_second",
+        limit: view.limit,
+        granted: nodes.iter().map(|part| u64::from(part.granted)).sum(),
+        demand: nodes.iter().map(|part| u64::from(part.demand)).sum(),
         nodes,
     };
-    json(StatusCode::OK, &quota)
+    json(StatusCode::OK, &Quota { burst_percent: view.burst_percent, limits: [messages] })
 }

@@ -52,7 +52,15 @@ fn metrics_are_prometheus_text_and_count_the_queries() {
 fn the_admin_listener_has_nothing_else() {
     let running = start();
     let mut connection = running.connect_admin();
-    for path in ["/", "/healthz/", "/client-id/a/status", "/api/v1/nothing"] {
+    for path in [
+        "/console",
+        "/console/",
+        "/console/index.html",
+        "/console/nothing.js",
+        "/healthz/",
+        "/client-id/a/status",
+        "/api/v1/nothing",
+    ] {
         let answer = connection.ask("GET", path, GOOD);
         assert_eq!((answer.status(), answer.problem_code().as_str()), (404, "not_found"), "{path}");
     }

@@ -10,18 +10,21 @@ use rollcall_cluster::{
 };
 use rollcall_contracts::{
     AccessControl, Account, AccountOrigin, Admission, Asked, AskedChange, AuthError, ChangeUnavailable, ClaimError,
-    ClaimGranted, ClientsPage, ClientsQuestion, ConnectPermission, DataPlane, Explanation, HttpPublisher, IssuedToken,
-    KeepAliveError, KnownClient, LeaveError, MemberView, Membership, PartitionView, PresenceAnswer, PresenceQuestions,
-    PresenceStore, PublishError, PublishTaken, QueryRefusal, QuotaBoard, QuotaPart, QuotaView, Rated, Readiness,
-    ReadinessReport, Role, SourceAddress, StatusAnswer, StatusError,
+    ClaimGranted, ClientControl, ClientsPage, ClientsQuestion, ConnectPermission, ControlError, DataPlane, Explanation,
+    HeldSubscription, HttpPublisher, IssuedToken, KeepAliveError, KnownClient, LeaveError, MemberView, Membership,
+    PartitionView, PresenceAnswer, PresenceQuestions, PresenceStore, PublishError, PublishTaken, QueryRefusal,
+    QuotaBoard, QuotaPart, QuotaView, Rated, Readiness, ReadinessReport, Role, SourceAddress, StatusAnswer,
+    StatusError,
 };
 use rollcall_http_gateway::{Gateway, GatewayConfig, GatewayParts, Listen};
+use rollcall_presence::OwedWill;
 use rollcall_types::{
-    ClientId, ClusterTime, DisconnectReason, Epoch, Incarnation, LogIndex, Message, NodeId, NodeName, PartitionId,
+    ClientId, ClusterTime, DisconnectReason, Epoch, Incarnation, LogIndex, Message, NodeId, NodeName, PartitionId, QoS,
 };
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
@@ -46,6 +49,7 @@ pub(crate) struct World {
     pub(crate) role: Mutex<Role>,
     /// What is known of clients, by id.
     pub(crate) known_clients: Mutex<HashMap<String, KnownClient>>,
+    pub(crate) wills: Mutex<HashMap<String, OwedWill>>,
     pub(crate) page: Mutex<ClientsPage>,
     pub(crate) feeds: Arc<FakeFeeds>,
     pub(crate) leaving: tokio::sync::watch::Sender<bool>,
@@ -57,6 +61,8 @@ pub(crate) struct World {
     pub(crate) bearer: Mutex<Option<(String, Role)>>,
     pub(crate) published: Mutex<Result<PublishTaken, PublishError>>,
     pub(crate) changed: Mutex<Result<(), KeepAliveError>>,
+    /// What becomes of what operators do to clients.
+    pub(crate) controlled: Mutex<Result<(), ControlError>>,
     /// Answers are held back while this is locked for writing.
     pub(crate) held: tokio::sync::RwLock<()>,
     calls: Mutex<Vec<Call>>,
@@ -77,6 +83,10 @@ pub(crate) enum Call {
     /// The account, the client id, the message.
     Publish(String, String, Message),
     KeepAlive(String, u16),
+    /// With its session, or without.
+    Kick(String, bool),
+    Subscribe(String, HeldSubscription),
+    Unsubscribe(String, String),
 }
 
 pub(crate) fn offline() -> StatusAnswer {
@@ -104,6 +114,7 @@ impl World {
             readiness: Mutex::default(),
             role: Mutex::new(Role::Client),
             known_clients: Mutex::default(),
+            wills: Mutex::default(),
             page: Mutex::default(),
             feeds: Arc::default(),
             leaving: tokio::sync::watch::Sender::new(false),
@@ -112,6 +123,7 @@ impl World {
             bearer: Mutex::new(None),
             published: Mutex::new(Ok(PublishTaken { matched: true })),
             changed: Mutex::new(Ok(())),
+            controlled: Mutex::new(Ok(())),
             held: tokio::sync::RwLock::new(()),
             calls: Mutex::default(),
             known: Mutex::new(false),
@@ -198,6 +210,11 @@ impl PresenceQuestions for Fake {
         Ok(PresenceAnswer { partition, index, client })
     }
 
+    async fn will(&self, client_id: ClientId) -> Result<Option<OwedWill>, StatusError> {
+        self.let_go().await;
+        self.answer(client_id.as_str()).map(|_| self.0.wills.lock().unwrap().get(client_id.as_str()).cloned())
+    }
+
     async fn clients(&self, question: ClientsQuestion) -> Result<ClientsPage, StatusError> {
         self.0.note(Call::Clients(question));
         self.let_go().await;
@@ -229,6 +246,44 @@ impl DataPlane for Fake {
         self.0.note(Call::KeepAlive(client_id.as_str().to_owned(), keep_alive_s));
         self.let_go().await;
         *self.0.changed.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl ClientControl for Fake {
+    async fn kick(&self, client_id: &ClientId, and_session: bool) -> Result<(), ControlError> {
+        self.0.note(Call::Kick(client_id.as_str().to_owned(), and_session));
+        self.let_go().await;
+        *self.0.controlled.lock().unwrap()
+    }
+
+    async fn subscriptions_of(&self, _: &ClientId) -> Result<Vec<HeldSubscription>, ControlError> {
+        self.let_go().await;
+        let held = HeldSubscription {
+            filter: "$share/g/a/#".into(),
+            qos: QoS::ExactlyOnce,
+            no_local: false,
+            retain_as_published: true,
+            subscription_id: NonZeroU32::new(7),
+        };
+        self.0.controlled.lock().unwrap().map(|()| vec![held])
+    }
+
+    async fn subscribe_client(
+        self: Arc<Self>,
+        client_id: &ClientId,
+        wanted: HeldSubscription,
+    ) -> Result<bool, ControlError> {
+        let is_new = wanted.filter != "there/already";
+        self.0.note(Call::Subscribe(client_id.as_str().to_owned(), wanted));
+        self.let_go().await;
+        self.0.controlled.lock().unwrap().map(|()| is_new)
+    }
+
+    async fn unsubscribe_client(&self, client_id: &ClientId, filter: &str) -> Result<(), ControlError> {
+        self.0.note(Call::Unsubscribe(client_id.as_str().to_owned(), filter.to_owned()));
+        self.let_go().await;
+        *self.0.controlled.lock().unwrap()
     }
 }
 
@@ -391,6 +446,14 @@ impl QuotaBoard for Fake {
 
 #[async_trait]
 impl Membership for Fake {
+    fn me(&self) -> NodeName {
+        NodeName("n4".into())
+    }
+
+    fn leader(&self) -> Option<NodeId> {
+        Some(NodeId(4))
+    }
+
     fn members(&self) -> Vec<MemberView> {
         vec![MemberView {
             id: NodeId(4),
@@ -410,6 +473,7 @@ impl Membership for Fake {
             replicas: vec![NodeId(4), NodeId(1)],
             moving: true,
             leader: None,
+            lags: vec![None, Some(7)],
         }]
     }
 
@@ -445,6 +509,7 @@ pub(crate) fn parts(world: &Arc<World>, runtime: &Runtime) -> GatewayParts {
         leaving: world.leaving.subscribe(),
         admission: fake.clone(),
         data_plane: fake.clone(),
+        clients: fake.clone(),
         access: fake.clone(),
         membership: fake.clone(),
         quota: fake.clone(),

@@ -15,15 +15,18 @@ fn a_viewer_reads_members_and_partitions() {
         r#"{"nodes":[{"id":4,"name":"n4","zone":"a","mesh":"n4:7400","alive":true,"incarnation":2,"leaving":false,"partitions":3,"votes":true}]}"#
     );
     let partitions = connection.ask("GET", "/api/v1/partitions", GOOD);
-    assert_eq!(partitions.body, r#"{"partitions":[{"partition":0,"replicas":[4,1],"leader":null,"moving":true}]}"#);
+    assert_eq!(
+        partitions.body,
+        r#"{"partitions":[{"partition":0,"replicas":[4,1],"leader":null,"moving":true,"lags":[null,7]}]}"#
+    );
     assert_eq!(connection.ask("DELETE", "/api/v1/nodes/n4", GOOD).status(), 403);
     let quota = connection.ask("GET", "/api/v1/quota", GOOD);
     let parts = concat!(
-        r#"[{"node":"n4","id":4,"granted_per_second":980,"demand_per_second":2000},"#,
-        r#"{"node":null,"id":5,"granted_per_second":10,"demand_per_second":0}]"#
+        r#"[{"node":"n4","id":4,"granted":980,"demand":2000},"#,
+        r#"{"node":null,"id":5,"granted":10,"demand":0}]"#
     );
-    let all = r#"{"messages_per_second":1000,"burst_percent":10,"granted_per_second":990,"demand_per_second":2000,"#;
-    assert_eq!(quota.body, format!("{all}\"nodes\":{parts}}}"));
+    let messages = r#"{"name":"messages_per_second","limit":1000,"granted":990,"demand":2000,"nodes":"#;
+    assert_eq!(quota.body, format!("{{\"burst_percent\":10,\"limits\":[{messages}{parts}}}]}}"));
 }
 
 #[test]

@@ -15,4 +15,5 @@ mod properties;
 mod snapshots;
 mod stored;
 mod transcripts;
+mod wills;
 mod world;

@@ -87,7 +87,7 @@ fn granted(cluster: &Cluster, place: usize) -> Result<u64, String> {
     let authorization = basic(rollcall_test_cluster::config::OPERATOR.0, rollcall_test_cluster::config::OPERATOR.1);
     let response = request(admin, "GET", "/api/v1/quota", &[("Authorization", &authorization)])?;
     let value: serde_json::Value = serde_json::from_str(&response.text()).map_err(|error| error.to_string())?;
-    value["granted_per_second"].as_u64().ok_or_else(|| response.text().to_string())
+    value["limits"][0]["granted"].as_u64().ok_or_else(|| response.text().to_string())
 }
 
 fn settled(what: &str, within: Duration, log: &Log) {
