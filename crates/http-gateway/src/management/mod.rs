@@ -10,10 +10,13 @@ mod clients;
 mod cluster;
 mod condition;
 mod explain;
+mod interests;
 mod members;
 mod message;
+mod messages;
 mod path;
 mod policies;
+mod retained;
 mod subscriptions;
 mod tokens;
 mod users;
@@ -90,10 +93,19 @@ impl Call<'_> {
                 _ => subscriptions::delete(call, &id, filter).await,
             },
             Resource::Will(id) => will::get(call, &id).await,
+            Resource::Topics => interests::topics(call).await,
+            Resource::SharedGroups => interests::shared_groups(call).await,
+            Resource::RetainedMessages => retained::list(call).await,
+            Resource::RetainedMessage(topic) => match method {
+                Method::DELETE => retained::delete(call, &topic).await,
+                _ => retained::get(call, &topic).await,
+            },
+            Resource::Messages => messages::publish(call, request).await,
             // A stream, which has no whole answer.
             Resource::PresenceEvents => Err(Problem::NO_SUCH_RESOURCE),
             Resource::Nodes => Ok(members::nodes(call)),
             Resource::Partitions => Ok(members::partitions(call)),
+            Resource::Drain(name) => members::drain(call, &name, method == Method::POST).await,
             Resource::Node(name) => members::leave(call, &name).await,
             Resource::Users => users::list(call),
             Resource::User(name) => match method {
