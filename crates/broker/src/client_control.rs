@@ -72,7 +72,7 @@ impl Broker {
         }
     }
 
-    async fn ask_all(&self, request: &Request) -> Vec<(NodeId, Option<Reply>)> {
+    pub(crate) async fn ask_all(&self, request: &Request) -> Vec<(NodeId, Option<Reply>)> {
         let Some(links) = self.session_links.get() else { return Vec::new() };
         let asked =
             links.others().into_iter().map(async |node| (node, self.ask_one(node, request, ANSWER_WITHIN).await));

@@ -27,6 +27,14 @@ pub struct DrainReport {
 }
 
 impl Broker {
+    /// CONNECTs are let in again after a drain.
+    pub fn serve_again(&self) {
+        self.handovers.reopen();
+        self.publishes.reopen();
+        *self.elsewhere.lock() = None;
+        self.draining.store(false, Ordering::SeqCst);
+    }
+
     /// Refuses new CONNECTs, closes all connections in waves, waits until no socket is open and every release is applied,
     /// at most `budget`. The waves spread the clients' return over time (B-131). `order` is [`Order::Shutdown`] for a stop
     /// (MQTT 5: DISCONNECT 0x8B) and [`Order::Moved`] for good (0x9D); `elsewhere` goes with it as Server Reference.

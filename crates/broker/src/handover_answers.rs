@@ -53,6 +53,10 @@ impl Broker {
             Request::Unsubscribe { client_id, epoch, filter } => {
                 done(self.unsubscribe_here(&named(&client_id)?, epoch, &filter).await)
             }
+            Request::Interests { prefix, after, most, with_members } => {
+                let (interests, more) = self.interests_here(&prefix, &after, most, with_members);
+                encode(&Reply::Interests { interests, more })
+            }
             Request::End { client_id, up_to } => done(self.end_session_here(&named(&client_id)?, up_to).await),
         }
     }

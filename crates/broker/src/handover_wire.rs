@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rollcall_session::SessionState;
-use rollcall_types::{Epoch, NodeId, QoS};
+use rollcall_types::{ClientId, Epoch, NodeId, QoS};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::num::NonZeroU32;
 
@@ -31,6 +31,8 @@ pub(crate) enum Request {
     Unsubscribe { client_id: String, epoch: Epoch, filter: String },
     /// End the session last served under this epoch or an earlier one, and its connection.
     End { client_id: String, up_to: Epoch },
+    /// Who wants what on this node? Nothing changes.
+    Interests { prefix: String, after: String, most: u32, with_members: bool },
 }
 
 /// The answers.
@@ -50,6 +52,24 @@ pub(crate) enum Reply {
     Held { epoch: Epoch, subscriptions: Vec<MovedSubscription> },
     /// What became of a change.
     Done(Done),
+    /// Filters in their order, and whether there are more.
+    Interests { interests: Vec<InterestHere>, more: bool },
+}
+
+/// One filter with subscribers on a node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct InterestHere {
+    pub(crate) filter: String,
+    pub(crate) subscriptions: u32,
+    pub(crate) members: Vec<MemberHere>,
+}
+
+/// One member of a shared subscription on a node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct MemberHere {
+    pub(crate) client_id: ClientId,
+    pub(crate) connected: bool,
+    pub(crate) lag: u32,
 }
 
 /// What became of a change that an operator asked for.
@@ -155,7 +175,7 @@ mod tests {
             subscription_id: None,
         };
         let client_id = || "c".to_owned();
-        let requests: [(Request, &[u8]); 8] = [
+        let requests: [(Request, &[u8]); 9] = [
             (
                 Request::Find { client_id: "c".to_owned(), username: "u".to_owned(), epoch: Epoch(300) },
                 &[1, 0, 1, b'c', 1, b'u', 172, 2],
@@ -173,6 +193,10 @@ mod tests {
                 &[1, 6, 1, b'c', 1, 1, b'f'],
             ),
             (Request::End { client_id: client_id(), up_to: Epoch(1) }, &[1, 7, 1, b'c', 1]),
+            (
+                Request::Interests { prefix: client_id(), after: String::new(), most: 300, with_members: true },
+                &[1, 8, 1, b'c', 0, 172, 2, 1],
+            ),
         ];
         for (request, bytes) in requests {
             assert_eq!(encode(&request).unwrap(), bytes);
@@ -185,7 +209,9 @@ mod tests {
             retain_as_published: false,
             subscription_id: NonZeroU32::new(9),
         };
-        let replies: [(Reply, &[u8]); 13] = [
+        let member = MemberHere { client_id: ClientId::new("c").unwrap(), connected: true, lag: 300 };
+        let interest = InterestHere { filter: "f".to_owned(), subscriptions: 1, members: vec![member] };
+        let replies: [(Reply, &[u8]); 14] = [
             (Reply::None, &[1, 0]),
             (Reply::Found(vec![found]), &[1, 1, 1, 1, b'f', 2, 1, 0, 1, 9]),
             (Reply::Flushed, &[1, 2]),
@@ -202,6 +228,10 @@ mod tests {
             (Reply::Done(Done::NotAuthorized), &[1, 6, 4]),
             (Reply::Done(Done::LimitReached), &[1, 6, 5]),
             (Reply::Done(Done::NotNow { may_have_happened: true }), &[1, 6, 6, 1]),
+            (
+                Reply::Interests { interests: vec![interest], more: true },
+                &[1, 7, 1, 1, b'f', 1, 1, 1, b'c', 1, 172, 2, 1],
+            ),
         ];
         for (reply, bytes) in replies {
             assert_eq!(encode(&reply).unwrap(), bytes);

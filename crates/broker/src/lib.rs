@@ -35,6 +35,7 @@ mod handover_wire;
 mod held_back;
 mod held_claim;
 mod instance_limits;
+mod interests;
 mod keep_alive;
 mod memory_sessions;
 mod message_rate;

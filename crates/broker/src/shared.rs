@@ -113,6 +113,12 @@ impl Groups {
         })
     }
 
+    /// The members of one group.
+    pub(crate) fn sessions_of(&self, whole: &str) -> impl Iterator<Item = &Arc<ClientSession>> {
+        let group = self.by_name.get(whole).and_then(|number| self.by_number.get(number));
+        group.into_iter().flat_map(|group| group.members.iter().map(|(member, _)| member))
+    }
+
     /// All members, group by group.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<ClientSession>)> {
         self.by_number.values().flat_map(|group| group.members.iter().map(|(member, _)| (&group.name, member)))

@@ -297,6 +297,16 @@ impl Subscriptions {
         found
     }
 
+    /// What the other nodes are told of, page by page.
+    pub(crate) fn told(&self, prefix: &str, after: &str, most: usize) -> Vec<(String, u32)> {
+        self.routes.0.get().map(|routes| routes.told(prefix, after, most)).unwrap_or_default()
+    }
+
+    /// The members of one shared subscription, so many at most.
+    pub(crate) fn members_of(&self, whole: &str, most: usize) -> Vec<Arc<ClientSession>> {
+        self.inner.read().groups.sessions_of(whole).take(most).cloned().collect()
+    }
+
     /// All members of shared subscriptions.
     pub(crate) fn members(&self) -> Vec<(Arc<str>, Arc<ClientSession>)> {
         self.inner.read().groups.all().map(|(group, member)| (group.clone(), member.clone())).collect()

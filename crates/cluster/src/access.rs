@@ -5,16 +5,16 @@ use crate::{
     AUDIT_RECORDS_MAX, Actor, ApiToken, AuditRecord, BlockRule, ClusterOutcome, ClusterRefusal, ClusterState,
     Condition, Managed, ManagedChange, Policy, Role, User, state::too_many,
 };
-use rollcall_types::ClusterTime;
+use rollcall_types::{ClusterTime, NodeId};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most block rules. Part of the replicated rules, as the one below.
 pub const BLOCK_RULES_MAX: usize = 1_000;
 /// Most tokens.
 pub const TOKENS_MAX: usize = 1_000;
 
-/// Block rules, tokens and the record of changes. A part of the cluster's state of its own, stored behind the rest:
+/// Block rules, tokens, the record of changes, and who is drained. A part of the cluster's state of its own, stored behind the rest:
 /// states of format version 1 end before it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct AccessState {
@@ -24,6 +24,8 @@ pub struct AccessState {
     pub(crate) audit: VecDeque<AuditRecord>,
     /// Number of the last record.
     pub(crate) audited: u64,
+    /// Members that are to serve nobody for now.
+    pub(crate) draining: BTreeSet<NodeId>,
 }
 
 impl AccessState {
@@ -134,7 +136,7 @@ impl ClusterState {
             ManagedChange::DeleteBlockRule { name } => self.access.block_rules.get(name).map(BlockRule::tag),
             ManagedChange::AddToken(token) => self.access.tokens.get(&token.id).map(ApiToken::tag),
             ManagedChange::DeleteToken { id } => self.access.tokens.get(id).map(ApiToken::tag),
-            ManagedChange::Leave { node } => self.members.get(node).map(|_| node.0),
+            ManagedChange::Leave { node } | ManagedChange::Drain { node, .. } => self.members.get(node).map(|_| node.0),
             ManagedChange::Note { .. } => None,
         }
     }
@@ -173,7 +175,36 @@ impl ClusterState {
             }
             ManagedChange::Leave { node } => self.leave(node),
             ManagedChange::Note { .. } => Ok(ClusterOutcome::Done),
+            ManagedChange::Drain { node, drain: true } => self.drain(node),
+            ManagedChange::Drain { node, drain: false } => match self.access.draining.remove(&node) {
+                true => Ok(ClusterOutcome::Done),
+                false => Ok(ClusterOutcome::Unchanged),
+            },
         }
+    }
+
+    /// Somebody is left to serve: a member that has an incarnation and neither leaves nor is drained.
+    fn drain(&mut self, node: NodeId) -> Result<ClusterOutcome, ClusterRefusal> {
+        if !self.members.contains_key(&node) {
+            return Err(ClusterRefusal::UnknownMember { node });
+        }
+        if self.access.draining.contains(&node) {
+            return Ok(ClusterOutcome::Unchanged);
+        }
+        let serves = |(other, member): (&NodeId, &crate::Member)| {
+            *other != node && member.alive().is_some() && !member.leaving && !self.access.draining.contains(other)
+        };
+        if !self.members.iter().any(serves) {
+            return Err(ClusterRefusal::LastMember);
+        }
+        self.access.draining.insert(node);
+        Ok(ClusterOutcome::Done)
+    }
+
+    /// Whether the member is to serve nobody for now.
+    #[must_use]
+    pub fn is_draining(&self, node: NodeId) -> bool {
+        self.access.draining.contains(&node)
     }
 
     /// The last administrator neither goes nor gets a lower role, so that nobody is locked out. A cluster that never had

@@ -102,6 +102,13 @@ pub enum ManagedChange {
         /// What about it; nothing secret.
         detail: String,
     },
+    /// The member is to serve no clients and to lead nothing, or is to again. It stays a member.
+    Drain {
+        /// The node.
+        node: NodeId,
+        /// Whether it is to stop.
+        drain: bool,
+    },
 }
 
 /// What operators do that is recorded here and done elsewhere. Variants are only ever added at the end.
@@ -168,6 +175,8 @@ impl ManagedChange {
             ManagedChange::DeleteToken { .. } => "delete_token",
             ManagedChange::Leave { .. } => "leave",
             ManagedChange::Note { deed, .. } => deed.name(),
+            ManagedChange::Drain { drain: true, .. } => "drain",
+            ManagedChange::Drain { drain: false, .. } => "undrain",
         }
     }
 
@@ -186,7 +195,7 @@ impl ManagedChange {
             ManagedChange::PutBlockRule(rule) => rule.name.clone(),
             ManagedChange::AddToken(token) => token.id.clone(),
             ManagedChange::DeleteToken { id } => id.clone(),
-            ManagedChange::Leave { node } => node.to_string(),
+            ManagedChange::Leave { node } | ManagedChange::Drain { node, .. } => node.to_string(),
             ManagedChange::Note { object, .. } => cut(object),
         }
     }
@@ -213,6 +222,7 @@ impl ManagedChange {
             | ManagedChange::DeletePolicy { .. }
             | ManagedChange::DeleteBlockRule { .. }
             | ManagedChange::DeleteToken { .. }
+            | ManagedChange::Drain { .. }
             | ManagedChange::Leave { .. } => String::new(),
         }
     }

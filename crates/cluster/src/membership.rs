@@ -162,6 +162,7 @@ impl ClusterState {
         }
         self.departed.insert(node, member.retired);
         self.members.remove(&node);
+        self.access.draining.remove(&node);
         Ok(ClusterOutcome::Done)
     }
 }

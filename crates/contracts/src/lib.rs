@@ -14,6 +14,7 @@ pub mod crash_points;
 mod data_plane;
 mod enhanced;
 mod health;
+mod interests;
 mod membership;
 mod mesh;
 #[cfg(feature = "mutants")]
@@ -36,6 +37,10 @@ pub use client_event::{ClientEvent, EventKind};
 pub use data_plane::{DataPlane, HttpPublisher, KeepAliveError, PublishError, PublishTaken};
 pub use enhanced::{AuthenticatingClient, AuthenticationExchange, AuthenticationStep, EnhancedAuthenticator};
 pub use health::{LeaseGate, Readiness, ReadinessReport};
+pub use interests::{
+    GROUP_MEMBERS_NAMED_MAX, INTERESTS_PER_PAGE_MAX, Interest, InterestAt, InterestPage, InterestQuestion,
+    InterestedMember, Interests,
+};
 pub use membership::{LeaveError, MemberView, Membership, PartitionView};
 pub use mesh::{CallError, PeerCall, PeerHandler, PeerLinks};
 pub use presence_feeds::{FeedBatch, FeedError, FeedsKnown, PresenceFeeds};

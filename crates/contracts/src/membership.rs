@@ -18,6 +18,8 @@ pub struct MemberView {
     pub alive: Option<Incarnation>,
     /// It is to leave, or was replaced.
     pub leaving: bool,
+    /// It is to serve nobody for now.
+    pub draining: bool,
     /// Partitions it is to hold.
     pub partitions: u16,
     /// It votes in the cluster group.
@@ -39,7 +41,7 @@ pub struct PartitionView {
     pub lags: Vec<Option<u64>>,
 }
 
-/// Why a member was not told to leave.
+/// Why a member was not told to leave, or to serve nobody.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum LeaveError {
     /// There is no such member.
@@ -73,4 +75,11 @@ pub trait Membership: Send + Sync + 'static {
     /// # Errors
     /// See [`LeaveError`].
     async fn leave(&self, name: &str, by: &str, source: &str) -> Result<(), LeaveError>;
+
+    /// Tells a member to serve no clients and to lead nothing until it is told otherwise (`drain` false). Returns once
+    /// that is decided.
+    ///
+    /// # Errors
+    /// See [`LeaveError`].
+    async fn drain(&self, name: &str, drain: bool, by: &str, source: &str) -> Result<(), LeaveError>;
 }

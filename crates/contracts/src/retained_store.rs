@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use rollcall_retained::RetainedCursor;
 use rollcall_types::{Message, PartitionId};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Retained messages of the whole cluster, from any node.
@@ -24,12 +25,20 @@ pub trait RetainedStore: Send + Sync + 'static {
 }
 
 /// Where a page begins: the default is the beginning.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RetainedPlace {
     /// In which partition.
     pub partition: PartitionId,
     /// Where in it; `None` at its beginning.
     pub within: Option<RetainedCursor>,
+}
+
+impl RetainedPlace {
+    /// Behind this topic of a partition, for who takes but the beginning of a page.
+    #[must_use]
+    pub fn behind(partition: PartitionId, topic: &str) -> Self {
+        RetainedPlace { partition, within: Some(RetainedCursor::behind(topic)) }
+    }
 }
 
 /// Some of the messages.

@@ -18,6 +18,10 @@ pub trait RouteBoard: Send + Sync + 'static {
     /// connection, or else all there are, `away`.
     fn members(&self, group: &str, count: u32, away: bool);
 
+    /// The next of what was told and still holds, in the order of filters: behind `after` (from the first, where that is
+    /// empty), beginning with `prefix`; each with how many subscriptions it stands for.
+    fn told(&self, prefix: &str, after: &str, most: usize) -> Vec<(String, u32)>;
+
     /// Waits for the other nodes: from then on whatever they accept reaches the subscriptions told before this call.
     /// `None` when there is no other. A node that does not answer is counted out with its lease.
     fn announce(&self) -> Option<Announced>;

@@ -68,11 +68,13 @@ impl Walk {
 
     /// One partition that is led here.
     async fn partition(&self, partition: PartitionId, hosted: &Hosted) {
-        let (replicas, moving) = {
+        let (replicas, moving, preferred) = {
             let applied = self.replication.groups().cluster().replica().read();
-            (applied.state.replicas_of(partition).to_vec(), applied.state.moving().contains_key(&partition))
+            let replicas = applied.state.replicas_of(partition).to_vec();
+            let preferred = leader_of(&applied.state, &replicas);
+            (replicas, applied.state.moving().contains_key(&partition), preferred)
         };
-        let Some(preferred) = replicas.first().copied() else { return };
+        let Some(preferred) = preferred else { return };
         let target: BTreeSet<NodeId> = replicas.into_iter().collect();
         let handle = hosted.handle();
         if !self.to_voters(handle, &target, false).await {
@@ -155,6 +157,16 @@ impl Walk {
         if voters.is_empty() || !self.to_voters(handle, &voters, true).await {
             return;
         }
+        let successors: Vec<NodeId> = {
+            let applied = groups.cluster().replica().read();
+            let is_drained = applied.state.is_draining(groups.me());
+            voters.iter().copied().filter(|node| is_drained && !applied.state.is_draining(*node)).collect()
+        };
+        for node in successors {
+            if self.hand_over(handle, node).await {
+                return;
+            }
+        }
         // One that has left is fed until it knows, so that it ends by itself.
         let knows = |node: &NodeId| !groups.mesh().is_reached(*node) || handle.lag_of(*node) == Some(0);
         let gone: BTreeSet<NodeId> = members.difference(&all).copied().filter(knows).collect();
@@ -189,6 +201,12 @@ impl Walk {
             Err(error) => tracing::info!(%change, %error, "planned, but not committed yet"),
         }
     }
+}
+
+/// Who is to lead a partition: the first of its replicas that is not drained, or the first where all are.
+fn leader_of(state: &ClusterState, replicas: &[NodeId]) -> Option<NodeId> {
+    let serves = replicas.iter().find(|node| !state.is_draining(**node));
+    serves.or(replicas.first()).copied()
 }
 
 /// What the cluster group's leader proposes next: who has left is removed, else a replica moves.

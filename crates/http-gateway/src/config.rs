@@ -1,8 +1,8 @@
 //! What the gateway is started with.
 
 use rollcall_contracts::{
-    AccessControl, Admission, ClientControl, DataPlane, Membership, PresenceFeeds, PresenceQuestions, PresenceStore,
-    QuotaBoard, Readiness,
+    AccessControl, Admission, ClientControl, DataPlane, Interests, Membership, PresenceFeeds, PresenceQuestions,
+    PresenceStore, QuotaBoard, Readiness, RetainedStore,
 };
 use rollcall_tls::Certificates;
 use rollcall_types::CLIENT_ID_BYTES_MAX;
@@ -130,6 +130,10 @@ pub struct GatewayParts {
     pub data_plane: Arc<dyn DataPlane>,
     /// What operators do to clients, for the management API. Its futures are polled in `runtime`'s context.
     pub clients: Arc<dyn ClientControl>,
+    /// Who wants which messages, for the management API. Its futures are polled in `runtime`'s context.
+    pub interests: Arc<dyn Interests>,
+    /// Retained messages, for the management API. Its futures are polled in `runtime`'s context.
+    pub retained: Arc<dyn RetainedStore>,
     /// Users, policies, block rules and tokens, for the management API.
     pub access: Arc<dyn AccessControl>,
     /// The members, for the management API.

@@ -9,7 +9,9 @@ use actix_http::{
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use bytes::Bytes;
-use rollcall_contracts::{AuthError, KeepAliveError, PublishError, QueryRefusal, StatusError};
+use rollcall_contracts::{
+    AuthError, KeepAliveError, PublishError, QueryRefusal, RetainError, RetainedReadError, StatusError,
+};
 use serde::Serialize;
 
 /// Methods of what is only read on the admin listener.
@@ -95,8 +97,8 @@ impl Problem {
     pub(crate) const NO_SUCH_RESOURCE: Problem = Problem::new(
         StatusCode::NOT_FOUND,
         "not_found",
-        "there are cluster, nodes, partitions, clients, presence/events, users, policies, block-rules, tokens and audit \
-         below /api/v1/; a name is URL-encoded into one path segment",
+        "there are cluster, nodes, partitions, clients, presence/events, topics, shared-groups, retained, messages, \
+         users, policies, block-rules, tokens and audit below /api/v1/; a name is URL-encoded into one path segment",
     );
     /// 404: no member of that name.
     pub(crate) const NO_SUCH_NODE: Problem =
@@ -115,6 +117,15 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_subscribed", "the client is not subscribed to this very filter");
     /// 404: no will.
     pub(crate) const NO_WILL: Problem = Problem::new(StatusCode::NOT_FOUND, "no_will", "the client owes no will");
+    /// 404: nothing is retained there.
+    pub(crate) const NO_RETAINED: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "no_retained_message", "this topic has no retained message");
+    /// 413 of a message on the management API.
+    pub(crate) const MESSAGE_TOO_LARGE: Problem = Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        "the message is larger than payload_bytes_max and its encoding allow",
+    );
     /// 409: the client itself may not.
     pub(crate) const FILTER_FORBIDDEN: Problem = Problem::new(
         StatusCode::CONFLICT,
@@ -127,6 +138,9 @@ impl Problem {
     /// 409: the last member.
     pub(crate) const CANNOT_LEAVE: Problem =
         Problem::new(StatusCode::CONFLICT, "cannot_leave", "the last node that stays cannot leave");
+    /// 409: nobody would be left to serve.
+    pub(crate) const CANNOT_DRAIN: Problem =
+        Problem::new(StatusCode::CONFLICT, "cannot_drain", "the last node that serves clients cannot be drained");
     /// 403: the account's role does not suffice.
     pub(crate) const ROLE_TOO_LOW: Problem = Problem::new(
         StatusCode::FORBIDDEN,
@@ -413,6 +427,25 @@ impl From<PublishError> for Problem {
             ),
             PublishError::NotServing => Problem::from(StatusError::NotReady),
             PublishError::Unavailable { may_have_happened } => Problem::not_applied(may_have_happened),
+        }
+    }
+}
+
+impl From<RetainError> for Problem {
+    fn from(error: RetainError) -> Self {
+        match error {
+            RetainError::LimitReached | RetainError::TooLarge => Problem::from(PublishError::RetainedLimit),
+            RetainError::Busy => Problem::not_applied(false),
+            RetainError::Unavailable => Problem::not_applied(true),
+            RetainError::NotServing => Problem::from(StatusError::NotReady),
+        }
+    }
+}
+
+impl From<RetainedReadError> for Problem {
+    fn from(error: RetainedReadError) -> Self {
+        match error {
+            RetainedReadError::NoQuorum => Problem::from(StatusError::NoQuorum),
         }
     }
 }

@@ -26,7 +26,7 @@ use std::pin::pin;
 /// Bytes of all payloads that are read or handed on at once, or one of the largest; beyond it 503.
 pub(crate) const PAYLOAD_BYTES_AT_ONCE_MAX: usize = 64 << 20;
 /// What a message is counted as at least.
-const MESSAGE_BYTES_MIN: usize = 1024;
+pub(crate) const MESSAGE_BYTES_MIN: usize = 1024;
 
 const MESSAGE_ID: HeaderName = HeaderName::from_static("x-message-id");
 const MATCHED: HeaderName = HeaderName::from_static("rollcall-matched");
@@ -93,7 +93,13 @@ fn topic(raw: &str, limits: PublishLimits) -> Result<String, Problem> {
         BadClientId::NotUtf8 => Problem::bad_topic("the topic is not UTF-8"),
         _ => Problem::bad_topic("the topic has a percent sign without two hexadecimal digits"),
     })?;
-    check_topic_name(&topic).map_err(|error| {
+    check(&topic, limits)?;
+    Ok(topic.into_owned())
+}
+
+/// Whether a message may have this topic.
+pub(crate) fn check(topic: &str, limits: PublishLimits) -> Result<(), Problem> {
+    check_topic_name(topic).map_err(|error| {
         Problem::bad_topic(match error {
             TopicNameError::Empty => "the topic is empty",
             TopicNameError::TooLong => "the topic is longer than 65535 bytes",
@@ -105,11 +111,11 @@ fn topic(raw: &str, limits: PublishLimits) -> Result<String, Problem> {
         limited("topic_bytes_max");
         return Err(Problem::bad_topic("the topic is longer than topic_bytes_max allows"));
     }
-    if limits.topic_levels_max > 0 && topic_levels(&topic) > limits.topic_levels_max {
+    if limits.topic_levels_max > 0 && topic_levels(topic) > limits.topic_levels_max {
         limited("topic_levels_max");
         return Err(Problem::bad_topic("the topic has more levels than topic_levels_max allows"));
     }
-    Ok(topic.into_owned())
+    Ok(())
 }
 
 fn limited(kind: &'static str) {

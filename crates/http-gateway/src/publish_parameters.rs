@@ -127,7 +127,7 @@ fn user_properties(query: Option<&str>) -> Result<Vec<(String, String)>, BadPara
     found.into_values().map(|parts| both(parts).ok_or(bad(USER_PROPERTY_VALUE))).collect()
 }
 
-fn has_null(text: &str) -> bool {
+pub(crate) fn has_null(text: &str) -> bool {
     text.as_bytes().contains(&0)
 }
 

@@ -23,6 +23,7 @@ mod from_peers;
 pub mod inspect;
 mod joining;
 mod late_presence;
+mod late_retained;
 mod management;
 mod members;
 mod mesh_certificates;

@@ -57,6 +57,7 @@ impl Membership for Management {
             mesh: member.addresses.mesh.clone(),
             alive: member.alive(),
             leaving: member.leaving,
+            draining: applied.state.is_draining(*id),
             partitions: u16::try_from(held(*id)).unwrap_or(u16::MAX),
             votes: voters.contains(id),
         });
@@ -85,6 +86,22 @@ impl Membership for Management {
     }
 
     async fn leave(&self, name: &str, by: &str, source: &str) -> Result<(), LeaveError> {
+        self.change(name, by, source, |node| ManagedChange::Leave { node }).await
+    }
+
+    async fn drain(&self, name: &str, drain: bool, by: &str, source: &str) -> Result<(), LeaveError> {
+        self.change(name, by, source, |node| ManagedChange::Drain { node, drain }).await
+    }
+}
+
+impl Management {
+    async fn change(
+        &self,
+        name: &str,
+        by: &str,
+        source: &str,
+        change: impl FnOnce(NodeId) -> ManagedChange,
+    ) -> Result<(), LeaveError> {
         let replication = self.replication.get().ok_or(LeaveError::Unavailable)?;
         let node = {
             let applied = replication.groups().cluster().replica().read();
@@ -94,7 +111,7 @@ impl Membership for Management {
             by: by.to_owned(),
             source: source.to_owned(),
             only_if: Condition::Always,
-            change: ManagedChange::Leave { node },
+            change: change(node),
         };
         match manage(replication, &self.node, asked, LEAVE_WITHIN).await {
             Ok(ClusterOutcome::Done | ClusterOutcome::Unchanged) => Ok(()),

@@ -114,6 +114,17 @@ fn leaves(state: &ClusterState, me: NodeId) -> bool {
     state.has_departed(me) || state.member(me).is_some_and(|member| member.leaving)
 }
 
+/// Whether this node is to serve nobody for now, as far as is known here.
+pub(crate) fn is_draining(replication: &Replication) -> bool {
+    replication.groups().cluster().replica().read().state.is_draining(replication.groups().me())
+}
+
+/// Waits until this node is to serve nobody, or may again.
+pub(crate) async fn told_to_drain(replication: &Replication, drain: bool) {
+    let me = replication.groups().me();
+    wait_for(replication, |state| state.is_draining(me) == drain).await;
+}
+
 /// Whether this node is known here to be a member no more.
 pub(crate) fn has_departed(replication: &Replication) -> bool {
     replication.groups().cluster().replica().read().state.has_departed(replication.groups().me())

@@ -15,6 +15,7 @@ use crate::{
     formation::{self, Greeting},
     founding,
     late_presence::LatePresence,
+    late_retained::LateRetained,
     management::Management,
     members::Members,
     mesh_certificates, metrics_text,
@@ -72,6 +73,7 @@ struct Shell {
     greeting: Arc<Greeting>,
     calls: Arc<PeerCalls>,
     presence: Arc<LatePresence>,
+    retained: Arc<LateRetained>,
     accounts: Arc<ReplicatedAccounts>,
     admission: Arc<Admission>,
     gate: Arc<NodeLeaseGate>,
@@ -106,6 +108,7 @@ impl Node {
         let terms = settings::lease_terms(&config)?;
         let directory = DataDirectory::open(&config.node.data_dir)?;
         let presence = Arc::new(LatePresence::default());
+        let retained = Arc::new(LateRetained::default());
         let accounts = Arc::new(ReplicatedAccounts::new(settings::allow_by_default(&config)));
         let gate = Arc::new(NodeLeaseGate::new(terms));
         let readiness = Arc::new(NodeReadiness::new(complaint));
@@ -141,6 +144,8 @@ impl Node {
                 admission: admission.clone(),
                 data_plane: broker.clone(),
                 clients: broker.clone(),
+                interests: broker.clone(),
+                retained: retained.clone(),
                 access: access.clone(),
                 membership: management.clone(),
                 quota: quota.clone(),
@@ -168,6 +173,7 @@ impl Node {
             greeting,
             calls,
             presence,
+            retained,
             accounts,
             admission,
             gate,
@@ -254,6 +260,7 @@ impl Shell {
             quota: Arc::clone(&self.quota),
         });
         self.broker.set_retained(replication.retained().clone());
+        self.retained.set(replication.retained().clone());
         self.broker.set_owner_links(Arc::new(MeshOwnerLinks(Arc::clone(replication.groups()))));
         let (groups, publisher) = (Arc::clone(replication.groups()), Arc::clone(&self.publisher));
         self.broker.set_session_links(Arc::new(MeshSessionLinks { groups, publisher }));

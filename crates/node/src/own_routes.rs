@@ -49,6 +49,11 @@ impl Own {
         self.routes.set_members(group, count, away).map(change)
     }
 
+    /// Some of them, in the order of filters.
+    pub(crate) fn following(&self, prefix: &str, after: &str, most: usize) -> Vec<(String, u32)> {
+        self.routes.following(prefix, after).take(most).map(|(filter, count)| (filter.to_owned(), count)).collect()
+    }
+
     /// All routes, for one node.
     pub(crate) fn whole(&self, to: NodeId) -> Vec<Bytes> {
         let snapshot = self.routes.snapshot();

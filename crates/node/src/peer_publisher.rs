@@ -223,6 +223,10 @@ impl RouteBoard for Publisher {
         });
     }
 
+    fn told(&self, prefix: &str, after: &str, most: usize) -> Vec<(String, u32)> {
+        self.routes.own.lock().following(prefix, after, most)
+    }
+
     fn announce(&self) -> Option<Announced> {
         let streams = self.streams.get()?;
         let own = self.routes.own.lock();

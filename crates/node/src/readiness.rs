@@ -1,6 +1,6 @@
 //! Ready means: joined, caught up, lease valid, storage sound, no invariant violated.
 
-use crate::quota_seat::NodeQuota;
+use crate::{members, quota_seat::NodeQuota};
 use rollcall_contracts::{LeaseGate as _, Readiness, ReadinessReport};
 use rollcall_controller::NodeLeaseGate;
 use rollcall_raft::Replication;
@@ -68,7 +68,9 @@ impl Readiness for NodeReadiness {
                 }
             }
         }
-        if looked.gate.serving().is_none() {
+        if members::is_draining(&looked.replication) {
+            not_ready.push("drained: it serves nobody until it is told otherwise".to_owned());
+        } else if looked.gate.serving().is_none() {
             not_ready.push("no valid lease".to_owned());
         } else if !self.serving.load(Ordering::SeqCst) {
             not_ready.push("the mqtt listeners are closed".to_owned());

@@ -48,7 +48,8 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Serves term after term until told to stop, or to leave; then drains.
+    /// Serves term after term until told to stop, or to leave; then drains. While the cluster wants it drained it serves
+    /// nobody, and has no incarnation.
     ///
     /// # Errors
     /// When the cluster counts this node no more.
@@ -66,6 +67,16 @@ impl Serving {
         };
         let serving = async {
             while !quit.is_cancelled() {
+                if members::is_draining(&self.replication) {
+                    tracing::info!("this node is drained: it serves nobody until it is told otherwise");
+                    tokio::select! {
+                        biased;
+                        () = quit.cancelled() => break,
+                        () = members::told_to_drain(&self.replication, false) => {}
+                    }
+                    self.broker.serve_again();
+                    self.leaving.send_replace(false);
+                }
                 let incarnation = match self.register(&quit).await {
                     Ok(Some(incarnation)) => incarnation,
                     Ok(None) => break,
@@ -78,7 +89,8 @@ impl Serving {
                 self.quota.over();
                 self.readiness.serving(false);
                 match end {
-                    LeaseEnd::Stopped => break,
+                    LeaseEnd::Stopped if quit.is_cancelled() => break,
+                    LeaseEnd::Stopped => tracing::info!(%incarnation, "its clients were asked to go elsewhere"),
                     LeaseEnd::RanOut => tracing::warn!(%incarnation, "lease over, all clients were hung up"),
                     LeaseEnd::Retired => {
                         tracing::warn!(%incarnation, "retired by the cluster, all clients were hung up")
@@ -210,11 +222,16 @@ impl Serving {
             biased;
             end = &mut lease => end,
             () = stop.cancelled() => LeaseEnd::Stopped,
+            () = members::told_to_drain(&self.replication, true) => {
+                self.leaving.send_replace(true);
+                LeaseEnd::Stopped
+            }
             () = &mut reconciling => LeaseEnd::RanOut,
         };
         self.readiness.serving(false);
         if end == LeaseEnd::Stopped {
-            let order = if members::is_leaving(&self.replication) { Order::Moved } else { Order::Shutdown };
+            let moves = members::is_leaving(&self.replication) || members::is_draining(&self.replication);
+            let order = if moves { Order::Moved } else { Order::Shutdown };
             // The lease is kept while the clients are asked to leave, so that what they still send counts.
             let drain = self.drain(owner, listeners, order);
             tokio::pin!(drain);
@@ -245,7 +262,8 @@ impl Serving {
         let groups = self.replication.groups();
         let applied = groups.cluster().replica().read();
         let others = applied.state.members().iter().filter(|(id, member)| {
-            **id != groups.me() && member.alive().is_some() && !member.leaving && groups.mesh().is_reached(**id)
+            let stays = !member.leaving && !applied.state.is_draining(**id);
+            **id != groups.me() && member.alive().is_some() && stays && groups.mesh().is_reached(**id)
         });
         let addresses: Vec<&str> = others.filter_map(|(_, member)| member.addresses.mqtt.as_deref()).collect();
         (!addresses.is_empty()).then(|| addresses.join(" ").into())

@@ -4,7 +4,7 @@
 
 use crate::{
     RetainedState,
-    topic_key::{SEPARATOR, behind, behind_subtree},
+    topic_key::{SEPARATOR, behind, behind_subtree, key_of},
 };
 use rollcall_types::{ClusterTime, Message};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,14 @@ pub struct PageLimits {
 /// Where the next page begins.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RetainedCursor(String);
+
+impl RetainedCursor {
+    /// Behind this topic.
+    #[must_use]
+    pub fn behind(topic: &str) -> Self {
+        RetainedCursor(behind(&key_of(topic)))
+    }
+}
 
 /// A part of the answer.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]

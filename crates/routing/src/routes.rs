@@ -6,7 +6,7 @@
 //! shows whether two sides agree. What others do with it is `peer_routes.rs`.
 
 use rollcall_types::Incarnation;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// One change of a node's interest.
@@ -111,6 +111,14 @@ impl OwnRoutes {
     #[must_use]
     pub fn count(&self, filter: &str) -> u32 {
         self.routes.get(filter).map_or(0, |members| members.count)
+    }
+
+    /// The next filters behind `after` that begin with `prefix`, each with its subscriptions.
+    pub fn following<'r>(&'r self, prefix: &'r str, after: &'r str) -> impl Iterator<Item = (&'r str, u32)> {
+        let from = if after >= prefix { Bound::Excluded(after) } else { Bound::Included(prefix) };
+        // Of an empty `after` nothing is excluded: a filter is never empty.
+        let behind = self.routes.range::<str, _>((from, Bound::Unbounded));
+        behind.take_while(move |(filter, _)| filter.starts_with(prefix)).map(|(f, members)| (f.as_str(), members.count))
     }
 
     /// All there is, for a peer that knows nothing or has missed something.

@@ -363,6 +363,8 @@ pub(crate) struct FakeBoard {
     pub(crate) told: Mutex<Vec<String>>,
     /// Whether the others know yet; `None`: there are no others.
     pub(crate) known: Mutex<Option<watch::Receiver<Option<bool>>>>,
+    /// What holds, for who asks.
+    pub(crate) routes: Mutex<BTreeMap<String, u32>>,
 }
 
 impl FakeBoard {
@@ -390,6 +392,12 @@ impl RouteBoard for FakeBoard {
     fn members(&self, group: &str, count: u32, away: bool) {
         let away = if away { " away" } else { "" };
         self.told.lock().unwrap().push(format!("{group} {count}{away}"));
+    }
+
+    fn told(&self, prefix: &str, after: &str, most: usize) -> Vec<(String, u32)> {
+        let routes = self.routes.lock().unwrap();
+        let wanted = routes.iter().filter(|(filter, _)| filter.starts_with(prefix) && filter.as_str() > after);
+        wanted.take(most).map(|(filter, count)| (filter.clone(), *count)).collect()
     }
 
     fn announce(&self) -> Option<Announced> {

@@ -5,7 +5,7 @@ use rollcall_cluster::{
     ClusterRefusal, ClusterState, Condition, Deed, Founding, FoundingMember, Managed, ManagedChange, NOTE_BYTES_MAX,
     NodeAddresses, PasswordHash, Policy, Role, User,
 };
-use rollcall_types::{ClusterTime, LogIndex, NodeId, NodeName, PartitionId};
+use rollcall_types::{ClusterTime, Incarnation, LogIndex, NodeId, NodeName, PartitionId};
 use std::collections::BTreeMap;
 
 pub(crate) fn user(username: &str, role: Role) -> User {
@@ -82,7 +82,7 @@ impl Cluster {
         self.apply(ClusterChange::Manage(Box::new(Managed { by: by("root"), request, only_if, change })))
     }
 
-    fn always(&mut self, request: u64, change: ManagedChange) -> ClusterOutcome {
+    pub(crate) fn always(&mut self, request: u64, change: ManagedChange) -> ClusterOutcome {
         self.ask(request, Condition::Always, change)
     }
 }
@@ -206,6 +206,30 @@ fn a_note_changes_nothing_but_the_record_and_long_texts_are_cut() {
     assert_eq!(cluster.state.access().audit().len(), 1);
     assert_eq!(cluster.state.access_revision(), before.access_revision(), "nobody compiles policies anew");
     assert_eq!(cluster.state.users(), before.users());
+}
+
+#[test]
+fn a_member_is_drained_while_another_one_serves_and_until_it_is_taken_back_or_gone() {
+    let mut cluster = Cluster::new();
+    let drain = |node, drain| ManagedChange::Drain { node: NodeId(node), drain };
+    assert_eq!(cluster.always(1, drain(1, true)), refused(ClusterRefusal::LastMember), "nobody would serve");
+    assert_eq!(cluster.always(2, drain(2, true)), refused(ClusterRefusal::UnknownMember { node: NodeId(2) }));
+    let (name, directory) = (NodeName("n2".to_owned()), crate::notation::directory(2));
+    let addresses = NodeAddresses::default;
+    cluster.apply(ClusterChange::AddMember { name, directory, addresses: addresses() });
+    assert_eq!(cluster.always(3, drain(1, true)), refused(ClusterRefusal::LastMember), "it has no incarnation yet");
+    let after = Incarnation(0);
+    let register = ClusterChange::RegisterIncarnation { node: NodeId(2), directory, addresses: addresses(), after };
+    assert_eq!(cluster.apply(register), ClusterOutcome::Registered { incarnation: Incarnation(1) });
+    assert_eq!(cluster.always(4, drain(1, true)), ClusterOutcome::Done);
+    assert_eq!(cluster.always(5, drain(1, true)), ClusterOutcome::Unchanged);
+    assert!(cluster.state.is_draining(NodeId(1)) && !cluster.state.is_draining(NodeId(2)));
+    assert_eq!(cluster.always(6, drain(2, true)), refused(ClusterRefusal::LastMember), "the other one is drained");
+    assert_eq!(cluster.always(7, drain(1, false)), ClusterOutcome::Done);
+    assert_eq!(cluster.always(8, drain(1, false)), ClusterOutcome::Unchanged);
+    assert!(!cluster.state.is_draining(NodeId(1)));
+    let actions: Vec<_> = cluster.state.access().audit().iter().map(|record| record.action.as_str()).collect();
+    assert_eq!(actions, ["drain", "undrain"]);
 }
 
 #[test]

@@ -6,9 +6,10 @@ use crate::{
     bytes::hold_in,
 };
 use rollcall_cluster::{
-    ClusterChange, ClusterOutcome, ClusterRefusal, Condition, Deed, Managed, ManagedChange, PasswordHash, Policy, Role,
+    ClusterChange, ClusterOutcome, ClusterRefusal, Condition, Deed, Managed, ManagedChange, NodeAddresses,
+    PasswordHash, Policy, Role,
 };
-use rollcall_types::NodeId;
+use rollcall_types::{Incarnation, NodeId, NodeName};
 
 fn policy() -> Policy {
     serde_json::from_str(r#"{"name":"p","effect":"allow","actions":["pub"],"resources":["up/${ClientId}"]}"#).unwrap()
@@ -48,6 +49,8 @@ fn every_note_of_what_is_done_elsewhere_is_read_and_written_as_ever() {
         ("a subscription", note(Deed::Subscribe, "c", "f")),
         ("the end of a subscription", note(Deed::Unsubscribe, "c", "f")),
         ("a deleted retained message", note(Deed::DeleteRetained, "t", "")),
+        ("a member is drained", ManagedChange::Drain { node: NodeId(300), drain: true }),
+        ("a member serves again", ManagedChange::Drain { node: NodeId(300), drain: false }),
     ];
     let managed = |(what, change)| {
         let only_if = Condition::Always;
@@ -83,6 +86,21 @@ fn what_the_state_holds_about_access_is_read_and_written_as_ever() {
     let mut cluster = Cluster::new();
     assert!(cluster.state.access().is_unused());
     let kept = ["a user", "a policy", "a block rule", "a token"];
+    cluster.apply(ClusterChange::AddMember {
+        name: NodeName("n2".to_owned()),
+        directory: crate::notation::directory(2),
+        addresses: NodeAddresses::default(),
+    });
+    for node in [1, 2] {
+        let register = ClusterChange::RegisterIncarnation {
+            node: NodeId(node),
+            directory: crate::notation::directory(u8::try_from(node).unwrap()),
+            addresses: NodeAddresses::default(),
+            after: Incarnation(0),
+        };
+        assert_eq!(cluster.apply(register), ClusterOutcome::Registered { incarnation: Incarnation(1) });
+    }
+    assert_eq!(cluster.always(900, ManagedChange::Drain { node: NodeId(2), drain: true }), ClusterOutcome::Done);
     for (place, (what, _, change)) in changes().into_iter().enumerate() {
         if kept.contains(&what) {
             cluster.at = 100 + place as u64;
@@ -98,7 +116,7 @@ fn what_the_state_holds_about_access_is_read_and_written_as_ever() {
         }
     }
     let access = cluster.state.access().clone();
-    assert_eq!((access.block_rules().len(), access.tokens().len(), access.audit().len()), (1, 1, 4));
+    assert_eq!((access.block_rules().len(), access.tokens().len(), access.audit().len()), (1, 1, 5));
     hold_in(2, "access", &[("the part of the state behind the rest", access)]);
 }
 

@@ -9,13 +9,14 @@ use crate::{
 };
 use actix_http::Request;
 use rollcall_cluster::{ClusterOutcome, ClusterRefusal, Condition, Deed, ManagedChange};
-use rollcall_contracts::{Account, AccountOrigin, AskedChange, Role};
+use rollcall_contracts::{Account, AccountOrigin, AskedChange, Role, SourceAddress};
 use std::{pin::pin, sync::Arc};
 
 /// Who makes a call.
 pub(super) struct Asker {
     account: Arc<Account>,
-    source: String,
+    source: SourceAddress,
+    source_text: String,
 }
 
 impl Asker {
@@ -32,7 +33,12 @@ impl Asker {
         if account.role < wanted && !own_password {
             return Err(Problem::ROLE_TOO_LOW);
         }
-        Ok(Asker { account, source: source_address(request).to_string() })
+        let source = source_address(request);
+        Ok(Asker { account, source, source_text: source.to_string() })
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.account
     }
 
     pub(super) fn name(&self) -> &str {
@@ -40,7 +46,11 @@ impl Asker {
     }
 
     pub(super) fn source(&self) -> &str {
-        &self.source
+        &self.source_text
+    }
+
+    pub(super) fn address(&self) -> SourceAddress {
+        self.source
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) struct Node {
     alive: bool,
     incarnation: Option<u64>,
     leaving: bool,
+    draining: bool,
     partitions: u16,
     votes: bool,
 }
@@ -39,6 +40,11 @@ struct Partition {
     moving: bool,
     /// Beside `replicas`; null where another node leads.
     lags: Vec<Option<u64>>,
+}
+
+#[derive(Serialize)]
+struct Draining {
+    draining: bool,
 }
 
 #[derive(Serialize)]
@@ -61,6 +67,15 @@ pub(super) async fn leave(call: &Call<'_>, name: &str) -> Result<Response<Bytes>
     Ok(json(StatusCode::ACCEPTED, &Leaving { leaving: true }))
 }
 
+pub(super) async fn drain(call: &Call<'_>, name: &str, drain: bool) -> Result<Response<Bytes>, Problem> {
+    let future = pin!(call.parts.membership.drain(name, drain, call.asker.name(), call.asker.source()));
+    InRuntime { runtime: &call.parts.runtime, future }.await.map_err(|error| match error {
+        LeaveError::Refused(_) => Problem::CANNOT_DRAIN,
+        other => Problem::from(other),
+    })?;
+    Ok(json(StatusCode::ACCEPTED, &Draining { draining: drain }))
+}
+
 impl Node {
     pub(super) fn of(member: MemberView) -> Self {
         Node {
@@ -71,6 +86,7 @@ impl Node {
             alive: member.alive.is_some(),
             incarnation: member.alive.map(|incarnation| incarnation.0),
             leaving: member.leaving,
+            draining: member.draining,
             partitions: member.partitions,
             votes: member.votes,
         }

@@ -10,11 +10,14 @@ mod clients;
 mod cluster;
 mod condition;
 mod explain;
+mod interests;
 mod members;
 mod message;
+mod messages;
 mod path;
 mod policies;
 mod quota;
+mod retained;
 mod subscriptions;
 mod tokens;
 mod users;
@@ -91,11 +94,20 @@ impl Call<'_> {
                 _ => subscriptions::delete(call, &id, filter).await,
             },
             Resource::Will(id) => will::get(call, &id).await,
+            Resource::Topics => interests::topics(call).await,
+            Resource::SharedGroups => interests::shared_groups(call).await,
+            Resource::RetainedMessages => retained::list(call).await,
+            Resource::RetainedMessage(topic) => match method {
+                Method::DELETE => retained::delete(call, &topic).await,
+                _ => retained::get(call, &topic).await,
+            },
+            Resource::Messages => messages::publish(call, request).await,
             // A stream, which has no whole answer.
             Resource::PresenceEvents => Err(Problem::NO_SUCH_RESOURCE),
             Resource::Nodes => Ok(members::nodes(call)),
             Resource::Partitions => Ok(members::partitions(call)),
             Resource::Quota => Ok(quota::quota(call)),
+            Resource::Drain(name) => members::drain(call, &name, method == Method::POST).await,
             Resource::Node(name) => members::leave(call, &name).await,
             Resource::Users => users::list(call),
             Resource::User(name) => match method {

@@ -11,6 +11,7 @@ use rollcall_contracts::Role;
 const OBJECT_METHODS: &str = "GET, HEAD, PUT, DELETE";
 const MADE_METHODS: &str = "GET, HEAD, POST";
 const DELETED_METHODS: &str = "GET, HEAD, DELETE";
+const DRAIN_METHODS: &str = "POST, DELETE";
 const PUT_METHODS: &str = "PUT";
 const PUT_DELETE_METHODS: &str = "PUT, DELETE";
 const POST_METHODS: &str = "POST";
@@ -22,6 +23,7 @@ pub(super) enum Resource {
     Nodes,
     Quota,
     Node(String),
+    Drain(String),
     Partitions,
     Clients,
     Client(String),
@@ -29,6 +31,11 @@ pub(super) enum Resource {
     Subscription(String, String),
     Will(String),
     PresenceEvents,
+    Topics,
+    SharedGroups,
+    RetainedMessages,
+    RetainedMessage(String),
+    Messages,
     Users,
     User(String),
     UserPassword(String),
@@ -64,6 +71,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("cluster", READ_METHODS, Role::Admin, |_, _| Resource::Cluster),
     route("nodes", READ_METHODS, Role::Admin, |_, _| Resource::Nodes),
     route("nodes/{name}", MEMBER_METHODS, Role::Operator, |name, _| Resource::Node(name)),
+    route("nodes/{name}/drain", DRAIN_METHODS, Role::Operator, |name, _| Resource::Drain(name)),
     route("partitions", READ_METHODS, Role::Admin, |_, _| Resource::Partitions),
     route("quota", READ_METHODS, Role::Admin, |_, _| Resource::Quota),
     route("clients", READ_METHODS, Role::Admin, |_, _| Resource::Clients),
@@ -72,6 +80,11 @@ pub(super) const ROUTES: &[Route] = &[
     route("clients/{client_id}/subscriptions/{filter}", PUT_DELETE_METHODS, Role::Operator, Resource::Subscription),
     route("clients/{client_id}/will", READ_METHODS, Role::Admin, |id, _| Resource::Will(id)),
     route("presence/events", READ_METHODS, Role::Admin, |_, _| Resource::PresenceEvents),
+    route("topics", READ_METHODS, Role::Admin, |_, _| Resource::Topics),
+    route("shared-groups", READ_METHODS, Role::Admin, |_, _| Resource::SharedGroups),
+    route("retained", READ_METHODS, Role::Admin, |_, _| Resource::RetainedMessages),
+    route("retained/{topic}", DELETED_METHODS, Role::Operator, |topic, _| Resource::RetainedMessage(topic)),
+    route("messages", POST_METHODS, Role::Operator, |_, _| Resource::Messages),
     route("users", READ_METHODS, Role::Admin, |_, _| Resource::Users),
     route("users/{username}", OBJECT_METHODS, Role::Admin, |name, _| Resource::User(name)),
     route("users/{username}/password", PUT_METHODS, Role::Admin, |name, _| Resource::UserPassword(name)),
@@ -150,6 +163,10 @@ mod tests {
             "clients/c/subscriptions",
             "clients/c/will",
             "presence/events",
+            "topics",
+            "shared-groups",
+            "retained",
+            "retained/t",
             "nodes",
             "partitions",
             "users",
@@ -169,10 +186,14 @@ mod tests {
         }
         for (method, path, role) in [
             (Method::DELETE, "nodes/n1", Role::Operator),
+            (Method::POST, "nodes/n1/drain", Role::Operator),
+            (Method::DELETE, "nodes/n1/drain", Role::Operator),
             (Method::DELETE, "clients/c", Role::Operator),
             (Method::POST, "clients/c/subscriptions", Role::Operator),
             (Method::PUT, "clients/c/subscriptions/f", Role::Operator),
             (Method::DELETE, "clients/c/subscriptions/f", Role::Operator),
+            (Method::DELETE, "retained/t", Role::Operator),
+            (Method::POST, "messages", Role::Operator),
             (Method::PUT, "block-rules/b", Role::Operator),
             (Method::DELETE, "block-rules/b", Role::Operator),
             (Method::PUT, "users/a", Role::Admin),

@@ -11,9 +11,10 @@ use rollcall_cluster::{
 use rollcall_contracts::{
     AccessControl, Account, AccountOrigin, Admission, Asked, AskedChange, AuthError, ChangeUnavailable, ClaimError,
     ClaimGranted, ClientControl, ClientsPage, ClientsQuestion, ConnectPermission, ControlError, DataPlane, Explanation,
-    HeldSubscription, HttpPublisher, IssuedToken, KeepAliveError, KnownClient, LeaveError, MemberView, Membership,
-    PartitionView, PresenceAnswer, PresenceQuestions, PresenceStore, PublishError, PublishTaken, QueryRefusal,
-    QuotaBoard, QuotaPart, QuotaView, Rated, Readiness, ReadinessReport, Role, SourceAddress, StatusAnswer,
+    HeldSubscription, HttpPublisher, InterestPage, InterestQuestion, Interests, IssuedToken, KeepAliveError,
+    KnownClient, LeaveError, MemberView, Membership, PartitionView, PresenceAnswer, PresenceQuestions, PresenceStore,
+    PublishError, PublishTaken, QueryRefusal, QuotaBoard, QuotaPart, QuotaView, Rated, Readiness, ReadinessReport,
+    RetainError, RetainedPage, RetainedPlace, RetainedReadError, RetainedStore, Role, SourceAddress, StatusAnswer,
     StatusError,
 };
 use rollcall_http_gateway::{Gateway, GatewayConfig, GatewayParts, Listen};
@@ -49,6 +50,9 @@ pub(crate) struct World {
     pub(crate) role: Mutex<Role>,
     /// What is known of clients, by id.
     pub(crate) known_clients: Mutex<HashMap<String, KnownClient>>,
+    pub(crate) interests: Mutex<InterestPage>,
+    /// In order of their topics.
+    pub(crate) retained: Mutex<Vec<Message>>,
     pub(crate) wills: Mutex<HashMap<String, OwedWill>>,
     pub(crate) page: Mutex<ClientsPage>,
     pub(crate) feeds: Arc<FakeFeeds>,
@@ -87,6 +91,8 @@ pub(crate) enum Call {
     Kick(String, bool),
     Subscribe(String, HeldSubscription),
     Unsubscribe(String, String),
+    Drain(String, bool),
+    Interests(InterestQuestion),
 }
 
 pub(crate) fn offline() -> StatusAnswer {
@@ -114,6 +120,8 @@ impl World {
             readiness: Mutex::default(),
             role: Mutex::new(Role::Client),
             known_clients: Mutex::default(),
+            interests: Mutex::default(),
+            retained: Mutex::default(),
             wills: Mutex::default(),
             page: Mutex::default(),
             feeds: Arc::default(),
@@ -284,6 +292,47 @@ impl ClientControl for Fake {
         self.0.note(Call::Unsubscribe(client_id.as_str().to_owned(), filter.to_owned()));
         self.let_go().await;
         *self.0.controlled.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl Interests for Fake {
+    async fn interests(&self, question: InterestQuestion) -> Result<InterestPage, ControlError> {
+        self.0.note(Call::Interests(question));
+        self.let_go().await;
+        self.0.controlled.lock().unwrap().map(|()| self.0.interests.lock().unwrap().clone())
+    }
+}
+
+/// Two messages a page, by filters that are a topic or `#`.
+#[async_trait]
+impl RetainedStore for Fake {
+    async fn keep(&self, message: Arc<Message>) -> Result<(), RetainError> {
+        self.let_go().await;
+        let mut retained = self.0.retained.lock().unwrap();
+        retained.retain(|present| present.topic != message.topic);
+        if !message.payload.is_empty() {
+            retained.push(Message::clone(&message));
+        }
+        Ok(())
+    }
+
+    fn keep_soon(&self, _: Arc<Message>) -> Result<(), RetainError> {
+        Err(RetainError::NotServing)
+    }
+
+    async fn matching(&self, filter: &str, from: RetainedPlace) -> Result<RetainedPage, RetainedReadError> {
+        self.let_go().await;
+        let retained = self.0.retained.lock().unwrap();
+        let is_behind = |message: &Message| {
+            let behind = RetainedPlace::behind(PartitionId(0), &message.topic);
+            let key = |place: &RetainedPlace| serde_json::to_string(&place.within).unwrap();
+            from.within.is_none() || key(&behind) > key(&from)
+        };
+        let mut wanted = retained.iter().filter(|m| (filter == "#" || filter == m.topic) && is_behind(m)).cloned();
+        let messages: Vec<Message> = wanted.by_ref().take(2).collect();
+        let next = wanted.next().and_then(|_| messages.last().map(|m| RetainedPlace::behind(PartitionId(0), &m.topic)));
+        Ok(RetainedPage { messages, next })
     }
 }
 
@@ -462,6 +511,7 @@ impl Membership for Fake {
             mesh: "n4:7400".into(),
             alive: Some(Incarnation(2)),
             leaving: false,
+            draining: false,
             partitions: 3,
             votes: true,
         }]
@@ -475,6 +525,13 @@ impl Membership for Fake {
             leader: None,
             lags: vec![None, Some(7)],
         }]
+    }
+
+    async fn drain(&self, name: &str, drain: bool, by: &str, source: &str) -> Result<(), LeaveError> {
+        if name == "n4" {
+            self.0.note(Call::Drain(name.to_owned(), drain));
+        }
+        self.leave(name, by, source).await
     }
 
     async fn leave(&self, name: &str, by: &str, source: &str) -> Result<(), LeaveError> {
@@ -510,6 +567,8 @@ pub(crate) fn parts(world: &Arc<World>, runtime: &Runtime) -> GatewayParts {
         admission: fake.clone(),
         data_plane: fake.clone(),
         clients: fake.clone(),
+        interests: fake.clone(),
+        retained: fake.clone(),
         access: fake.clone(),
         membership: fake.clone(),
         quota: fake.clone(),

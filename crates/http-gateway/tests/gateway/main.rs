@@ -14,6 +14,7 @@ mod fakes;
 mod https;
 mod keep_alive;
 mod managed_clients;
+mod managed_messages;
 mod management;
 mod presence;
 mod publish;

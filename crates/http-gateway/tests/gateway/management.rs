@@ -1,6 +1,6 @@
 //! Members and partitions, and who may change them.
 
-use crate::fakes::{GOOD, basic, start};
+use crate::fakes::{Call, GOOD, basic, start};
 use rollcall_contracts::Role;
 
 #[test]
@@ -12,7 +12,7 @@ fn a_viewer_reads_members_and_partitions() {
     assert_eq!((nodes.status(), nodes.header("content-type")), (200, Some("application/json")));
     assert_eq!(
         nodes.body,
-        r#"{"nodes":[{"id":4,"name":"n4","zone":"a","mesh":"n4:7400","alive":true,"incarnation":2,"leaving":false,"partitions":3,"votes":true}]}"#
+        r#"{"nodes":[{"id":4,"name":"n4","zone":"a","mesh":"n4:7400","alive":true,"incarnation":2,"leaving":false,"draining":false,"partitions":3,"votes":true}]}"#
     );
     let partitions = connection.ask("GET", "/api/v1/partitions", GOOD);
     assert_eq!(
@@ -43,6 +43,27 @@ fn an_operator_tells_a_member_to_leave_and_hears_why_not() {
         assert_eq!(answer.status(), status);
         assert!(answer.body.contains(&format!("\"code\":\"{code}\"")), "{}", answer.body);
     }
+}
+
+#[test]
+fn an_operator_drains_a_member_and_takes_it_back() {
+    let running = start();
+    *running.world.role.lock().unwrap() = Role::Operator;
+    let mut connection = running.connect_admin();
+    let told = connection.ask("POST", "/api/v1/nodes/n4/drain", GOOD);
+    assert_eq!((told.status(), told.body.as_str()), (202, r#"{"draining":true}"#));
+    let back = connection.ask("DELETE", "/api/v1/nodes/n4/drain", GOOD);
+    assert_eq!((back.status(), back.body.as_str()), (202, r#"{"draining":false}"#));
+    let drains = |call| matches!(call, Call::Drain(..)).then_some(call);
+    let calls: Vec<Call> = running.world.calls().into_iter().filter_map(drains).collect();
+    assert_eq!(calls, [Call::Drain("n4".into(), true), Call::Drain("n4".into(), false)]);
+    for (name, status, code) in
+        [("x", 404, "unknown_node"), ("last", 409, "cannot_drain"), ("cut-off", 503, "no_quorum")]
+    {
+        let answer = connection.ask("POST", &format!("/api/v1/nodes/{name}/drain"), GOOD);
+        assert_eq!((answer.status(), answer.problem_code().as_str()), (status, code));
+    }
+    assert_eq!(connection.ask("GET", "/api/v1/nodes/n4/drain", GOOD).header("allow"), Some("POST, DELETE"));
 }
 
 #[test]

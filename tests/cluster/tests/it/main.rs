@@ -29,6 +29,7 @@ mod membership;
 mod messages;
 mod moving;
 mod odd_ids;
+mod operating;
 mod point_to_point;
 mod power_loss;
 mod presence_events;
