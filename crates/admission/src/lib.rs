@@ -12,6 +12,7 @@ mod access;
 mod accounts;
 mod api_token;
 mod basic;
+mod chain;
 mod config;
 mod failure_limit;
 mod gate;
@@ -23,6 +24,7 @@ mod verified_cache;
 
 pub use accounts::UserSource;
 pub use api_token::{TOKEN_PREFIX, issue_token};
+pub use chain::Link;
 pub use config::{AdmissionConfig, ClientIdBinding};
 pub use gate::Admission;
 pub use password::{HASH_LANES, HASH_MEMORY_KIB, HASH_PASSES, HashError, hash_password};

@@ -7,6 +7,8 @@
 mod access;
 mod access_control;
 mod account;
+mod authenticator;
+mod certificate;
 mod client_event;
 #[cfg(feature = "mutants")]
 pub mod crash_points;
@@ -29,6 +31,8 @@ mod session_links;
 pub use access::{Admission, Asked, AuthError, ConnectPermission, Explanation, QueryRefusal, Rated, SourceAddress};
 pub use access_control::{AccessControl, AskedChange, ChangeUnavailable, IssuedToken};
 pub use account::{Account, AccountOrigin, Role};
+pub use authenticator::{Authenticator, CannotSay, Presented, Verdict};
+pub use certificate::{ClientCertificate, FINGERPRINT_BYTES};
 pub use client_event::{ClientEvent, EventKind};
 pub use data_plane::{DataPlane, HttpPublisher, KeepAliveError, PublishError, PublishTaken};
 pub use enhanced::{AuthenticatingClient, AuthenticationExchange, AuthenticationStep, EnhancedAuthenticator};

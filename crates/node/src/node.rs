@@ -7,7 +7,7 @@
 use crate::{
     access_control::ReplicatedAccess,
     accounts::ReplicatedAccounts,
-    authenticators,
+    authenticators::{self, Authenticators},
     config::Config,
     errors::StartError,
     event_feeds::EventFeeds,
@@ -96,7 +96,7 @@ impl Node {
     pub(crate) async fn start_with(
         config: Config,
         complaint: Complaint,
-        authenticators: Vec<Arc<dyn EnhancedAuthenticator>>,
+        methods: Vec<Arc<dyn EnhancedAuthenticator>>,
     ) -> Result<Node, StartError> {
         config.validate()?;
         let metrics = metrics_text::renderer();
@@ -109,7 +109,9 @@ impl Node {
         let publisher = Arc::new(Publisher::new(settings::shared_strategy(&config)));
         let management = Arc::new(Management::new(config.node.name.clone()));
         let access = Arc::new(ReplicatedAccess::new(config.node.name.clone()));
-        let admission = Arc::new(Admission::new(settings::admission(&config), accounts.clone()));
+        let authenticators = Authenticators::of(&config.auth)?;
+        let admission = Admission::new(settings::admission(&config), accounts.clone()).with_chain(authenticators.chain);
+        let admission = Arc::new(admission);
         let broker = Broker::new(
             settings::broker(&config),
             presence.clone(),
@@ -119,7 +121,7 @@ impl Node {
             Arc::new(MemorySessions::default()),
         );
         broker.set_routes(publisher.clone());
-        broker.set_authenticators(authenticators);
+        broker.set_authenticators(methods);
         settings::share_limits(&config, config.cluster.expect_nodes, &admission, &broker);
         let certificates = settings::certificates(&config)?;
         let (leaving, left) = watch::channel(false);
@@ -176,6 +178,9 @@ impl Node {
                 metrics_text::upkeep();
             }
         });
+        for keys in authenticators.fetched {
+            upkeep.spawn(async move { keys.keep().await });
+        }
         Ok(Node { gateway, mesh, leaving, stop, run, upkeep })
     }
 
@@ -385,8 +390,9 @@ async fn serve_subscribers(broker: Arc<Broker>, sys_interval: Duration, stop: Ca
             broker.count_shared_lag().await;
         }
     };
+    let expired = Arc::clone(&broker).end_expired();
     let events = Arc::clone(&broker).tell_session_events();
-    let serving = async { tokio::join!(retained, shared, events, system_topics, lag) };
+    let serving = async { tokio::join!(retained, shared, events, system_topics, lag, expired) };
     tokio::select! {
         biased;
         () = stop.cancelled() => {}

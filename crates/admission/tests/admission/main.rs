@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+mod chain;
 mod credentials;
 mod failures;
 mod permissions;

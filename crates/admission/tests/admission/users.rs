@@ -2,6 +2,7 @@
 
 use rollcall_admission::{Admission, AdmissionConfig, UserSource, hash_password};
 use rollcall_cluster::{ApiToken, BlockRule, CompiledBlocks, CompiledPolicies, Effect, Policy, Role, User};
+use rollcall_contracts::{Account, Admission as _, AuthError, Presented};
 use rollcall_types::ClusterTime;
 use std::{
     collections::BTreeMap,
@@ -123,4 +124,15 @@ pub(crate) fn admission(config: AdmissionConfig) -> (Arc<Users>, Admission) {
     let users = Users::usual();
     let admission = Admission::new(config, users.clone());
     (users, admission)
+}
+
+/// The credentials of a CONNECT.
+pub(crate) async fn mqtt(
+    admission: &Admission,
+    username: Option<&str>,
+    password: Option<&[u8]>,
+    source: IpAddr,
+) -> Result<Arc<Account>, AuthError> {
+    let presented = Presented { client_id: "c", username, password, source, certificate: None };
+    admission.authenticate_mqtt(&presented).await
 }

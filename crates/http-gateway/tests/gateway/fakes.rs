@@ -12,8 +12,8 @@ use rollcall_contracts::{
     AccessControl, Account, AccountOrigin, Admission, Asked, AskedChange, AuthError, ChangeUnavailable, ClaimError,
     ClaimGranted, ClientsPage, ClientsQuestion, ConnectPermission, DataPlane, Explanation, HttpPublisher, IssuedToken,
     KeepAliveError, KnownClient, LeaveError, MemberView, Membership, PartitionView, PresenceAnswer, PresenceQuestions,
-    PresenceStore, PublishError, PublishTaken, QueryRefusal, Rated, Readiness, ReadinessReport, Role, SourceAddress,
-    StatusAnswer, StatusError,
+    PresenceStore, Presented, PublishError, PublishTaken, QueryRefusal, Rated, Readiness, ReadinessReport, Role,
+    SourceAddress, StatusAnswer, StatusError,
 };
 use rollcall_http_gateway::{Gateway, GatewayConfig, GatewayParts, Listen};
 use rollcall_types::{
@@ -256,12 +256,7 @@ impl Admission for Fake {
         right.then(|| self.user0()).ok_or(AuthError::Rejected)
     }
 
-    async fn authenticate_mqtt(
-        &self,
-        _: Option<&str>,
-        _: Option<&[u8]>,
-        _: SourceAddress,
-    ) -> Result<Arc<Account>, AuthError> {
+    async fn authenticate_mqtt(&self, _: &Presented<'_>) -> Result<Arc<Account>, AuthError> {
         Err(AuthError::Unavailable)
     }
 
