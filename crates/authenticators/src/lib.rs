@@ -11,6 +11,7 @@
 mod claims;
 mod error;
 mod fetched_keys;
+mod http;
 mod jwt;
 mod outbound;
 mod template;
@@ -19,6 +20,7 @@ mod verifying_keys;
 pub use claims::{ClaimRules, TokenField};
 pub use error::SetupError;
 pub use fetched_keys::{FetchedKeys, KeyFetch};
+pub use http::{BodyFormat, HttpAuthenticator, HttpMethod, HttpSettings, WhenDown};
 pub use jwt::{Jwt, Keys};
 pub use outbound::OutboundTls;
 pub use template::{Template, TemplateError};

@@ -66,17 +66,26 @@ impl Template {
         self.parts.contains(&Part::Field(Field::Username))
     }
 
+    /// What stands before the first placeholder.
+    pub(crate) fn beginning(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// Whether it has no placeholder.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Text(_)))
+    }
+
     /// The text for a client; `None` where it presented no such thing, or a password that is not UTF-8.
     pub(crate) fn filled_in(&self, presented: &Presented<'_>) -> Option<String> {
-        self.filled_in_with(presented, |value| Cow::Owned(value.to_owned()))
+        self.filled_in_with(presented, str::to_owned)
     }
 
     /// The same, with what is filled in written in another way.
-    pub(crate) fn filled_in_with(
-        &self,
-        presented: &Presented<'_>,
-        written: impl Fn(&str) -> Cow<'_, str>,
-    ) -> Option<String> {
+    pub(crate) fn filled_in_with(&self, presented: &Presented<'_>, written: impl Fn(&str) -> String) -> Option<String> {
         let mut filled = String::new();
         for part in &self.parts {
             match part {

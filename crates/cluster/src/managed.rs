@@ -1,6 +1,6 @@
 //! Changes that come from the management API: each says who asks for it and under which condition, and is recorded.
 
-use crate::{Actor, ApiToken, BlockRule, Policy, Role, User};
+use crate::{Actor, ApiToken, BlockRule, Policy, Role, ScramKeys, User};
 use rollcall_types::NodeId;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -93,6 +93,15 @@ pub enum ManagedChange {
         /// The node.
         node: NodeId,
     },
+    /// Gives a user keys for SCRAM-SHA-256, unless its password is another by now.
+    SetScramKeys {
+        /// Its name.
+        username: String,
+        /// The hash of the password that the keys were derived from.
+        password_hash: PasswordHash,
+        /// The keys.
+        keys: ScramKeys,
+    },
 }
 
 /// A password's hash that no `Debug` shows.
@@ -122,6 +131,7 @@ impl ManagedChange {
             ManagedChange::AddToken(_) => "add_token",
             ManagedChange::DeleteToken { .. } => "delete_token",
             ManagedChange::Leave { .. } => "leave",
+            ManagedChange::SetScramKeys { .. } => "set_scram_keys",
         }
     }
 
@@ -132,7 +142,8 @@ impl ManagedChange {
             ManagedChange::PutUser(user) => user.username.clone(),
             ManagedChange::SetUserRole { username, .. }
             | ManagedChange::SetUserPassword { username, .. }
-            | ManagedChange::DeleteUser { username } => username.clone(),
+            | ManagedChange::DeleteUser { username }
+            | ManagedChange::SetScramKeys { username, .. } => username.clone(),
             ManagedChange::PutPolicy(policy) => policy.name.clone(),
             ManagedChange::DeletePolicy { name }
             | ManagedChange::MovePolicy { name, .. }
@@ -165,7 +176,8 @@ impl ManagedChange {
             | ManagedChange::DeletePolicy { .. }
             | ManagedChange::DeleteBlockRule { .. }
             | ManagedChange::DeleteToken { .. }
-            | ManagedChange::Leave { .. } => String::new(),
+            | ManagedChange::Leave { .. }
+            | ManagedChange::SetScramKeys { .. } => String::new(),
         }
     }
 }

@@ -29,7 +29,7 @@ mod session_event;
 mod session_links;
 
 pub use access::{Admission, Asked, AuthError, ConnectPermission, Explanation, QueryRefusal, Rated, SourceAddress};
-pub use access_control::{AccessControl, AskedChange, ChangeUnavailable, IssuedToken};
+pub use access_control::{AccessControl, AskedChange, ChangeUnavailable, HashedPassword, IssuedToken};
 pub use account::{Account, AccountOrigin, Role};
 pub use authenticator::{Authenticator, CannotSay, Presented, Verdict};
 pub use certificate::{ClientCertificate, FINGERPRINT_BYTES};

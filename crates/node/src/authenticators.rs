@@ -5,12 +5,15 @@
 //! here; a new method is an [`EnhancedAuthenticator`] and an entry in [`offered`]. How either works is not here.
 
 use crate::{
-    config::{self, AuthConfig, JwksConfig, JwtAlgorithm, JwtConfig, TokenFrom},
+    config::{
+        self, AuthConfig, HttpAuthConfig, HttpBodyFormat, HttpWhenDown, JwksConfig, JwtAlgorithm, JwtConfig, TokenFrom,
+    },
     errors::StartError,
 };
-use rollcall_admission::Link;
+use rollcall_admission::{Admission, Link, ScramSha256};
 use rollcall_authenticators::{
-    ClaimRules, FetchedKeys, HmacSecret, Jwt, KeyFetch, Keys, OutboundTls, SetupError, TokenField, VerifyingKeys,
+    BodyFormat, ClaimRules, FetchedKeys, HmacSecret, HttpAuthenticator, HttpMethod, HttpSettings, Jwt, KeyFetch, Keys,
+    OutboundTls, SetupError, TokenField, VerifyingKeys, WhenDown,
 };
 use rollcall_contracts::EnhancedAuthenticator;
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
@@ -18,9 +21,13 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 /// The least time between two fetches of a key set.
 const FETCHES_APART: Duration = Duration::from_secs(10);
 
-/// All methods of enhanced authentication. A client that names another is told so (0x8C).
-pub(crate) fn offered() -> Vec<Arc<dyn EnhancedAuthenticator>> {
-    Vec::new()
+/// The methods of enhanced authentication that the configuration names. A client that names another is told so (0x8C).
+pub(crate) fn offered(
+    auth: &AuthConfig,
+    admission: &Arc<Admission>,
+) -> impl Iterator<Item = Arc<dyn EnhancedAuthenticator>> {
+    let scram = auth.authenticators.contains(&config::Authenticator::Scram);
+    scram.then(|| Arc::new(ScramSha256::new(Arc::clone(admission))) as Arc<dyn EnhancedAuthenticator>).into_iter()
 }
 
 /// The authenticators, and what has to run for them.
@@ -39,6 +46,9 @@ impl Authenticators {
             let link = match named {
                 config::Authenticator::Users => Link::users(),
                 config::Authenticator::Jwt => Link::other(Arc::new(in_section("auth.jwt", jwt(&auth.jwt))?)),
+                config::Authenticator::Http => Link::other(Arc::new(in_section("auth.http", http(&auth.http))?)),
+                // Asked by its name, in AUTH packets.
+                config::Authenticator::Scram => continue,
                 config::Authenticator::Jwks => Link::other(Arc::new(in_section("auth.jwks", all.jwks(&auth.jwks))?)),
             };
             all.chain.push(link);
@@ -95,6 +105,34 @@ fn jwt(jwt: &JwtConfig) -> Result<Jwt, Problem> {
     Ok(Jwt::new("jwt", Keys::Fixed(Arc::new(keys)), rules))
 }
 
+fn http(http: &HttpAuthConfig) -> Result<HttpAuthenticator, Problem> {
+    if http.url.is_empty() {
+        return Err(Problem("set url".to_owned()));
+    }
+    let settings = HttpSettings {
+        method: match http.method {
+            config::HttpMethod::Get => HttpMethod::Get,
+            config::HttpMethod::Post => HttpMethod::Post,
+        },
+        url: http.url.clone(),
+        headers: pairs("headers", &http.headers)?,
+        body: pairs("body", &http.body)?,
+        format: match http.body_format {
+            HttpBodyFormat::Json => BodyFormat::Json,
+            HttpBodyFormat::Form => BodyFormat::Form,
+        },
+        connect_within: Duration::from_secs(u64::from(http.connect_timeout_s)),
+        answer_within: Duration::from_secs(u64::from(http.read_timeout_s)),
+        requests_max: http.requests_max as usize,
+        when_down: match http.when_down {
+            HttpWhenDown::Refuse => WhenDown::Refuse,
+            HttpWhenDown::Ignore => WhenDown::Ignore,
+        },
+        tls: OutboundTls { authorities: http.ca_file.as_deref().map(read).transpose()? },
+    };
+    Ok(HttpAuthenticator::new(&settings)?)
+}
+
 fn token_field(from: TokenFrom) -> TokenField {
     match from {
         TokenFrom::Password => TokenField::Password,
@@ -140,9 +178,11 @@ mod tests {
 
     #[test]
     fn an_authenticator_that_lacks_something_says_what_to_set() {
-        for (named, says) in
-            [(Authenticator::Jwt, "[auth.jwt]: set secret"), (Authenticator::Jwks, "[auth.jwks]: set one of url")]
-        {
+        for (named, says) in [
+            (Authenticator::Jwt, "[auth.jwt]: set secret"),
+            (Authenticator::Jwks, "[auth.jwks]: set one of url"),
+            (Authenticator::Http, "[auth.http]: set url"),
+        ] {
             let problem = problem(|auth| auth.authenticators.push(named));
             assert!(problem.contains(says), "{problem}");
         }

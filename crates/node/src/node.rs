@@ -89,10 +89,10 @@ impl Node {
     /// # Errors
     /// When the configuration contradicts itself, the directory cannot be used, or a listener cannot be opened.
     pub async fn start(config: Config, complaint: Complaint) -> Result<Node, StartError> {
-        Node::start_with(config, complaint, authenticators::offered()).await
+        Node::start_with(config, complaint, Vec::new()).await
     }
 
-    /// The same with these methods of enhanced authentication.
+    /// The same with more methods of enhanced authentication than the configuration names.
     pub(crate) async fn start_with(
         config: Config,
         complaint: Complaint,
@@ -108,7 +108,7 @@ impl Node {
         let readiness = Arc::new(NodeReadiness::new(complaint));
         let publisher = Arc::new(Publisher::new(settings::shared_strategy(&config)));
         let management = Arc::new(Management::new(config.node.name.clone()));
-        let access = Arc::new(ReplicatedAccess::new(config.node.name.clone()));
+        let access = Arc::new(ReplicatedAccess::new(config.node.name.clone(), settings::offers_scram(&config)));
         let authenticators = Authenticators::of(&config.auth)?;
         let admission = Admission::new(settings::admission(&config), accounts.clone()).with_chain(authenticators.chain);
         let admission = Arc::new(admission);
@@ -121,7 +121,7 @@ impl Node {
             Arc::new(MemorySessions::default()),
         );
         broker.set_routes(publisher.clone());
-        broker.set_authenticators(methods);
+        broker.set_authenticators(authenticators::offered(&config.auth, &admission).chain(methods).collect());
         settings::share_limits(&config, config.cluster.expect_nodes, &admission, &broker);
         let certificates = settings::certificates(&config)?;
         let (leaving, left) = watch::channel(false);

@@ -7,4 +7,5 @@ mod credentials;
 mod failures;
 mod permissions;
 mod rates;
+mod scram;
 mod users;

@@ -1,6 +1,7 @@
 //! Authenticators against real keys and real HTTP servers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod http;
 mod jwks;
 mod jwt;
 mod keys;

@@ -2,12 +2,17 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
+    time::sleep,
 };
 
 /// The next answers.
@@ -17,8 +22,35 @@ pub(crate) enum Answer {
     Json(u16, String),
     /// The whole answer, byte by byte.
     Raw(Vec<u8>),
+    /// The same after a while.
+    After(Duration, String),
+    /// Nothing, for as long as the client waits.
+    Silence,
     /// The connection is closed instead.
     HangUp,
+}
+
+/// Requests that are not answered.
+#[derive(Default)]
+struct UnderWay {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+struct One(Arc<UnderWay>);
+
+impl UnderWay {
+    fn one(self: &Arc<Self>) -> One {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        One(self.clone())
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// A server on loopback; it ends when it is dropped.
@@ -26,6 +58,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     answer: Arc<Mutex<Answer>>,
     requests: Arc<Mutex<Vec<String>>>,
+    under_way: Arc<UnderWay>,
     _tasks: JoinSet<()>,
 }
 
@@ -35,14 +68,15 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (answer, requests) = (Arc::new(Mutex::new(answer)), Arc::<Mutex<Vec<String>>>::default());
         let mut tasks = JoinSet::new();
-        let (shared, noted) = (answer.clone(), requests.clone());
+        let under_way = Arc::<UnderWay>::default();
+        let (shared, noted, counted) = (answer.clone(), requests.clone(), under_way.clone());
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, shared.clone(), noted.clone()));
+                connections.spawn(serve(stream, shared.clone(), noted.clone(), counted.clone()));
             }
         });
-        Server { address, answer, requests, _tasks: tasks }
+        Server { address, answer, requests, under_way, _tasks: tasks }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -53,21 +87,42 @@ impl Server {
         *self.answer.lock().unwrap() = answer;
     }
 
+    /// Most requests that were under way at a time.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.under_way.most.load(Ordering::SeqCst)
+    }
+
     /// What was asked so far, head and body.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
 
-async fn serve(mut stream: TcpStream, answer: Arc<Mutex<Answer>>, requests: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    mut stream: TcpStream,
+    answer: Arc<Mutex<Answer>>,
+    requests: Arc<Mutex<Vec<String>>>,
+    under_way: Arc<UnderWay>,
+) {
     while let Some(request) = request(&mut stream).await {
+        let one = under_way.one();
         requests.lock().unwrap().push(request);
         let answer = answer.lock().unwrap().clone();
         let bytes = match answer {
             Answer::Json(status, body) => json(status, &body),
             Answer::Raw(bytes) => bytes,
+            Answer::After(late, body) => {
+                sleep(late).await;
+                json(200, &body)
+            }
+            // Until the client gives up.
+            Answer::Silence => {
+                let _gone = stream.read_u8().await;
+                return;
+            }
             Answer::HangUp => return,
         };
+        drop(one);
         if stream.write_all(&bytes).await.is_err() {
             return;
         }

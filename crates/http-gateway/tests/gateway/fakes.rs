@@ -6,14 +6,14 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rollcall_cluster::{
     Actor, ClusterChange, ClusterCommand, ClusterOutcome, ClusterState, DirectoryId, Founding, FoundingMember, Managed,
-    NodeAddresses, User,
+    NodeAddresses, ScramKeys, User,
 };
 use rollcall_contracts::{
     AccessControl, Account, AccountOrigin, Admission, Asked, AskedChange, AuthError, ChangeUnavailable, ClaimError,
-    ClaimGranted, ClientsPage, ClientsQuestion, ConnectPermission, DataPlane, Explanation, HttpPublisher, IssuedToken,
-    KeepAliveError, KnownClient, LeaveError, MemberView, Membership, PartitionView, PresenceAnswer, PresenceQuestions,
-    PresenceStore, Presented, PublishError, PublishTaken, QueryRefusal, Rated, Readiness, ReadinessReport, Role,
-    SourceAddress, StatusAnswer, StatusError,
+    ClaimGranted, ClientsPage, ClientsQuestion, ConnectPermission, DataPlane, Explanation, HashedPassword,
+    HttpPublisher, IssuedToken, KeepAliveError, KnownClient, LeaveError, MemberView, Membership, PartitionView,
+    PresenceAnswer, PresenceQuestions, PresenceStore, Presented, PublishError, PublishTaken, QueryRefusal, Rated,
+    Readiness, ReadinessReport, Role, SourceAddress, StatusAnswer, StatusError,
 };
 use rollcall_http_gateway::{Gateway, GatewayConfig, GatewayParts, Listen};
 use rollcall_types::{
@@ -335,9 +335,11 @@ impl AccessControl for Fake {
         Ok(state.apply(LogIndex(request + 1), command))
     }
 
-    async fn hash_password(&self, password: String) -> Result<String, ChangeUnavailable> {
+    async fn hash_password(&self, password: String) -> Result<HashedPassword, ChangeUnavailable> {
         tokio::task::spawn_blocking(|| ()).await.unwrap();
-        Ok(format!("$hash of {}", password.len()))
+        let keys = ScramKeys { salt: vec![1], iterations: 1, stored_key: [2; 32], server_key: [3; 32] };
+        let scram_keys = password.starts_with("keyed").then_some(keys);
+        Ok(HashedPassword { hash: format!("$hash of {}", password.len()), scram_keys })
     }
 
     fn issue_token(&self) -> IssuedToken {

@@ -1,6 +1,6 @@
 //! `[auth]`: who is let in, and what the first accounts and policies of a new cluster are.
 
-use super::{Authenticator, JwksConfig, JwtConfig, Secret};
+use super::{Authenticator, HttpAuthConfig, JwksConfig, JwtConfig, Secret};
 use rollcall_contracts::Role;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -17,6 +17,8 @@ pub struct AuthConfig {
     pub jwt: JwtConfig,
     /// What the authenticator `jwks` goes by.
     pub jwks: JwksConfig,
+    /// What the authenticator `http` goes by.
+    pub http: HttpAuthConfig,
     /// What holds when no policy matches.
     pub policy_default_effect: PolicyEffect,
     /// Whether taking over a client id that another account holds is refused.
@@ -40,6 +42,7 @@ impl Default for AuthConfig {
             authenticators: vec![Authenticator::Users],
             jwt: JwtConfig::default(),
             jwks: JwksConfig::default(),
+            http: HttpAuthConfig::default(),
             policy_default_effect: PolicyEffect::Deny,
             bind_account: true,
             bind_client_id: BindClientId::Free,

@@ -15,6 +15,10 @@ pub enum Authenticator {
     Jwt,
     /// Tokens signed with a key of a set.
     Jwks,
+    /// SCRAM-SHA-256 in AUTH packets, for stored users.
+    Scram,
+    /// An HTTP service.
+    Http,
 }
 
 impl Authenticator {
@@ -25,6 +29,8 @@ impl Authenticator {
             Authenticator::Users => "users",
             Authenticator::Jwt => "jwt",
             Authenticator::Jwks => "jwks",
+            Authenticator::Scram => "scram",
+            Authenticator::Http => "http",
         }
     }
 }
@@ -133,6 +139,81 @@ impl Default for JwksConfig {
             username_claim: "sub".to_owned(),
             acl_claim: "acl".to_owned(),
             leeway_s: 0,
+        }
+    }
+}
+
+/// How the service is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpMethod {
+    /// POST.
+    Post,
+    /// GET.
+    Get,
+}
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpBodyFormat {
+    /// JSON.
+    Json,
+    /// As a form.
+    Form,
+}
+
+/// What holds while the service cannot say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpWhenDown {
+    /// Clients are told to come back.
+    Refuse,
+    /// The next authenticator is asked.
+    Ignore,
+}
+
+/// `[auth.http]`: a service that is asked about each client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpAuthConfig {
+    /// How it is asked.
+    pub method: HttpMethod,
+    /// Where.
+    pub url: String,
+    /// PEM file with the authorities of the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Headers, `name=value`.
+    pub headers: Vec<String>,
+    /// How the body is written.
+    pub body_format: HttpBodyFormat,
+    /// Fields of the body, `name=value`.
+    pub body: Vec<String>,
+    /// Longest time to connect, in seconds.
+    pub connect_timeout_s: u32,
+    /// Longest time for the answer, in seconds.
+    pub read_timeout_s: u32,
+    /// Requests under way at a time.
+    pub requests_max: u32,
+    /// What holds while it cannot say.
+    pub when_down: HttpWhenDown,
+}
+
+impl Default for HttpAuthConfig {
+    fn default() -> Self {
+        let field = |name: &str, value: &str| format!("{name}=${{{value}}}");
+        HttpAuthConfig {
+            method: HttpMethod::Post,
+            url: String::new(),
+            ca_file: None,
+            headers: Vec::new(),
+            body_format: HttpBodyFormat::Json,
+            body: vec![field("clientid", "ClientId"), field("username", "Username"), field("password", "Password")],
+            connect_timeout_s: 5,
+            read_timeout_s: 5,
+            requests_max: 8,
+            when_down: HttpWhenDown::Refuse,
         }
     }
 }

@@ -56,7 +56,7 @@ const U32: Kind = Kind::Integer(u32::MAX as u64);
 const U63: Kind = Kind::Integer(i64::MAX as u64);
 const ROLE: Kind = Kind::Choice(&["admin", "operator", "viewer", "client"]);
 const STRATEGY: Kind = Kind::Choice(&["round_robin", "random", "hash_of_client"]);
-const AUTHENTICATORS: Kind = Kind::ChoiceList(&["users", "jwt", "jwks"]);
+const AUTHENTICATORS: Kind = Kind::ChoiceList(&["users", "jwt", "jwks", "scram", "http"]);
 const TOKEN_FROM: Kind = Kind::Choice(&["password", "username"]);
 const EFFECT: Kind = Kind::Choice(&["allow", "deny"]);
 
@@ -135,7 +135,7 @@ pub const KEYS: &[Key] = &[
     key("broker.shared_strategy", STRATEGY, "Which member of a shared subscription gets a message, on whichever node it is: one after the other, one by chance, or always the same one for a publishing client as long as the members are the same. The same on all nodes."),
 
     key("auth.anonymous", Kind::Boolean, "Whether clients without credentials are let in. Loopback only."),
-    key("auth.authenticators", AUTHENTICATORS, "What checks the credentials of MQTT clients, asked in this order: the first that knows them decides. Those of HTTP requests are checked against users."),
+    key("auth.authenticators", AUTHENTICATORS, "What checks the credentials of MQTT clients, asked in this order: the first that knows them decides. `scram` is asked by clients that name it (MQTT 5), wherever it stands. Those of HTTP requests are checked against users."),
     key("auth.policy_default_effect", EFFECT, "What holds when no policy matches."),
     key("auth.bind_account", Kind::Boolean, "Whether taking over a client id that another account holds is refused."),
     key("auth.bind_client_id", Kind::Choice(&["free", "username", "common_name"]), "What a client id must be: anything, the user name, or the common name of the client's certificate. Others may not connect."),
@@ -174,6 +174,17 @@ pub const KEYS: &[Key] = &[
     key("auth.jwks.username_claim", Kind::Text, "As in auth.jwt; not empty where the token is the user name."),
     key("auth.jwks.acl_claim", Kind::Text, "As in auth.jwt."),
     key("auth.jwks.leeway_s", Kind::Integer(300), "As in auth.jwt."),
+
+    key("auth.http.method", Kind::Choice(&["post", "get"]), "How the service is asked; with `get` the fields of the body are in the query."),
+    key("auth.http.url", Kind::Text, "Where it is asked; `${ClientId}`, `${Username}`, `${Password}`, `${PeerHost}`, `${Certificate.CommonName}` and `${Certificate.SerialNumber}` may stand behind the host."),
+    key("auth.http.ca_file", Kind::Path, "As in auth.jwks."),
+    key("auth.http.headers", Kind::TextList, "Headers, each as `name=value`, with the same placeholders."),
+    key("auth.http.body_format", Kind::Choice(&["json", "form"]), "How the body is written."),
+    key("auth.http.body", Kind::TextList, "Fields of the body, each as `name=value`, with the same placeholders; one that a client has nothing for is left out."),
+    key("auth.http.connect_timeout_s", Kind::Integer(30), "Longest time to connect, 1 to 30."),
+    key("auth.http.read_timeout_s", Kind::Integer(30), "Longest time for the answer, 1 to 30."),
+    key("auth.http.requests_max", Kind::Integer(1_000), "Requests under way at a time, 1 to 1000; more wait their turn."),
+    key("auth.http.when_down", Kind::Choice(&["refuse", "ignore"]), "What holds while the service breaks (5xx), is silent, out of reach or talks nonsense: clients are told to come back, or the next authenticator is asked."),
 
     key("telemetry.log_format", Kind::Choice(&["text", "json"]), "How a log line looks."),
     key("telemetry.log_level", Kind::Text, "A level, or directives such as `info,rollcall_raft=debug`."),

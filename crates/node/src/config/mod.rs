@@ -27,7 +27,10 @@ mod validate;
 mod tests;
 
 pub use auth::{AuthConfig, BindClientId, BootstrapPolicy, BootstrapUser, PolicyAction, PolicyEffect};
-pub use authenticators::{Authenticator, JwksConfig, JwtAlgorithm, JwtConfig, TokenFrom};
+pub use authenticators::{
+    Authenticator, HttpAuthConfig, HttpBodyFormat, HttpMethod, HttpWhenDown, JwksConfig, JwtAlgorithm, JwtConfig,
+    TokenFrom,
+};
 pub use broker::{BrokerConfig, SharedStrategy};
 pub use cluster::{ClusterConfig, MeshTls};
 pub use error::ConfigError;

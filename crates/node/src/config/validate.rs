@@ -25,6 +25,10 @@ const LEASE_MS: (u64, u64) = (1_000, 600_000);
 const STATUS_DEADLINE_MS_MIN: u64 = 10;
 /// Shortest and longest time between two fetches of a key set.
 const JWKS_REFRESH_S: (u32, u32) = (60, 1_000);
+/// Shortest and longest time for either part of a request to the HTTP authenticator.
+const HTTP_TIMEOUT_S: (u32, u32) = (1, 30);
+/// Fewest and most such requests under way.
+const HTTP_REQUESTS: (u32, u32) = (1, 1_000);
 /// Smallest bound on MQTT packets that still lets a plain CONNECT in.
 const PACKET_BYTES_MIN: u32 = 128;
 /// A server accepts client ids of 1 to 23 bytes (MQTT-3.1.3-5).
@@ -303,6 +307,11 @@ impl Findings {
         }
         if seen.contains(&Authenticator::Jwks) {
             self.within("auth.jwks.refresh_s", auth.jwks.refresh_s, JWKS_REFRESH_S);
+        }
+        if seen.contains(&Authenticator::Http) {
+            self.within("auth.http.connect_timeout_s", auth.http.connect_timeout_s, HTTP_TIMEOUT_S);
+            self.within("auth.http.read_timeout_s", auth.http.read_timeout_s, HTTP_TIMEOUT_S);
+            self.within("auth.http.requests_max", auth.http.requests_max, HTTP_REQUESTS);
         }
     }
 

@@ -41,6 +41,7 @@ fn everything_set() -> Config {
     let jwt = JwtConfig::default();
     config.auth.jwt = JwtConfig { secret: Some(Secret::new("x")), secret_file: path(), public_key_file: path(), ..jwt };
     config.auth.jwks.ca_file = path();
+    config.auth.http.ca_file = path();
     config.auth.bootstrap_users = vec![BootstrapUser {
         username: String::new(),
         password: Some(Secret::new("x")),
