@@ -1,6 +1,6 @@
 //! Where users and policies come from.
 
-use rollcall_cluster::{ApiToken, CompiledBlocks, CompiledPolicies, Role, User};
+use rollcall_cluster::{ApiToken, CompiledBlocks, CompiledPolicies, Role, ScramKeys, User};
 use rollcall_types::ClusterTime;
 use std::sync::Arc;
 
@@ -18,6 +18,9 @@ pub trait UserSource: Send + Sync + 'static {
 
     /// The block rules. Cheap: asked once for each connect.
     fn blocks(&self) -> Arc<CompiledBlocks>;
+
+    /// The keys of that user for SCRAM-SHA-256, where it has some.
+    fn scram_keys(&self, username: &str) -> Option<ScramKeys>;
 
     /// The token of that id, expired or not.
     fn token(&self, id: &str) -> Option<ApiToken>;

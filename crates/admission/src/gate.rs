@@ -4,6 +4,7 @@ use crate::{
     accounts::{UserSource, contract_role},
     api_token,
     basic::Credentials,
+    chain::Link,
     config::AdmissionConfig,
     failure_limit::FailureLimit,
     metrics::AdmissionMetrics,
@@ -13,8 +14,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use rollcall_contracts::{
-    Account, AccountOrigin, Asked, AuthError, ConnectPermission, Explanation, LeaseGate, QueryRefusal, Rated, Role,
-    SourceAddress,
+    Account, AccountOrigin, Asked, AuthError, ConnectPermission, Explanation, LeaseGate, Presented, QueryRefusal,
+    Rated, Role, SourceAddress, Verdict,
 };
 use std::sync::{Arc, OnceLock};
 
@@ -22,7 +23,7 @@ use std::sync::{Arc, OnceLock};
 pub struct Admission {
     pub(crate) config: AdmissionConfig,
     pub(crate) users: Arc<dyn UserSource>,
-    cache: VerifiedCache,
+    pub(crate) cache: VerifiedCache,
     verification: Verification,
     failures: FailureLimit,
     messages: Rate,
@@ -30,7 +31,8 @@ pub struct Admission {
     lease: OnceLock<Arc<dyn LeaseGate>>,
     /// In the order of [`Rated::ALL`].
     packets: [Rate; 4],
-    metrics: AdmissionMetrics,
+    pub(crate) metrics: AdmissionMetrics,
+    pub(crate) chain: Vec<Link>,
     anonymous: Arc<Account>,
 }
 
@@ -47,6 +49,7 @@ impl Admission {
             packets: Rated::ALL
                 .map(|packet| Rate::new(Share::of_limit(config.packets_per_second(packet)), config.burst_percent)),
             metrics: AdmissionMetrics::new(),
+            chain: vec![Link::users()],
             anonymous: Arc::new(Account::anonymous()),
             config,
             users,
@@ -114,15 +117,15 @@ impl Admission {
     }
 
     /// Verifies user name and password, by the cache under `key` if possible.
-    async fn verify(
+    pub(crate) async fn verify(
         &self,
         key: CacheKey,
         username: &str,
         password: &[u8],
         source: SourceAddress,
-    ) -> Result<Arc<Account>, AuthError> {
+    ) -> Result<Verdict, AuthError> {
         if let Some(account) = self.remembered(&key) {
-            return Ok(account);
+            return Ok(Verdict::Accepted(account));
         }
         self.not_blocked(source)?;
         if !self.users.is_available() {
@@ -133,7 +136,7 @@ impl Admission {
         // Meanwhile another attempt with the same credentials may have been verified, or the source been blocked: of a
         // storm of one account only the first few are hashed.
         if let Some(account) = self.remembered(&key) {
-            return Ok(account);
+            return Ok(Verdict::Accepted(account));
         }
         self.not_blocked(source)?;
 
@@ -146,16 +149,17 @@ impl Admission {
         let (right, _turn) = verdict.inspect_err(|_| self.metrics.auth_unavailable.increment(1))?;
         match (right, user, password_hash) {
             (true, Some(user), Some(password_hash)) => {
-                self.metrics.auth_ok.increment(1);
                 let account = Arc::new(Account::of_user(user.username, contract_role(user.role)));
                 self.cache.insert(key, Verified { account: Arc::clone(&account), version, password_hash });
-                Ok(account)
+                Ok(Verdict::Accepted(account))
             }
-            _ => Err(self.rejected(source)),
+            (_, Some(_), _) => Ok(Verdict::Refused),
+            // A hash was computed all the same, so that nobody learns by the time which names there are.
+            (_, None, _) => Ok(Verdict::NotMine),
         }
     }
 
-    fn not_blocked(&self, source: SourceAddress) -> Result<(), AuthError> {
+    pub(crate) fn not_blocked(&self, source: SourceAddress) -> Result<(), AuthError> {
         match self.failures.wait_s(source) {
             None => Ok(()),
             Some(retry_after_s) => {
@@ -165,14 +169,14 @@ impl Admission {
         }
     }
 
-    fn rejected(&self, source: SourceAddress) -> AuthError {
+    pub(crate) fn rejected(&self, source: SourceAddress) -> AuthError {
         self.metrics.auth_rejected.increment(1);
         self.failures.failed(source);
         AuthError::Rejected
     }
 
     /// Nothing was presented: no guess was made, so it does not count as a failure.
-    fn without_credentials(&self) -> Result<Arc<Account>, AuthError> {
+    pub(crate) fn without_credentials(&self) -> Result<Arc<Account>, AuthError> {
         match self.config.anonymous || self.config.conformance {
             true => Ok(Arc::clone(&self.anonymous)),
             false => Err(AuthError::Rejected),
@@ -202,24 +206,23 @@ impl rollcall_contracts::Admission for Admission {
             return Err(self.rejected(source));
         };
         let key = self.cache.header_key(header);
-        self.verify(key, credentials.username(), credentials.password(), source).await
+        match self.verify(key, credentials.username(), credentials.password(), source).await? {
+            Verdict::Accepted(account) => {
+                self.metrics.auth_ok.increment(1);
+                Ok(account)
+            }
+            Verdict::Refused | Verdict::NotMine => Err(self.rejected(source)),
+        }
     }
 
-    async fn authenticate_mqtt(
-        &self,
-        username: Option<&str>,
-        password: Option<&[u8]>,
-        source: SourceAddress,
-    ) -> Result<Arc<Account>, AuthError> {
-        if username.is_none() && password.is_none() {
-            return self.without_credentials();
-        }
-        let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
+    async fn authenticate_mqtt(&self, presented: &Presented<'_>) -> Result<Arc<Account>, AuthError> {
         if self.config.conformance {
+            let Some(username) = presented.username.or(presented.password.map(|_| "")) else {
+                return self.without_credentials();
+            };
             return Ok(Arc::new(Account::new(username, Role::Client)));
         }
-        let key = self.cache.credentials_key(username, password);
-        self.verify(key, username, password, source).await
+        self.ask_in_order(presented).await
     }
 
     fn authenticate_bearer(&self, authorization: &[u8], source: SourceAddress) -> Result<Arc<Account>, AuthError> {

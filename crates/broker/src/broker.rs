@@ -4,6 +4,7 @@ use crate::{
     BrokerConfig, ClosingSignal, Connection, OpenSocket,
     damping::Damping,
     events::SessionEvents,
+    expiry::Expiries,
     instance_limits::InstanceLimits,
     metrics::{DropReason, Metrics},
     pressure::Slow,
@@ -66,6 +67,7 @@ pub struct Broker {
     pub(crate) orphans: Orphans,
     pub(crate) named_groups: NamedGroups,
     pub(crate) session_events: SessionEvents,
+    pub(crate) expiries: Arc<Expiries>,
 }
 
 impl Broker {
@@ -110,6 +112,7 @@ impl Broker {
             orphans: Orphans::default(),
             named_groups: NamedGroups::default(),
             session_events: SessionEvents::default(),
+            expiries: Arc::default(),
         })
     }
 
@@ -189,6 +192,7 @@ impl Broker {
     /// ends or is kept; then the release, unless the claim is known to be over.
     pub(crate) fn ended(&self, connection: &Arc<Connection>, reason: DisconnectReason) {
         connection.standing_order.close();
+        self.expiries.forget(connection);
         self.registry.leave(connection);
         self.leave_session(connection);
         self.count_sessions();

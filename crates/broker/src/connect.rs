@@ -10,7 +10,7 @@ use crate::{
     sessions::Wish,
     turn::{NotEntered, Turn},
 };
-use rollcall_contracts::{Account, AuthError, ClaimError, ClaimGranted, ConnectPermission, Rated};
+use rollcall_contracts::{Account, AuthError, ClaimError, ClaimGranted, ConnectPermission, Presented, Rated};
 use rollcall_presence::ClaimDetails;
 use rollcall_session::{ConnectRefusal, ConnectRequest, Order};
 use rollcall_types::{DisconnectReason, Epoch, Incarnation, Will};
@@ -46,9 +46,9 @@ impl Broker {
         peer: impl Into<Peer>,
         proved: Option<Proved>,
     ) -> Result<HeldClaim, ConnectRefusal> {
-        let Peer { address: peer, certificate_subject: _ } = peer.into();
+        let peer = peer.into();
         let deadline = Duration::from_millis(self.config.connect_deadline_ms);
-        let result = match tokio::time::timeout(deadline, self.admit_and_claim(request, peer, proved)).await {
+        let result = match tokio::time::timeout(deadline, self.admit_and_claim(request, &peer, proved)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(ConnectRefusal::Unavailable),
         };
@@ -62,9 +62,10 @@ impl Broker {
     async fn admit_and_claim(
         self: &Arc<Self>,
         request: ConnectRequest,
-        peer: SocketAddr,
+        from: &Peer,
         proved: Option<Proved>,
     ) -> Result<HeldClaim, ConnectRefusal> {
+        let peer = from.address;
         if self.is_draining() {
             return Err(ConnectRefusal::ShuttingDown);
         }
@@ -88,7 +89,7 @@ impl Broker {
         }
         let _under_way = UnderWay::enter(self)?;
         let access_version = self.admission.access_version();
-        let account = self.authorize(&request, peer, proved).await?;
+        let account = self.authorize(&request, from, proved).await?;
         let turn = self.registry.take_turn(&request.client_id, self.config.client_connects_waiting).await;
         let turn = turn.map_err(|_| ConnectRefusal::Busy)?;
         let (client_id, keep_alive_s) = (request.client_id.clone(), request.keep_alive_s);
@@ -137,6 +138,7 @@ impl Broker {
             }
         };
         self.count_sessions();
+        self.expiries.watch(&connection, &connection.account);
         drop(turn);
         tell_displaced(displaced);
         // What was allowed when the session last had a connection, or when this one was let in, may be no more.
@@ -224,12 +226,13 @@ impl Broker {
     async fn authorize(
         &self,
         request: &ConnectRequest,
-        peer: SocketAddr,
+        from: &Peer,
         proved: Option<Proved>,
     ) -> Result<Arc<Account>, ConnectRefusal> {
+        let peer = from.address;
         let account = match proved {
-            Some(Proved(account)) => account,
-            None => self.authenticate(request, peer).await?,
+            Some(Proved(account)) => account.with_certificate(from.certificate.as_ref()),
+            None => self.authenticate(request, from).await?,
         };
         let client_id = request.client_id.as_str();
         let permission = self.admission.may_connect(&account, Some(client_id), peer.ip());
@@ -244,14 +247,18 @@ impl Broker {
         Ok(account)
     }
 
-    async fn authenticate(&self, request: &ConnectRequest, peer: SocketAddr) -> Result<Arc<Account>, ConnectRefusal> {
-        let password = request.password.as_ref().map(|password| password.0.as_slice());
-        self.admission.authenticate_mqtt(request.username.as_deref(), password, peer.ip()).await.map_err(|error| {
-            match error {
-                AuthError::Rejected => ConnectRefusal::BadCredentials,
-                AuthError::TooManyFailures { .. } => ConnectRefusal::TooManyFailures,
-                AuthError::Unavailable => ConnectRefusal::AccountsUnavailable,
-            }
+    async fn authenticate(&self, request: &ConnectRequest, from: &Peer) -> Result<Arc<Account>, ConnectRefusal> {
+        let presented = Presented {
+            client_id: request.client_id.as_str(),
+            username: request.username.as_deref(),
+            password: request.password.as_ref().map(|password| password.0.as_slice()),
+            source: from.address.ip(),
+            certificate: from.certificate.as_ref(),
+        };
+        self.admission.authenticate_mqtt(&presented).await.map_err(|error| match error {
+            AuthError::Rejected => ConnectRefusal::BadCredentials,
+            AuthError::TooManyFailures { .. } => ConnectRefusal::TooManyFailures,
+            AuthError::Unavailable => ConnectRefusal::AccountsUnavailable,
         })
     }
 

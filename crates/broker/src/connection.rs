@@ -10,7 +10,7 @@ use crate::{
 use parking_lot::Mutex;
 use rollcall_contracts::{Account, LeaseGate};
 use rollcall_session::{Order, Outgoing, Session};
-use rollcall_types::{ClientId, Epoch, Incarnation};
+use rollcall_types::{BootTime, ClientId, Epoch, Incarnation};
 use std::{
     fmt,
     net::IpAddr,
@@ -36,6 +36,8 @@ pub struct Connection {
     pub(crate) keep_alive_s: Mutex<u16>,
     /// The store knows that the claim is over: no release is owed.
     claim_over: AtomicBool,
+    /// Its credentials expire, or did so before they were renewed.
+    may_expire: AtomicBool,
     lease: Arc<dyn LeaseGate>,
     metrics: Arc<Metrics>,
 }
@@ -77,6 +79,7 @@ impl Connection {
             rate: Mutex::default(),
             keep_alive_s: Mutex::new(identity.keep_alive_s),
             claim_over: AtomicBool::new(false),
+            may_expire: AtomicBool::new(false),
             lease: broker.lease.clone(),
             metrics: broker.metrics.clone(),
         }
@@ -152,6 +155,18 @@ impl Connection {
 
     pub(crate) fn order(&self, order: Order) -> bool {
         self.standing_order.give(order)
+    }
+
+    pub(crate) fn now(&self) -> BootTime {
+        self.lease.now()
+    }
+
+    pub(crate) fn expires(&self) {
+        self.may_expire.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn may_expire(&self) -> bool {
+        self.may_expire.load(Ordering::SeqCst)
     }
 
     /// The claim is over in the replicated state, so no release is owed any more.

@@ -1,7 +1,7 @@
 //! Enhanced authentication: which authenticator is asked, and whose account an exchange must prove. None is there unless
 //! it is set. The packets of an exchange, its rounds and its time are the session's.
 
-use crate::{Broker, Connection, Peer, metrics::Metrics};
+use crate::{Broker, Connection, Peer, expiry::Expiries, metrics::Metrics};
 use rollcall_contracts::{
     Account, AuthError, AuthenticatingClient, AuthenticationExchange, AuthenticationStep, EnhancedAuthenticator, Rated,
 };
@@ -11,8 +11,8 @@ use std::{fmt, sync::Arc};
 /// An exchange under way.
 pub struct Exchange {
     steps: Box<dyn AuthenticationExchange>,
-    /// The account of the open connection that authenticates again.
-    same_as: Option<Arc<Account>>,
+    /// The open connection that authenticates again.
+    open: Option<(Arc<Connection>, Arc<Expiries>)>,
 }
 
 /// The account that an exchange has proved.
@@ -35,17 +35,21 @@ impl Exchange {
     pub async fn step(mut self, data: Vec<u8>) -> Authenticated {
         let refusal = match self.steps.step(&data).await {
             AuthenticationStep::Continue(data) => return Authenticated::Continue(self, data),
-            AuthenticationStep::Success(account, data)
-                if self.same_as.as_ref().is_none_or(|same| same.username == account.username) =>
-            {
-                return Authenticated::Success(Proved(account), data);
-            }
-            AuthenticationStep::Success(..) => ConnectRefusal::OtherAccount,
+            AuthenticationStep::Success(account, data) => match &self.open {
+                Some((connection, _)) if connection.account.username != account.username => {
+                    ConnectRefusal::OtherAccount
+                }
+                Some((connection, expiries)) => {
+                    expiries.watch(connection, &account);
+                    return Authenticated::Success(Proved(account), data);
+                }
+                None => return Authenticated::Success(Proved(account), data),
+            },
             AuthenticationStep::Refused(AuthError::Rejected) => ConnectRefusal::NotAuthorized,
             AuthenticationStep::Refused(AuthError::TooManyFailures { .. }) => ConnectRefusal::TooManyFailures,
             AuthenticationStep::Refused(AuthError::Unavailable) => ConnectRefusal::AccountsUnavailable,
         };
-        if self.same_as.is_none() {
+        if self.open.is_none() {
             Metrics::refused(refusal.name());
         }
         Authenticated::Refused(refusal)
@@ -66,7 +70,7 @@ impl Broker {
         &self,
         asked: &Authenticating,
         peer: &Peer,
-        open: Option<&Connection>,
+        open: Option<&Arc<Connection>>,
     ) -> Result<Exchange, AuthAnswer> {
         let known = self.authenticators.get().into_iter().flatten();
         let method = known.into_iter().find(|known| known.method() == asked.method).ok_or(AuthAnswer::UnknownMethod)?;
@@ -80,9 +84,9 @@ impl Broker {
             client_id: asked.client_id.as_str().to_owned(),
             username: asked.username.clone(),
             source: peer.address.ip(),
-            certificate_subject: peer.certificate_subject.clone(),
+            certificate: peer.certificate.clone(),
         };
-        Ok(Exchange { steps: method.begin(client), same_as: open.map(|open| open.account.clone()) })
+        Ok(Exchange { steps: method.begin(client), open: open.map(|open| (open.clone(), self.expiries.clone())) })
     }
 
     /// Rate before credentials, as for every CONNECT.
@@ -97,6 +101,6 @@ impl Broker {
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("same_as", &self.same_as).finish_non_exhaustive()
+        f.debug_struct("Exchange").field("open", &self.open.is_some()).finish_non_exhaustive()
     }
 }

@@ -29,6 +29,7 @@ mod data_plane;
 mod drain;
 mod enhanced;
 mod events;
+mod expiry;
 mod handover;
 mod handover_answers;
 mod handover_wire;

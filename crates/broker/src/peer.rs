@@ -1,5 +1,6 @@
 //! Who is at the other end of a connection, as far as the transport knows.
 
+use rollcall_contracts::ClientCertificate;
 use std::{net::SocketAddr, sync::Arc};
 
 /// The other end of a connection.
@@ -7,12 +8,12 @@ use std::{net::SocketAddr, sync::Arc};
 pub struct Peer {
     /// Its address; behind a balancer that says so, the client's own.
     pub address: SocketAddr,
-    /// The common name of the certificate it showed, where one was demanded. For authenticators.
-    pub certificate_subject: Option<Arc<str>>,
+    /// The certificate it showed, where one was asked for. For authenticators.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {
-        Peer { address, certificate_subject: None }
+        Peer { address, certificate: None }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     AUDIT_RECORDS_MAX, Actor, ApiToken, AuditRecord, BlockRule, ClusterOutcome, ClusterRefusal, ClusterState,
-    Condition, Managed, ManagedChange, Policy, Role, User, state::too_many,
+    Condition, Managed, ManagedChange, Policy, Role, ScramKeys, User, state::too_many,
 };
 use rollcall_types::{ClusterTime, NodeId};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,8 @@ pub struct AccessState {
     pub(crate) audited: u64,
     /// Members that are to serve nobody for now.
     pub(crate) draining: BTreeSet<NodeId>,
+    /// By user name.
+    pub(crate) scram_keys: BTreeMap<String, ScramKeys>,
 }
 
 impl AccessState {
@@ -129,7 +131,8 @@ impl ClusterState {
             ManagedChange::PutUser(user) => of_user(&user.username),
             ManagedChange::SetUserRole { username, .. }
             | ManagedChange::SetUserPassword { username, .. }
-            | ManagedChange::DeleteUser { username } => of_user(username),
+            | ManagedChange::DeleteUser { username }
+            | ManagedChange::SetScramKeys { username, .. } => of_user(username),
             ManagedChange::PutPolicy(policy) => of_policy(&policy.name),
             ManagedChange::DeletePolicy { name } | ManagedChange::MovePolicy { name, .. } => of_policy(name),
             ManagedChange::PutBlockRule(rule) => self.access.block_rules.get(&rule.name).map(BlockRule::tag),
@@ -180,6 +183,9 @@ impl ClusterState {
                 true => Ok(ClusterOutcome::Done),
                 false => Ok(ClusterOutcome::Unchanged),
             },
+            ManagedChange::SetScramKeys { username, password_hash, keys } => {
+                self.set_scram_keys(username, &password_hash.0, keys)
+            }
         }
     }
 

@@ -26,6 +26,7 @@ mod outcome;
 pub mod planner;
 mod policy;
 pub mod rebalance;
+mod scram_keys;
 mod state;
 
 pub use access::{AccessState, BLOCK_RULES_MAX, TOKENS_MAX};
@@ -47,4 +48,5 @@ pub use policy::{
     DEFAULT_POLICY, DecidedBy, Decision, Effect, OwnRules, Policy, PolicyError, RESERVED_TOPICS, Request,
     RetainCondition,
 };
+pub use scram_keys::{SCRAM_KEY_BYTES, ScramKeys};
 pub use state::{ClusterFacts, ClusterState, MEMBERS_MAX, POLICIES_MAX, USERS_MAX};

@@ -1,6 +1,6 @@
 //! Changes that come from the management API: each says who asks for it and under which condition, and is recorded.
 
-use crate::{Actor, ApiToken, BlockRule, Policy, Role, User};
+use crate::{Actor, ApiToken, BlockRule, Policy, Role, ScramKeys, User};
 use rollcall_types::NodeId;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -109,6 +109,15 @@ pub enum ManagedChange {
         /// Whether it is to stop.
         drain: bool,
     },
+    /// Gives a user keys for SCRAM-SHA-256, unless its password is another by now.
+    SetScramKeys {
+        /// Its name.
+        username: String,
+        /// The hash of the password that the keys were derived from.
+        password_hash: PasswordHash,
+        /// The keys.
+        keys: ScramKeys,
+    },
 }
 
 /// What operators do that is recorded here and done elsewhere. Variants are only ever added at the end.
@@ -177,6 +186,7 @@ impl ManagedChange {
             ManagedChange::Note { deed, .. } => deed.name(),
             ManagedChange::Drain { drain: true, .. } => "drain",
             ManagedChange::Drain { drain: false, .. } => "undrain",
+            ManagedChange::SetScramKeys { .. } => "set_scram_keys",
         }
     }
 
@@ -187,7 +197,8 @@ impl ManagedChange {
             ManagedChange::PutUser(user) => user.username.clone(),
             ManagedChange::SetUserRole { username, .. }
             | ManagedChange::SetUserPassword { username, .. }
-            | ManagedChange::DeleteUser { username } => username.clone(),
+            | ManagedChange::DeleteUser { username }
+            | ManagedChange::SetScramKeys { username, .. } => username.clone(),
             ManagedChange::PutPolicy(policy) => policy.name.clone(),
             ManagedChange::DeletePolicy { name }
             | ManagedChange::MovePolicy { name, .. }
@@ -223,7 +234,8 @@ impl ManagedChange {
             | ManagedChange::DeleteBlockRule { .. }
             | ManagedChange::DeleteToken { .. }
             | ManagedChange::Drain { .. }
-            | ManagedChange::Leave { .. } => String::new(),
+            | ManagedChange::Leave { .. }
+            | ManagedChange::SetScramKeys { .. } => String::new(),
         }
     }
 }

@@ -135,6 +135,7 @@ impl ClusterState {
         match self.users.get(&user.username) {
             Some(present) if *present == user => return Ok(ClusterOutcome::Unchanged),
             None if self.users.len() >= USERS_MAX => return Err(too_many(USERS_MAX)),
+            Some(present) if present.password_hash != user.password_hash => self.forget_scram_keys(&user.username),
             _ => {}
         }
         self.users.insert(user.username.clone(), user);
@@ -143,6 +144,7 @@ impl ClusterState {
 
     pub(crate) fn delete_user(&mut self, username: &str) -> Result<ClusterOutcome, ClusterRefusal> {
         self.users.remove(username).ok_or(ClusterRefusal::UnknownUser)?;
+        self.forget_scram_keys(username);
         Ok(self.access_changed())
     }
 

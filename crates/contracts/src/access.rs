@@ -1,6 +1,6 @@
 //! Who may do what, and how much: permissions and quotas as the edges ask for them.
 
-use crate::Account;
+use crate::{Account, Presented};
 use async_trait::async_trait;
 use rollcall_cluster::Action;
 use rollcall_types::QoS;
@@ -139,13 +139,8 @@ pub trait Admission: Send + Sync + 'static {
         source: SourceAddress,
     ) -> Result<Arc<Account>, AuthError>;
 
-    /// Verifies the credentials of an MQTT CONNECT.
-    async fn authenticate_mqtt(
-        &self,
-        username: Option<&str>,
-        password: Option<&[u8]>,
-        source: SourceAddress,
-    ) -> Result<Arc<Account>, AuthError>;
+    /// Verifies the credentials of an MQTT CONNECT: the authenticators are asked in their order.
+    async fn authenticate_mqtt(&self, presented: &Presented<'_>) -> Result<Arc<Account>, AuthError>;
 
     /// May the account connect as this client id from this address? Without a client id: some connect rule that
     /// matches account and address must allow it, and none that needs no client id may deny it first.

@@ -1,7 +1,7 @@
 //! Users, policies, block rules and tokens, as the management API reads and changes them.
 
 use async_trait::async_trait;
-use rollcall_cluster::{ClusterOutcome, ClusterState, Condition, ManagedChange, TOKEN_HASH_BYTES};
+use rollcall_cluster::{ClusterOutcome, ClusterState, Condition, ManagedChange, ScramKeys, TOKEN_HASH_BYTES};
 use rollcall_types::ClusterTime;
 use std::fmt;
 
@@ -39,6 +39,21 @@ impl fmt::Debug for IssuedToken {
     }
 }
 
+/// What is stored of a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HashedPassword {
+    /// Its hash, a PHC string.
+    pub hash: String,
+    /// Its keys for SCRAM-SHA-256, where they are wanted.
+    pub scram_keys: Option<ScramKeys>,
+}
+
+impl fmt::Debug for HashedPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HashedPassword").finish_non_exhaustive()
+    }
+}
+
 /// Reads and changes what the cluster group holds about access.
 #[async_trait]
 pub trait AccessControl: Send + Sync + 'static {
@@ -55,11 +70,11 @@ pub trait AccessControl: Send + Sync + 'static {
     /// When no quorum answered in time.
     async fn change(&self, asked: AskedChange) -> Result<ClusterOutcome, ChangeUnavailable>;
 
-    /// The hash of a password, as it is stored.
+    /// What is stored of a password.
     ///
     /// # Errors
     /// When it cannot be computed now.
-    async fn hash_password(&self, password: String) -> Result<String, ChangeUnavailable>;
+    async fn hash_password(&self, password: String) -> Result<HashedPassword, ChangeUnavailable>;
 
     /// Makes a token, which counts once it is added.
     fn issue_token(&self) -> IssuedToken;

@@ -2,6 +2,7 @@
 //!
 //! What does not belong here: how credentials are verified, and what the account may do.
 
+use crate::ClientCertificate;
 use rollcall_cluster::{CertificateFields, OwnRules};
 use std::sync::Arc;
 
@@ -71,6 +72,17 @@ impl Account {
     #[must_use]
     pub fn of_user(username: impl Into<String>, role: Role) -> Self {
         Account { origin: AccountOrigin::StoredUser, ..Account::new(username, role) }
+    }
+
+    /// The same account of a client that showed this certificate, unless it has one already.
+    #[must_use]
+    pub fn with_certificate(self: Arc<Self>, certificate: Option<&Arc<ClientCertificate>>) -> Arc<Self> {
+        match certificate {
+            Some(shown) if self.certificate.is_none() => {
+                Arc::new(Account { certificate: Some(Arc::clone(&shown.fields)), ..Account::clone(&self) })
+            }
+            _ => self,
+        }
     }
 
     /// The account of whoever presented nothing.

@@ -1,7 +1,7 @@
 //! Enhanced authentication (MQTT 5.0, 4.12) as the broker asks for it. Which packets carry the data, and in which order,
 //! is no matter of these traits.
 
-use crate::{Account, AuthError, SourceAddress};
+use crate::{Account, AuthError, ClientCertificate, SourceAddress};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ pub struct AuthenticatingClient {
     pub username: Option<String>,
     /// Where it comes from.
     pub source: SourceAddress,
-    /// The common name of the certificate it showed, where one was demanded.
-    pub certificate_subject: Option<Arc<str>>,
+    /// The certificate it showed, where one was asked for.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// One method of enhanced authentication.

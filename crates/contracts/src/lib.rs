@@ -7,6 +7,8 @@
 mod access;
 mod access_control;
 mod account;
+mod authenticator;
+mod certificate;
 mod client_control;
 mod client_event;
 #[cfg(feature = "mutants")]
@@ -30,8 +32,10 @@ mod session_event;
 mod session_links;
 
 pub use access::{Admission, Asked, AuthError, ConnectPermission, Explanation, QueryRefusal, Rated, SourceAddress};
-pub use access_control::{AccessControl, AskedChange, ChangeUnavailable, IssuedToken};
+pub use access_control::{AccessControl, AskedChange, ChangeUnavailable, HashedPassword, IssuedToken};
 pub use account::{Account, AccountOrigin, Role};
+pub use authenticator::{Authenticator, CannotSay, Presented, Verdict};
+pub use certificate::{ClientCertificate, FINGERPRINT_BYTES};
 pub use client_control::{ClientControl, ControlError, HeldSubscription};
 pub use client_event::{ClientEvent, EventKind};
 pub use data_plane::{DataPlane, HttpPublisher, KeepAliveError, PublishError, PublishTaken};

@@ -22,7 +22,7 @@ pub(crate) enum Authentication {
 impl Engine {
     pub(crate) fn begin_authentication(&mut self, mut asked: Authenticating) -> Option<Event> {
         let data = std::mem::take(&mut asked.data);
-        let open = self.outbound.connection().map(|connection| &**connection);
+        let open = self.outbound.connection();
         match self.broker.begin_authentication(&asked, &self.peer, open) {
             Ok(exchange) => {
                 self.ask(exchange, data);

@@ -66,7 +66,7 @@ pub(crate) async fn open(
         let name = server_name.as_ref().map(|name| name.0.as_str());
         certificates.admit(name, chain.as_ref().map(|chain| chain.0.as_slice())).map_err(|_| Unanswered::Tls)?
     };
-    peer.certificate_subject = admitted.subject;
+    peer.certificate = admitted.certificate;
     over(io, closed, peer, transport, shared).await
 }
 

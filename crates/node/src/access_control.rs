@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use rand::Rng as _;
-use rollcall_admission::{hash_password, issue_token};
+use rollcall_admission::{HashError, derive_scram_keys, hash_password, issue_token};
 use rollcall_cluster::{Actor, ClusterChange, ClusterOutcome, ClusterState, Managed};
-use rollcall_contracts::{AccessControl, AskedChange, ChangeUnavailable, IssuedToken};
+use rollcall_contracts::{AccessControl, AskedChange, ChangeUnavailable, HashedPassword, IssuedToken};
 use rollcall_raft::Replication;
 use rollcall_types::ClusterTime;
 use std::{
@@ -21,13 +21,15 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 /// [`AccessControl`] over the replica of the cluster group, once there is one.
 pub(crate) struct ReplicatedAccess {
     node: String,
+    /// Passwords get keys for SCRAM-SHA-256.
+    with_scram: bool,
     replication: OnceLock<Arc<Replication>>,
 }
 
 impl ReplicatedAccess {
     /// Of the node of this name.
-    pub(crate) fn new(node: String) -> Self {
-        ReplicatedAccess { node, replication: OnceLock::new() }
+    pub(crate) fn new(node: String, with_scram: bool) -> Self {
+        ReplicatedAccess { node, with_scram, replication: OnceLock::new() }
     }
 
     /// The groups run from now on.
@@ -58,6 +60,12 @@ pub(crate) async fn manage(
     Ok(outcome)
 }
 
+/// What is stored of a password. Takes tens of milliseconds: not for an async thread.
+pub(crate) fn hashed(password: &str, with_scram: bool) -> Result<HashedPassword, HashError> {
+    let hash = hash_password(password.as_bytes())?;
+    Ok(HashedPassword { hash, scram_keys: with_scram.then(|| derive_scram_keys(password)) })
+}
+
 #[async_trait]
 impl AccessControl for ReplicatedAccess {
     fn look(&self, look: &mut dyn FnMut(&ClusterState)) -> bool {
@@ -79,8 +87,9 @@ impl AccessControl for ReplicatedAccess {
         manage(replication, &self.node, asked, CHANGE_WITHIN).await
     }
 
-    async fn hash_password(&self, password: String) -> Result<String, ChangeUnavailable> {
-        let hashed = tokio::task::spawn_blocking(move || hash_password(password.as_bytes())).await;
+    async fn hash_password(&self, password: String) -> Result<HashedPassword, ChangeUnavailable> {
+        let with_scram = self.with_scram;
+        let hashed = tokio::task::spawn_blocking(move || hashed(&password, with_scram)).await;
         hashed.ok().and_then(Result::ok).ok_or(ChangeUnavailable)
     }
 

@@ -2,7 +2,7 @@
 
 use arc_swap::ArcSwap;
 use rollcall_admission::UserSource;
-use rollcall_cluster::{ApiToken, CompiledBlocks, CompiledPolicies, Effect, User};
+use rollcall_cluster::{ApiToken, CompiledBlocks, CompiledPolicies, Effect, ScramKeys, User};
 use rollcall_raft::Replication;
 use rollcall_types::ClusterTime;
 use std::sync::{
@@ -75,6 +75,11 @@ impl UserSource for ReplicatedAccounts {
 
     fn blocks(&self) -> Arc<CompiledBlocks> {
         self.blocks.load_full()
+    }
+
+    fn scram_keys(&self, username: &str) -> Option<ScramKeys> {
+        let replication = self.replication.get()?;
+        replication.groups().cluster().replica().read().state.access().scram_keys(username).cloned()
     }
 
     fn token(&self, id: &str) -> Option<ApiToken> {

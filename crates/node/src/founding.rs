@@ -1,7 +1,13 @@
 //! Making the groups of a new cluster, and its first command.
 
-use crate::{config::Config, errors::StartError, settings};
-use rollcall_cluster::{ClusterChange, ClusterOutcome, Founding, planner};
+use crate::{
+    access_control::manage,
+    config::Config,
+    errors::StartError,
+    settings::{self, FirstAccounts},
+};
+use rollcall_cluster::{ClusterChange, ClusterOutcome, Condition, Founding, ManagedChange, PasswordHash, planner};
+use rollcall_contracts::AskedChange;
 use rollcall_raft::{Replication, Topology};
 use rollcall_types::{GroupId, NodeId};
 use std::{
@@ -14,6 +20,8 @@ use std::{
 const INITIALIZE_AFTER: Duration = Duration::from_millis(1500);
 /// Longest wait for one proposal of the founding before it is made again.
 const FORM_WITHIN: Duration = Duration::from_secs(2);
+/// Longest wait until the keys of one of the first users are stored.
+const KEYS_WITHIN: Duration = Duration::from_secs(3);
 /// Longest wait between two looks at whether the cluster is founded.
 const FOUNDED_EVERY: Duration = Duration::from_millis(50);
 
@@ -59,7 +67,7 @@ pub(crate) async fn found(
             if accounts.is_none() {
                 accounts = Some(settings::first_accounts(config).await?);
             }
-            let (users, policies) = accounts.clone().unwrap_or_default();
+            let FirstAccounts { users, policies, .. } = accounts.clone().unwrap_or_default();
             let change = ClusterChange::Form(Box::new(Founding { users, policies, ..founding.clone() }));
             match replication.cluster().change(&change, FORM_WITHIN).await {
                 Ok(ClusterOutcome::Formed | ClusterOutcome::AlreadyFormed { .. }) => {}
@@ -70,7 +78,26 @@ pub(crate) async fn found(
         let mut watch = groups.cluster().replica().watch();
         let _ = tokio::time::timeout(FOUNDED_EVERY, watch.changed()).await;
     }
+    first_keys(config, accounts.unwrap_or_default(), replication).await;
     Ok(())
+}
+
+/// The keys of the first users follow the founding, which has no place for them. Another founder's founding may have been
+/// the one that counted: then these are keys of no user's password, and refused.
+async fn first_keys(config: &Config, accounts: FirstAccounts, replication: &Arc<Replication>) {
+    for (username, keys) in accounts.scram_keys {
+        let Some(user) = accounts.users.iter().find(|user| user.username == username) else { continue };
+        let password_hash = PasswordHash(user.password_hash.clone());
+        let asked = AskedChange {
+            by: "founding".to_owned(),
+            source: String::new(),
+            only_if: Condition::Always,
+            change: ManagedChange::SetScramKeys { username, password_hash, keys },
+        };
+        if manage(replication, &config.node.name, asked, KEYS_WITHIN).await.is_err() {
+            tracing::warn!("a first user has no keys for SCRAM-SHA-256: set its password again");
+        }
+    }
 }
 
 /// Whether the cluster is formed and every group that this node votes in has been made.

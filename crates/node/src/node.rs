@@ -7,7 +7,7 @@
 use crate::{
     access_control::ReplicatedAccess,
     accounts::ReplicatedAccounts,
-    authenticators,
+    authenticators::{self, Authenticators},
     config::Config,
     errors::StartError,
     event_feeds::EventFeeds,
@@ -94,14 +94,14 @@ impl Node {
     /// # Errors
     /// When the configuration contradicts itself, the directory cannot be used, or a listener cannot be opened.
     pub async fn start(config: Config, complaint: Complaint) -> Result<Node, StartError> {
-        Node::start_with(config, complaint, authenticators::offered()).await
+        Node::start_with(config, complaint, Vec::new()).await
     }
 
-    /// The same with these methods of enhanced authentication.
+    /// The same with more methods of enhanced authentication than the configuration names.
     pub(crate) async fn start_with(
         config: Config,
         complaint: Complaint,
-        authenticators: Vec<Arc<dyn EnhancedAuthenticator>>,
+        methods: Vec<Arc<dyn EnhancedAuthenticator>>,
     ) -> Result<Node, StartError> {
         config.validate()?;
         let metrics = metrics_text::renderer();
@@ -114,8 +114,10 @@ impl Node {
         let readiness = Arc::new(NodeReadiness::new(complaint));
         let publisher = Arc::new(Publisher::new(settings::shared_strategy(&config)));
         let management = Arc::new(Management::new(config.node.name.clone()));
-        let access = Arc::new(ReplicatedAccess::new(config.node.name.clone()));
-        let admission = Arc::new(Admission::new(settings::admission(&config), accounts.clone()));
+        let access = Arc::new(ReplicatedAccess::new(config.node.name.clone(), settings::offers_scram(&config)));
+        let authenticators = Authenticators::of(&config.auth)?;
+        let admission = Admission::new(settings::admission(&config), accounts.clone()).with_chain(authenticators.chain);
+        let admission = Arc::new(admission);
         let broker = Broker::new(
             settings::broker(&config),
             presence.clone(),
@@ -125,7 +127,7 @@ impl Node {
             Arc::new(MemorySessions::default()),
         );
         broker.set_routes(publisher.clone());
-        broker.set_authenticators(authenticators);
+        broker.set_authenticators(authenticators::offered(&config.auth, &admission).chain(methods).collect());
         settings::share_limits(&config, config.cluster.expect_nodes, &admission, &broker);
         let even = settings::even_messages(&config, config.cluster.expect_nodes);
         let burst_percent = config.limits.effective().burst_percent;
@@ -195,6 +197,9 @@ impl Node {
                 metrics_text::upkeep();
             }
         });
+        for keys in authenticators.fetched {
+            upkeep.spawn(async move { keys.keep().await });
+        }
         Ok(Node { gateway, mesh, leaving, stop, run, upkeep, _mesh_certificates: mesh_certificates })
     }
 
@@ -409,8 +414,9 @@ async fn serve_subscribers(broker: Arc<Broker>, sys_interval: Duration, stop: Ca
             broker.count_shared_lag().await;
         }
     };
+    let expired = Arc::clone(&broker).end_expired();
     let events = Arc::clone(&broker).tell_session_events();
-    let serving = async { tokio::join!(retained, shared, events, system_topics, lag) };
+    let serving = async { tokio::join!(retained, shared, events, system_topics, lag, expired) };
     tokio::select! {
         biased;
         () = stop.cancelled() => {}

@@ -1,12 +1,17 @@
 //! From the configuration to what each part is started with.
 
 use crate::{
-    config::{BindClientId, Config, ListenerTls, PolicyAction, PolicyEffect, Profile, Secret, SharedStrategy},
+    access_control::hashed,
+    config::{
+        Authenticator, BindClientId, Config, ListenerTls, PolicyAction, PolicyEffect, Profile, Secret, SharedStrategy,
+    },
     errors::StartError,
 };
-use rollcall_admission::{Admission, AdmissionConfig, ClientIdBinding, Share, hash_password};
+use rollcall_admission::{Admission, AdmissionConfig, ClientIdBinding, Share};
 use rollcall_broker::{Broker, BrokerConfig};
-use rollcall_cluster::{Action, DirectoryId, Effect, Hello, LeaseTerms, NodeAddresses, Policy, RetainCondition, User};
+use rollcall_cluster::{
+    Action, DirectoryId, Effect, Hello, LeaseTerms, NodeAddresses, Policy, RetainCondition, ScramKeys, User,
+};
 use rollcall_contracts::Rated;
 use rollcall_http_gateway::{GatewayConfig, PublishLimits};
 use rollcall_mesh::{MeshConfig, MeshTls};
@@ -34,6 +39,11 @@ const CONFORMANCE_REFUSED_FILTER: &str = "test/nosubscribe";
 pub(crate) fn lease_terms(config: &Config) -> Result<LeaseTerms, StartError> {
     let ms = u32::try_from(config.cluster.lease_ms).unwrap_or(u32::MAX);
     LeaseTerms::new(ms).map_err(|e| StartError::Formation(e.to_string()))
+}
+
+/// Whether clients may prove passwords by SCRAM-SHA-256.
+pub(crate) fn offers_scram(config: &Config) -> bool {
+    config.auth.authenticators.contains(&Authenticator::Scram)
 }
 
 pub(crate) fn allow_by_default(config: &Config) -> bool {
@@ -291,9 +301,18 @@ fn mesh_address(config: &Config) -> String {
     format!("{}:{}", config.node.advertise_host, config.listeners.mesh.port())
 }
 
+/// What a new cluster starts with.
+#[derive(Clone, Default)]
+pub(crate) struct FirstAccounts {
+    pub(crate) users: Vec<User>,
+    pub(crate) policies: Vec<Policy>,
+    /// Keys for SCRAM-SHA-256 by user name, where it is offered.
+    pub(crate) scram_keys: Vec<(String, ScramKeys)>,
+}
+
 /// The accounts and policies a new cluster starts with. Without any user an `admin` is made, whose random password is
 /// printed once.
-pub(crate) async fn first_accounts(config: &Config) -> Result<(Vec<User>, Vec<Policy>), StartError> {
+pub(crate) async fn first_accounts(config: &Config) -> Result<FirstAccounts, StartError> {
     let mut named = Vec::new();
     for user in &config.auth.bootstrap_users {
         let password = user.password.as_ref().map(|p| p.reveal().to_owned()).ok_or_else(|| {
@@ -313,19 +332,23 @@ pub(crate) async fn first_accounts(config: &Config) -> Result<(Vec<User>, Vec<Po
         }
         named.push(("admin".to_owned(), password.reveal().to_owned(), rollcall_contracts::Role::Admin));
     }
-    let users = tokio::task::spawn_blocking(move || {
+    let with_scram = offers_scram(config);
+    let made = tokio::task::spawn_blocking(move || {
         named
             .into_iter()
             .map(|(username, password, role)| {
-                let hash = hash_password(password.as_bytes()).map_err(|e| StartError::Accounts(e.to_string()))?;
-                Ok(User { username, password_hash: hash, role: role_of(role) })
+                let hashed = hashed(&password, with_scram).map_err(|e| StartError::Accounts(e.to_string()))?;
+                Ok((User { username, password_hash: hashed.hash, role: role_of(role) }, hashed.scram_keys))
             })
             .collect::<Result<Vec<_>, StartError>>()
     })
     .await
     .map_err(|e| StartError::Internal(e.to_string()))??;
     let policies = config.auth.bootstrap_policies.iter().map(policy).collect::<Result<Vec<_>, _>>()?;
-    Ok((users, policies))
+    let (users, keys): (Vec<User>, Vec<_>) = made.into_iter().unzip();
+    let named = users.iter().zip(keys).filter_map(|(user, keys)| Some((user.username.clone(), keys?)));
+    let scram_keys = named.collect();
+    Ok(FirstAccounts { users, policies, scram_keys })
 }
 
 fn random_password() -> String {

@@ -1,13 +1,14 @@
 //! What is loaded now, and the configuration of rustls that looks there at each handshake.
 
 use crate::{
+    client::read,
     entry::{CertificateFiles, Entry, LoadError, verifier},
     metrics::reloaded,
-    subject::common_name,
     verifier::CurrentVerifier,
     watch::{FileWatch, WATCH_EVERY},
 };
 use arc_swap::ArcSwap;
+use rollcall_contracts::ClientCertificate;
 use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, ring},
@@ -35,8 +36,8 @@ pub(crate) struct Loaded {
 /// A client whose handshake is done, and who may come in.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Admitted {
-    /// The common name of the client's certificate, where one was demanded and has one.
-    pub subject: Option<Arc<str>>,
+    /// The client's certificate, where one was demanded.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// The client showed no certificate where one is demanded, or one of other authorities.
@@ -104,7 +105,8 @@ impl Certificates {
         let Some(verifier) = &entry.verifier else { return Ok(Admitted::default()) };
         let (end_entity, intermediates) = chain.and_then(<[_]>::split_first).ok_or(ClientRefused)?;
         verifier.verify_client_cert(end_entity, intermediates, UnixTime::now()).map_err(|_| ClientRefused)?;
-        Ok(Admitted { subject: common_name(end_entity).map(Arc::from) })
+        let certificate = read(end_entity).ok_or(ClientRefused)?;
+        Ok(Admitted { certificate: Some(Arc::new(certificate)) })
     }
 }
 

@@ -9,9 +9,9 @@
 #![forbid(unsafe_code)]
 
 mod certificates;
+mod client;
 mod entry;
 mod metrics;
-mod subject;
 mod verifier;
 mod watch;
 

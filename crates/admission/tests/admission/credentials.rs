@@ -1,6 +1,6 @@
 //! Right, wrong, absent and unknown credentials, and the memory of verified ones.
 
-use crate::users::{HERE, admission};
+use crate::users::{HERE, admission, mqtt};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rollcall_admission::{Admission, AdmissionConfig, hash_password};
 use rollcall_cluster::Role;
@@ -77,7 +77,7 @@ async fn mqtt_credentials_are_right_wrong_absent_or_unknown() {
         (None, Some(b"secret0"), false),
         (None, None, false),
     ] {
-        let outcome = admission.authenticate_mqtt(username, password, HERE).await;
+        let outcome = mqtt(&admission, username, password, HERE).await;
         match right {
             true => assert_eq!(outcome.unwrap().username, username.unwrap()),
             false => assert_eq!(outcome, Err(AuthError::Rejected), "{username:?} {password:?}"),
@@ -89,8 +89,8 @@ async fn mqtt_credentials_are_right_wrong_absent_or_unknown() {
 async fn where_user_name_and_password_meet_makes_a_difference() {
     let (users, admission) = admission(AdmissionConfig::default());
     users.put("ab", "c", Role::Client);
-    assert!(admission.authenticate_mqtt(Some("ab"), Some(b"c"), HERE).await.is_ok());
-    assert_eq!(admission.authenticate_mqtt(Some("a"), Some(b"bc"), HERE).await, Err(AuthError::Rejected));
+    assert!(mqtt(&admission, Some("ab"), Some(b"c"), HERE).await.is_ok());
+    assert_eq!(mqtt(&admission, Some("a"), Some(b"bc"), HERE).await, Err(AuthError::Rejected));
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn verified_credentials_are_not_hashed_again() {
     assert_eq!(admission.cached_basic(good.as_bytes()), None);
     for _ in 0..3 {
         basic(&admission, &good).await.unwrap();
-        admission.authenticate_mqtt(Some("user0"), Some(b"secret0"), HERE).await.unwrap();
+        mqtt(&admission, Some("user0"), Some(b"secret0"), HERE).await.unwrap();
     }
     assert_eq!(admission.cached_basic(good.as_bytes()).unwrap().username, "user0");
     assert_eq!(admission.password_hashes(), 2, "one as a header, one as a pair");
@@ -113,7 +113,7 @@ async fn a_storm_of_one_account_is_hashed_a_few_times_only() {
     let mut storm = tokio::task::JoinSet::new();
     for _ in 0..500 {
         let admission = Arc::clone(&admission);
-        storm.spawn(async move { admission.authenticate_mqtt(Some("user0"), Some(b"secret0"), HERE).await.is_ok() });
+        storm.spawn(async move { mqtt(&admission, Some("user0"), Some(b"secret0"), HERE).await.is_ok() });
     }
     assert!(storm.join_all().await.into_iter().all(|right| right));
     let at_once = std::thread::available_parallelism().unwrap().get() as u64;
@@ -166,10 +166,10 @@ async fn anonymous_access_lets_in_who_presents_nothing() {
     let (_, admission) = admission(AdmissionConfig { anonymous: true, ..AdmissionConfig::default() });
     let anonymous = Account::anonymous();
     assert_eq!(*admission.authenticate_basic(None, HERE).await.unwrap(), anonymous);
-    assert_eq!(*admission.authenticate_mqtt(None, None, HERE).await.unwrap(), anonymous);
+    assert_eq!(*mqtt(&admission, None, None, HERE).await.unwrap(), anonymous);
     // Who presents something must be right.
     assert_eq!(basic(&admission, &header("user0:wrong")).await, Err(AuthError::Rejected));
-    assert_eq!(admission.authenticate_mqtt(Some("nobody"), None, HERE).await, Err(AuthError::Rejected));
+    assert_eq!(mqtt(&admission, Some("nobody"), None, HERE).await, Err(AuthError::Rejected));
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn the_conformance_profile_accepts_any_credentials_or_none() {
     for (username, password) in
         [(None, None), (Some("any"), None), (Some("any"), Some(&b"thing"[..])), (None, Some(b"x"))]
     {
-        let account = admission.authenticate_mqtt(username, password, HERE).await.unwrap();
+        let account = mqtt(&admission, username, password, HERE).await.unwrap();
         assert_eq!(account.username, username.unwrap_or_default());
     }
     for value in ["Basic", "Bearer x"] {

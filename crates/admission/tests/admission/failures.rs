@@ -1,13 +1,13 @@
 //! The limit on failed authentications per source address.
 
-use crate::users::{HERE, admission};
+use crate::users::{HERE, admission, mqtt};
 use rollcall_admission::{Admission, AdmissionConfig};
 use rollcall_contracts::{Admission as _, AuthError};
 use std::net::IpAddr;
 
 async fn attempt(admission: &Admission, password: &str, source: &str) -> Result<(), AuthError> {
     let source: IpAddr = source.parse().unwrap();
-    admission.authenticate_mqtt(Some("user0"), Some(password.as_bytes()), source).await.map(drop)
+    mqtt(admission, Some("user0"), Some(password.as_bytes()), source).await.map(drop)
 }
 
 fn too_many(outcome: Result<(), AuthError>) -> bool {
@@ -46,7 +46,7 @@ async fn who_presents_nothing_has_not_guessed() {
     let (_, admission) = admission(AdmissionConfig { auth_failures_per_minute: 1, ..AdmissionConfig::default() });
     for _ in 0..5 {
         assert_eq!(admission.authenticate_basic(None, HERE).await, Err(AuthError::Rejected));
-        assert_eq!(admission.authenticate_mqtt(None, None, HERE).await, Err(AuthError::Rejected));
+        assert_eq!(mqtt(&admission, None, None, HERE).await, Err(AuthError::Rejected));
     }
     assert_eq!(attempt(&admission, "secret0", "127.0.0.1").await, Ok(()));
 }

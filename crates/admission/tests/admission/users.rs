@@ -1,7 +1,8 @@
 //! Users and policies that a test changes at will.
 
 use rollcall_admission::{Admission, AdmissionConfig, UserSource, hash_password};
-use rollcall_cluster::{ApiToken, BlockRule, CompiledBlocks, CompiledPolicies, Effect, Policy, Role, User};
+use rollcall_cluster::{ApiToken, BlockRule, CompiledBlocks, CompiledPolicies, Effect, Policy, Role, ScramKeys, User};
+use rollcall_contracts::{Account, Admission as _, AuthError, Presented};
 use rollcall_types::ClusterTime;
 use std::{
     collections::BTreeMap,
@@ -26,6 +27,7 @@ pub(crate) struct Users {
     policies: Mutex<Arc<CompiledPolicies>>,
     blocks: Mutex<Arc<CompiledBlocks>>,
     tokens: Mutex<BTreeMap<String, ApiToken>>,
+    scram_keys: Mutex<BTreeMap<String, ScramKeys>>,
     now: AtomicU64,
     version: AtomicU64,
     available: AtomicBool,
@@ -39,6 +41,7 @@ impl Users {
             policies: Mutex::new(Arc::new(CompiledPolicies::new(&[], Effect::Deny))),
             blocks: Mutex::default(),
             tokens: Mutex::default(),
+            scram_keys: Mutex::default(),
             now: AtomicU64::new(0),
             version: AtomicU64::new(1),
             available: AtomicBool::new(true),
@@ -71,6 +74,14 @@ impl Users {
         self.version.fetch_add(1, Ordering::SeqCst);
     }
 
+    pub(crate) fn set_scram_keys(&self, username: &str, keys: Option<ScramKeys>) {
+        let mut all = self.scram_keys.lock().unwrap();
+        match keys {
+            Some(keys) => drop(all.insert(username.into(), keys)),
+            None => drop(all.remove(username)),
+        }
+    }
+
     pub(crate) fn put_token(&self, token: ApiToken) {
         self.tokens.lock().unwrap().insert(token.id.clone(), token);
     }
@@ -90,6 +101,10 @@ impl Users {
 }
 
 impl UserSource for Users {
+    fn scram_keys(&self, username: &str) -> Option<ScramKeys> {
+        self.scram_keys.lock().unwrap().get(username).cloned()
+    }
+
     fn user(&self, username: &str) -> Option<User> {
         self.users.lock().unwrap().get(username).cloned()
     }
@@ -123,4 +138,15 @@ pub(crate) fn admission(config: AdmissionConfig) -> (Arc<Users>, Admission) {
     let users = Users::usual();
     let admission = Admission::new(config, users.clone());
     (users, admission)
+}
+
+/// The credentials of a CONNECT.
+pub(crate) async fn mqtt(
+    admission: &Admission,
+    username: Option<&str>,
+    password: Option<&[u8]>,
+    source: IpAddr,
+) -> Result<Arc<Account>, AuthError> {
+    let presented = Presented { client_id: "c", username, password, source, certificate: None };
+    admission.authenticate_mqtt(&presented).await
 }

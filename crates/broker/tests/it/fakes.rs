@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use rollcall_contracts::{
     Account, Admission, Announced, Asked, AuthError, CallError, Charge, ClaimError, ClaimGranted, ConnectPermission,
     Explanation, KeepAliveError, KeepAliveRecorded, LeaseGate, OwnerLinks, Part, PeerPublisher, PresenceStore,
-    QueryRefusal, Rated, RetainError, RetainedPage, RetainedPlace, RetainedReadError, RetainedStore, Role, RouteBoard,
-    SourceAddress, Spread, StatusAnswer, StatusError, Unserved,
+    Presented, QueryRefusal, Rated, RetainError, RetainedPage, RetainedPlace, RetainedReadError, RetainedStore, Role,
+    RouteBoard, SourceAddress, Spread, StatusAnswer, StatusError, Unserved,
 };
 use rollcall_presence::{ClaimDetails, Displaced};
 use rollcall_types::{
@@ -222,6 +222,8 @@ pub(crate) struct FakeAdmission {
     pub(crate) over_quota: AtomicBool,
     pub(crate) charged: AtomicUsize,
     pub(crate) authenticated: AtomicUsize,
+    /// When credentials expire that are accepted from now on.
+    pub(crate) expires_at_ms: Mutex<Option<u64>>,
 }
 
 #[async_trait]
@@ -234,16 +236,14 @@ impl Admission for FakeAdmission {
         Err(AuthError::Rejected)
     }
 
-    async fn authenticate_mqtt(
-        &self,
-        username: Option<&str>,
-        _: Option<&[u8]>,
-        _: SourceAddress,
-    ) -> Result<Arc<Account>, AuthError> {
+    async fn authenticate_mqtt(&self, presented: &Presented<'_>) -> Result<Arc<Account>, AuthError> {
         self.authenticated.fetch_add(1, Ordering::SeqCst);
         match *self.auth_error.lock().unwrap() {
             Some(error) => Err(error),
-            None => Ok(Arc::new(Account::new(username.unwrap_or_default(), Role::Client))),
+            None => Ok(Arc::new(Account {
+                expires_at_ms: *self.expires_at_ms.lock().unwrap(),
+                ..Account::new(presented.username.unwrap_or_default(), Role::Client)
+            })),
         }
     }
 

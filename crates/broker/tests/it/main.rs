@@ -9,6 +9,7 @@ mod counting;
 mod data_plane;
 mod draining;
 mod events;
+mod expiring;
 mod fakes;
 mod keeping;
 mod limits;

@@ -3,7 +3,7 @@
 use rollcall_cluster::{
     AUDIT_RECORDS_MAX, Actor, ApiToken, BlockKind, BlockRule, ClusterChange, ClusterCommand, ClusterOutcome,
     ClusterRefusal, ClusterState, Condition, Deed, Founding, FoundingMember, Managed, ManagedChange, NOTE_BYTES_MAX,
-    NodeAddresses, PasswordHash, Policy, Role, User,
+    NodeAddresses, PasswordHash, Policy, Role, ScramKeys, User,
 };
 use rollcall_types::{ClusterTime, Incarnation, LogIndex, NodeId, NodeName, PartitionId};
 use std::collections::BTreeMap;
@@ -289,4 +289,37 @@ fn tokens_are_added_once() {
     assert_eq!(cluster.always(5, delete()), refused(ClusterRefusal::UnknownToken));
     let block_rule = ManagedChange::DeleteBlockRule { name: "b".to_owned() };
     assert_eq!(cluster.always(6, block_rule), refused(ClusterRefusal::UnknownBlockRule));
+}
+
+#[test]
+fn keys_for_scram_belong_to_one_password_and_go_with_it() {
+    let mut cluster = Cluster::new();
+    let keys = ScramKeys { salt: vec![1], iterations: 2, stored_key: [3; 32], server_key: [4; 32] };
+    let set = |password_hash: &str| ManagedChange::SetScramKeys {
+        username: "root".to_owned(),
+        password_hash: PasswordHash(password_hash.to_owned()),
+        keys: keys.clone(),
+    };
+    let stored = user("root", Role::Admin).password_hash;
+    assert_eq!(cluster.always(1, set("$another")), refused(ClusterRefusal::ConditionFailed));
+    let revision = cluster.state.access_revision();
+    assert_eq!(cluster.always(2, set(&stored)), ClusterOutcome::Done);
+    assert_eq!(cluster.state.access().scram_keys("root"), Some(&keys));
+    assert!(cluster.state.access_revision() > revision);
+    assert_eq!(cluster.always(3, set(&stored)), ClusterOutcome::Unchanged);
+    // Another role leaves them, another password does not.
+    let role = ManagedChange::PutUser(User { role: Role::Admin, ..user("root", Role::Admin) });
+    assert_eq!(cluster.always(4, role), ClusterOutcome::Unchanged);
+    assert!(cluster.state.access().scram_keys("root").is_some());
+    let password =
+        ManagedChange::SetUserPassword { username: "root".to_owned(), password_hash: PasswordHash("$new".to_owned()) };
+    assert_eq!(cluster.always(5, password), ClusterOutcome::Done);
+    assert_eq!(cluster.state.access().scram_keys("root"), None);
+    assert_eq!(cluster.always(6, ManagedChange::PutUser(user("dev", Role::Client))), ClusterOutcome::Done);
+    let of_dev = ManagedChange::SetScramKeys { username: "dev".to_owned(), password_hash: PasswordHash(stored), keys };
+    assert_eq!(cluster.always(7, of_dev.clone()), ClusterOutcome::Done);
+    assert_eq!(cluster.always(8, ManagedChange::DeleteUser { username: "dev".to_owned() }), ClusterOutcome::Done);
+    assert_eq!(cluster.state.access().scram_keys("dev"), None);
+    assert_eq!(cluster.always(9, of_dev), refused(ClusterRefusal::UnknownUser));
+    assert!(!format!("{:?}", cluster.state.access()).contains("[3, 3"), "no key is shown");
 }

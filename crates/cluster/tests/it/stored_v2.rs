@@ -7,9 +7,13 @@ use crate::{
 };
 use rollcall_cluster::{
     ClusterChange, ClusterOutcome, ClusterRefusal, Condition, Deed, Managed, ManagedChange, NodeAddresses,
-    PasswordHash, Policy, Role,
+    PasswordHash, Policy, Role, ScramKeys,
 };
 use rollcall_types::{Incarnation, NodeId, NodeName};
+
+fn keys() -> ScramKeys {
+    ScramKeys { salt: vec![1, 2], iterations: 300, stored_key: [3; 32], server_key: [4; 32] }
+}
 
 fn policy() -> Policy {
     serde_json::from_str(r#"{"name":"p","effect":"allow","actions":["pub"],"resources":["up/${ClientId}"]}"#).unwrap()
@@ -37,6 +41,15 @@ fn changes() -> Vec<(&'static str, Condition, ManagedChange)> {
         ("a block rule goes", Condition::Always, ManagedChange::DeleteBlockRule { name: name("b") }),
         ("a token", Condition::Always, ManagedChange::AddToken(Box::new(token("t", None)))),
         ("a token goes", Condition::Always, ManagedChange::DeleteToken { id: name("t") }),
+        (
+            "keys for SCRAM",
+            Condition::Always,
+            ManagedChange::SetScramKeys {
+                username: name("dev"),
+                password_hash: PasswordHash(user("dev", Role::Viewer).password_hash),
+                keys: keys(),
+            },
+        ),
         ("a member is to leave", Condition::Always, ManagedChange::Leave { node: NodeId(300) }),
     ]
 }
@@ -85,7 +98,7 @@ fn every_change_of_format_2_is_read_and_written_as_ever() {
 fn what_the_state_holds_about_access_is_read_and_written_as_ever() {
     let mut cluster = Cluster::new();
     assert!(cluster.state.access().is_unused());
-    let kept = ["a user", "a policy", "a block rule", "a token"];
+    let kept = ["a user", "a policy", "a block rule", "a token", "keys for SCRAM"];
     cluster.apply(ClusterChange::AddMember {
         name: NodeName("n2".to_owned()),
         directory: crate::notation::directory(2),
@@ -116,7 +129,8 @@ fn what_the_state_holds_about_access_is_read_and_written_as_ever() {
         }
     }
     let access = cluster.state.access().clone();
-    assert_eq!((access.block_rules().len(), access.tokens().len(), access.audit().len()), (1, 1, 5));
+    assert_eq!((access.block_rules().len(), access.tokens().len(), access.audit().len()), (1, 1, 6));
+    assert_eq!(access.scram_keys("dev"), Some(&keys()));
     hold_in(2, "access", &[("the part of the state behind the rest", access)]);
 }
 

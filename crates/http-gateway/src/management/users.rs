@@ -4,7 +4,8 @@ use super::{Call, body, condition};
 use crate::{error_response::Problem, in_runtime::InRuntime, parameters::Parameters, response::json};
 use actix_http::{Request, Response, StatusCode};
 use bytes::Bytes;
-use rollcall_cluster::{ManagedChange, PasswordHash, Role, User, UserError};
+use rollcall_cluster::{Condition, ManagedChange, PasswordHash, Role, User, UserError};
+use rollcall_contracts::HashedPassword;
 use serde::{Deserialize, Serialize};
 use std::{
     ops::Bound::{Excluded, Unbounded},
@@ -24,6 +25,8 @@ const PASSWORD_BODY: &str = "a password is {\"password\":\"…\"}";
 struct Shown<'a> {
     username: &'a str,
     role: Role,
+    /// Whether the password can be proved by SCRAM-SHA-256.
+    scram: bool,
 }
 
 #[derive(Serialize)]
@@ -77,9 +80,12 @@ pub(super) fn get(call: &Call<'_>, request: &Request, name: &str) -> Result<Resp
 }
 
 fn shown(call: &Call<'_>, request: &Request, status: StatusCode, name: &str) -> Result<Response<Bytes>, Problem> {
-    let found = call.look(|state| state.user(name).map(|user| (user.tag(), user.role)))?;
-    let (tag, role) = found.ok_or(Problem::NO_SUCH_USER)?;
-    Ok(condition::tagged(request, status, tag, &Shown { username: name, role }))
+    let found = call.look(|state| {
+        let scram = state.access().scram_keys(name).is_some();
+        state.user(name).map(|user| (user.tag(), user.role, scram))
+    })?;
+    let (tag, role, scram) = found.ok_or(Problem::NO_SUCH_USER)?;
+    Ok(condition::tagged(request, status, tag, &Shown { username: name, role, scram }))
 }
 
 pub(super) async fn put(call: &Call<'_>, request: &mut Request, username: String) -> Result<Response<Bytes>, Problem> {
@@ -90,6 +96,7 @@ pub(super) async fn put(call: &Call<'_>, request: &mut Request, username: String
     }
     let present = call.look(|state| state.user(&username).map(|user| user.role))?;
     let status = if present.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let mut keys = None;
     let change = match (given.password, given.role, present) {
         (Some(password), role, present) => {
             // Checked before the hash is paid for.
@@ -99,13 +106,16 @@ pub(super) async fn put(call: &Call<'_>, request: &mut Request, username: String
                 role: role.or(present).unwrap_or_default(),
             };
             user("$".to_owned()).validate().map_err(problem)?;
-            ManagedChange::PutUser(user(hash(call, password).await?))
+            let hashed = hash(call, password).await?;
+            keys = keys_of(&username, &hashed);
+            ManagedChange::PutUser(user(hashed.hash))
         }
         (None, Some(role), Some(_)) => ManagedChange::SetUserRole { username: username.clone(), role },
         (None, _, None) => return Err(Problem::invalid("invalid_user", "a new user needs a password")),
         (None, None, Some(_)) => return Err(Problem::bad_json(BODY)),
     };
     call.change(only_if, change).await?;
+    set_keys(call, keys).await?;
     shown(call, request, status, &username)
 }
 
@@ -117,8 +127,11 @@ pub(super) async fn set_password(
     let only_if = condition::of(request)?;
     let GivenPassword { password } = body(request, PASSWORD_BODY).await?;
     call.look(|state| state.user(&username).map(|_| ()))?.ok_or(Problem::NO_SUCH_USER)?;
-    let password_hash = PasswordHash(hash(call, password).await?);
+    let hashed = hash(call, password).await?;
+    let keys = keys_of(&username, &hashed);
+    let password_hash = PasswordHash(hashed.hash);
     call.change(only_if, ManagedChange::SetUserPassword { username, password_hash }).await?;
+    set_keys(call, keys).await?;
     Ok(condition::no_content())
 }
 
@@ -132,7 +145,24 @@ pub(super) async fn delete(
     Ok(condition::no_content())
 }
 
-async fn hash(call: &Call<'_>, password: String) -> Result<String, Problem> {
+/// The keys for SCRAM-SHA-256 that go behind a password, where they are wanted.
+fn keys_of(username: &str, hashed: &HashedPassword) -> Option<ManagedChange> {
+    let (username, password_hash) = (username.to_owned(), PasswordHash(hashed.hash.clone()));
+    hashed.scram_keys.clone().map(|keys| ManagedChange::SetScramKeys { username, password_hash, keys })
+}
+
+async fn set_keys(call: &Call<'_>, keys: Option<ManagedChange>) -> Result<(), Problem> {
+    match keys {
+        // The password is another by now, and has keys of its own.
+        Some(change) => match call.change(Condition::Always, change).await {
+            Err(problem) if problem == Problem::PRECONDITION_FAILED => Ok(()),
+            outcome => outcome,
+        },
+        None => Ok(()),
+    }
+}
+
+async fn hash(call: &Call<'_>, password: String) -> Result<HashedPassword, Problem> {
     if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
         return Err(Problem::invalid("invalid_password", "a password has 1 to 1024 bytes"));
     }

@@ -40,7 +40,7 @@ fn refused(status: u16, code: &str) -> (u16, String) {
 fn users_are_made_read_changed_and_deleted_and_no_hash_comes_out() {
     let (_running, mut connection) = admin();
     let made = call(&mut connection, "PUT", "users/gr%C3%B6%C3%9Fe%20x", r#"{"role":"viewer","password":"secret"}"#);
-    assert_eq!((made.status(), read(&made)), (201, json!({"username": "größe x", "role": "viewer"})));
+    assert_eq!((made.status(), read(&made)), (201, json!({"username": "größe x", "role": "viewer", "scram": false})));
     let again = call(&mut connection, "PUT", "users/gr%C3%B6%C3%9Fe%20x", r#"{"role":"operator"}"#);
     assert_eq!((again.status(), read(&again)["role"].as_str()), (200, Some("operator")));
     let kept = call(&mut connection, "PUT", "users/gr%C3%B6%C3%9Fe%20x", r#"{"password":"other"}"#);
@@ -69,6 +69,22 @@ fn users_are_made_read_changed_and_deleted_and_no_hash_comes_out() {
         (&last["by"], &last["source"], &last["object"]),
         (&json!("user0"), &json!("127.0.0.1"), &json!("user0"))
     );
+}
+
+#[test]
+fn a_password_brings_keys_for_scram_where_they_are_made_and_one_without_takes_them_away() {
+    let (_running, mut connection) = admin();
+    for (path, body, status, scram) in [
+        ("users/dev", r#"{"password":"keyed one"}"#, 201, true),
+        ("users/dev", r#"{"role":"viewer"}"#, 200, true),
+        ("users/dev", r#"{"password":"other"}"#, 200, false),
+        ("users/dev/password", r#"{"password":"keyed two"}"#, 204, true),
+    ] {
+        assert_eq!(call(&mut connection, "PUT", path, body).status(), status, "{path} {body}");
+        assert_eq!(read(&call(&mut connection, "GET", "users/dev", ""))["scram"], scram, "{path} {body}");
+    }
+    let audit = call(&mut connection, "GET", "audit", "");
+    assert!(audit.body.contains("set_scram_keys") && !audit.body.contains("keyed"), "{}", audit.body);
 }
 
 #[test]

@@ -6,16 +6,16 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rollcall_cluster::{
     Actor, ClusterChange, ClusterCommand, ClusterOutcome, ClusterState, DirectoryId, Founding, FoundingMember, Managed,
-    NodeAddresses, User,
+    NodeAddresses, ScramKeys, User,
 };
 use rollcall_contracts::{
     AccessControl, Account, AccountOrigin, Admission, Asked, AskedChange, AuthError, ChangeUnavailable, ClaimError,
     ClaimGranted, ClientControl, ClientsPage, ClientsQuestion, ConnectPermission, ControlError, DataPlane, Explanation,
-    HeldSubscription, HttpPublisher, InterestPage, InterestQuestion, Interests, IssuedToken, KeepAliveError,
-    KnownClient, LeaveError, MemberView, Membership, PartitionView, PresenceAnswer, PresenceQuestions, PresenceStore,
-    PublishError, PublishTaken, QueryRefusal, QuotaBoard, QuotaPart, QuotaView, Rated, Readiness, ReadinessReport,
-    RetainError, RetainedPage, RetainedPlace, RetainedReadError, RetainedStore, Role, SourceAddress, StatusAnswer,
-    StatusError,
+    HashedPassword, HeldSubscription, HttpPublisher, InterestPage, InterestQuestion, Interests, IssuedToken,
+    KeepAliveError, KnownClient, LeaveError, MemberView, Membership, PartitionView, PresenceAnswer, PresenceQuestions,
+    PresenceStore, Presented, PublishError, PublishTaken, QueryRefusal, QuotaBoard, QuotaPart, QuotaView, Rated,
+    Readiness, ReadinessReport, RetainError, RetainedPage, RetainedPlace, RetainedReadError, RetainedStore, Role,
+    SourceAddress, StatusAnswer, StatusError,
 };
 use rollcall_http_gateway::{Gateway, GatewayConfig, GatewayParts, Listen};
 use rollcall_presence::OwedWill;
@@ -360,12 +360,7 @@ impl Admission for Fake {
         right.then(|| self.user0()).ok_or(AuthError::Rejected)
     }
 
-    async fn authenticate_mqtt(
-        &self,
-        _: Option<&str>,
-        _: Option<&[u8]>,
-        _: SourceAddress,
-    ) -> Result<Arc<Account>, AuthError> {
+    async fn authenticate_mqtt(&self, _: &Presented<'_>) -> Result<Arc<Account>, AuthError> {
         Err(AuthError::Unavailable)
     }
 
@@ -444,9 +439,11 @@ impl AccessControl for Fake {
         Ok(state.apply(LogIndex(request + 1), command))
     }
 
-    async fn hash_password(&self, password: String) -> Result<String, ChangeUnavailable> {
+    async fn hash_password(&self, password: String) -> Result<HashedPassword, ChangeUnavailable> {
         tokio::task::spawn_blocking(|| ()).await.unwrap();
-        Ok(format!("$hash of {}", password.len()))
+        let keys = ScramKeys { salt: vec![1], iterations: 1, stored_key: [2; 32], server_key: [3; 32] };
+        let scram_keys = password.starts_with("keyed").then_some(keys);
+        Ok(HashedPassword { hash: format!("$hash of {}", password.len()), scram_keys })
     }
 
     fn issue_token(&self) -> IssuedToken {

@@ -1,6 +1,6 @@
 //! `[auth]`: who is let in, and what the first accounts and policies of a new cluster are.
 
-use super::Secret;
+use super::{Authenticator, HttpAuthConfig, JwksConfig, JwtConfig, Secret};
 use rollcall_contracts::Role;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -13,6 +13,12 @@ pub struct AuthConfig {
     pub anonymous: bool,
     /// What checks credentials, asked in this order.
     pub authenticators: Vec<Authenticator>,
+    /// What the authenticator `jwt` goes by.
+    pub jwt: JwtConfig,
+    /// What the authenticator `jwks` goes by.
+    pub jwks: JwksConfig,
+    /// What the authenticator `http` goes by.
+    pub http: HttpAuthConfig,
     /// What holds when no policy matches.
     pub policy_default_effect: PolicyEffect,
     /// Whether taking over a client id that another account holds is refused.
@@ -33,7 +39,10 @@ impl Default for AuthConfig {
     fn default() -> Self {
         AuthConfig {
             anonymous: false,
-            authenticators: vec![Authenticator::Password],
+            authenticators: vec![Authenticator::Users],
+            jwt: JwtConfig::default(),
+            jwks: JwksConfig::default(),
+            http: HttpAuthConfig::default(),
             policy_default_effect: PolicyEffect::Deny,
             bind_account: true,
             bind_client_id: BindClientId::Free,
@@ -55,14 +64,6 @@ pub enum BindClientId {
     Username,
     /// The common name of the client's certificate.
     CommonName,
-}
-
-/// What checks credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Authenticator {
-    /// User names and passwords of the cluster's own accounts.
-    Password,
 }
 
 /// `[[auth.bootstrap_users]]`: one account.

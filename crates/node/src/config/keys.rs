@@ -56,6 +56,8 @@ const U32: Kind = Kind::Integer(u32::MAX as u64);
 const U63: Kind = Kind::Integer(i64::MAX as u64);
 const ROLE: Kind = Kind::Choice(&["admin", "operator", "viewer", "client"]);
 const STRATEGY: Kind = Kind::Choice(&["round_robin", "random", "hash_of_client"]);
+const AUTHENTICATORS: Kind = Kind::ChoiceList(&["users", "jwt", "jwks", "scram", "http"]);
+const TOKEN_FROM: Kind = Kind::Choice(&["password", "username"]);
 const EFFECT: Kind = Kind::Choice(&["allow", "deny"]);
 
 const fn key(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
@@ -133,7 +135,7 @@ pub const KEYS: &[Key] = &[
     key("broker.shared_strategy", STRATEGY, "Which member of a shared subscription gets a message, on whichever node it is: one after the other, one by chance, or always the same one for a publishing client as long as the members are the same. The same on all nodes."),
 
     key("auth.anonymous", Kind::Boolean, "Whether clients without credentials are let in. Loopback only."),
-    key("auth.authenticators", Kind::ChoiceList(&["password"]), "What checks credentials, asked in this order."),
+    key("auth.authenticators", AUTHENTICATORS, "What checks the credentials of MQTT clients, asked in this order: the first that knows them decides. `scram` is asked by clients that name it (MQTT 5), wherever it stands. Those of HTTP requests are checked against users."),
     key("auth.policy_default_effect", EFFECT, "What holds when no policy matches."),
     key("auth.bind_account", Kind::Boolean, "Whether taking over a client id that another account holds is refused."),
     key("auth.bind_client_id", Kind::Choice(&["free", "username", "common_name"]), "What a client id must be: anything, the user name, or the common name of the client's certificate. Others may not connect."),
@@ -152,6 +154,37 @@ pub const KEYS: &[Key] = &[
     key("auth.bootstrap_policies[].ip", Kind::Text, "Address or CIDR block of the client; absent: any."),
     key("auth.bootstrap_policies[].qos", Kind::IntegerList(2), "Levels of QoS it is about."),
     key("auth.bootstrap_policies[].retain", Kind::Integer(3), "1: retained messages only, 2: others only, 3: both."),
+
+    key("auth.jwt.algorithm", Kind::Choice(&["hmac", "public_key"]), "How tokens are signed: `hmac` with a secret (HS256, HS384, HS512), `public_key` with a key of RSA (RS256 to PS512), P-256 or P-384 (ES256, ES384) or Ed25519 (EdDSA)."),
+    key("auth.jwt.secret", Kind::Secret, "The secret of `hmac`, at least 32 bytes."),
+    key("auth.jwt.secret_file", Kind::Path, "A file that holds the secret instead."),
+    key("auth.jwt.secret_base64", Kind::Boolean, "Whether the secret is written in Base64."),
+    key("auth.jwt.public_key_file", Kind::Path, "PEM file with the public key of `public_key`."),
+    key("auth.jwt.from", TOKEN_FROM, "Which field of CONNECT holds the token."),
+    key("auth.jwt.claims", Kind::TextList, "What tokens must say, each as `name=value`; a value may have `${ClientId}` and `${Username}` in it."),
+    key("auth.jwt.username_claim", Kind::Text, "The claim that is the account's name. Tokens without it are refused, unless a claim that must be `${Username}` proves the user name. Empty: CONNECT's user name is taken as it is, unproved."),
+    key("auth.jwt.acl_claim", Kind::Text, "The claim with rules of the connection's own, asked before the policies; empty for none."),
+    key("auth.jwt.leeway_s", Kind::Integer(300), "How far the clocks of issuer and node may differ, 0 to 300."),
+    key("auth.jwks.url", Kind::Text, "Where the key set (RFC 7517) is fetched; the last good one stays in force when a fetch fails."),
+    key("auth.jwks.inline", Kind::Text, "The key set itself, instead of a URL."),
+    key("auth.jwks.refresh_s", Kind::Integer(1_000), "How often it is fetched, 60 to 1000; a token of an unknown key has it fetched before, at most once in 10 s."),
+    key("auth.jwks.ca_file", Kind::Path, "PEM file with the authorities that may have signed the server's certificate; the public ones when not set."),
+    key("auth.jwks.from", TOKEN_FROM, "As in auth.jwt."),
+    key("auth.jwks.claims", Kind::TextList, "As in auth.jwt."),
+    key("auth.jwks.username_claim", Kind::Text, "As in auth.jwt; not empty where the token is the user name."),
+    key("auth.jwks.acl_claim", Kind::Text, "As in auth.jwt."),
+    key("auth.jwks.leeway_s", Kind::Integer(300), "As in auth.jwt."),
+
+    key("auth.http.method", Kind::Choice(&["post", "get"]), "How the service is asked; with `get` the fields of the body are in the query."),
+    key("auth.http.url", Kind::Text, "Where it is asked; `${ClientId}`, `${Username}`, `${Password}`, `${PeerHost}`, `${Certificate.CommonName}` and `${Certificate.SerialNumber}` may stand behind the host."),
+    key("auth.http.ca_file", Kind::Path, "As in auth.jwks."),
+    key("auth.http.headers", Kind::TextList, "Headers, each as `name=value`, with the same placeholders."),
+    key("auth.http.body_format", Kind::Choice(&["json", "form"]), "How the body is written."),
+    key("auth.http.body", Kind::TextList, "Fields of the body, each as `name=value`, with the same placeholders; one that a client has nothing for is left out."),
+    key("auth.http.connect_timeout_s", Kind::Integer(30), "Longest time to connect, 1 to 30."),
+    key("auth.http.read_timeout_s", Kind::Integer(30), "Longest time for the answer, 1 to 30."),
+    key("auth.http.requests_max", Kind::Integer(1_000), "Requests under way at a time, 1 to 1000; more wait their turn."),
+    key("auth.http.when_down", Kind::Choice(&["refuse", "ignore"]), "What holds while the service breaks (5xx), is silent, out of reach or talks nonsense: clients are told to come back, or the next authenticator is asked."),
 
     key("telemetry.log_format", Kind::Choice(&["text", "json"]), "How a log line looks."),
     key("telemetry.log_level", Kind::Text, "A level, or directives such as `info,rollcall_raft=debug`."),

@@ -9,6 +9,7 @@
 //! Not here: how a value is used, command-line options, log set-up.
 
 mod auth;
+mod authenticators;
 mod broker;
 mod cluster;
 mod environment;
@@ -28,7 +29,11 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{AuthConfig, Authenticator, BindClientId, BootstrapPolicy, BootstrapUser, PolicyAction, PolicyEffect};
+pub use auth::{AuthConfig, BindClientId, BootstrapPolicy, BootstrapUser, PolicyAction, PolicyEffect};
+pub use authenticators::{
+    Authenticator, HttpAuthConfig, HttpBodyFormat, HttpMethod, HttpWhenDown, JwksConfig, JwtAlgorithm, JwtConfig,
+    TokenFrom,
+};
 pub use broker::{BrokerConfig, SharedStrategy};
 pub use cluster::{ClusterConfig, MeshTls};
 pub use error::ConfigError;

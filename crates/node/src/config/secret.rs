@@ -47,6 +47,8 @@ pub(super) fn read_files(config: &mut Config, admin_password_file: Option<&Path>
         let place = format!("auth.bootstrap_users[{index}].password");
         fill(&mut user.password, user.password_file.as_deref(), &place, &format!("{place}_file"))?;
     }
+    let jwt = &mut config.auth.jwt;
+    fill(&mut jwt.secret, jwt.secret_file.as_deref(), "auth.jwt.secret", "auth.jwt.secret_file")?;
     let admin = &mut config.auth.admin_password;
     fill(admin, admin_password_file, "ROLLCALL_ADMIN_PASSWORD", "ROLLCALL_ADMIN_PASSWORD_FILE")
 }

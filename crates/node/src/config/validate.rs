@@ -2,7 +2,10 @@
 //!
 //! Everything is checked before anything is reported, so that a configuration is put right in one go.
 
-use super::{BootstrapPolicy, BootstrapUser, ClusterConfig, Config, ConfigError, Limits, PolicyAction, Profile};
+use super::{
+    AuthConfig, Authenticator, BootstrapPolicy, BootstrapUser, ClusterConfig, Config, ConfigError, Limits,
+    PolicyAction, Profile,
+};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
@@ -20,6 +23,12 @@ const REPLICAS_MAX: u32 = 7;
 const LEASE_MS: (u64, u64) = (1_000, 600_000);
 /// Shortest deadline of a status query: one round between nodes needs about this.
 const STATUS_DEADLINE_MS_MIN: u64 = 10;
+/// Shortest and longest time between two fetches of a key set.
+const JWKS_REFRESH_S: (u32, u32) = (60, 1_000);
+/// Shortest and longest time for either part of a request to the HTTP authenticator.
+const HTTP_TIMEOUT_S: (u32, u32) = (1, 30);
+/// Fewest and most such requests under way.
+const HTTP_REQUESTS: (u32, u32) = (1, 1_000);
 /// Smallest bound on MQTT packets that still lets a plain CONNECT in.
 const PACKET_BYTES_MIN: u32 = 128;
 /// A server accepts client ids of 1 to 23 bytes (MQTT-3.1.3-5).
@@ -43,8 +52,9 @@ impl Config {
         findings.users(&self.auth.bootstrap_users);
         findings.policies(&self.auth.bootstrap_policies);
         findings.telemetry(self);
+        findings.authenticators(&self.auth);
         if self.auth.authenticators.is_empty() && !self.auth.anonymous {
-            findings.refuse("auth.authenticators is empty, so that nobody can come in; set [\"password\"]");
+            findings.refuse("auth.authenticators is empty, so that nobody can come in; set [\"users\"]");
         }
         if self.auth.admin_password.as_ref().is_some_and(|password| password.reveal().is_empty()) {
             findings.refuse("ROLLCALL_ADMIN_PASSWORD is empty; set a password or unset the variable");
@@ -287,6 +297,21 @@ impl Findings {
             if let Some(ip) = policy.ip.as_deref().filter(|ip| !is_address_or_block(ip)) {
                 self.refuse(format!("{place}.ip must be an address or a block such as 10.0.0.0/8, not {ip:?}"));
             }
+        }
+    }
+
+    fn authenticators(&mut self, auth: &AuthConfig) {
+        let mut seen = BTreeSet::new();
+        for authenticator in auth.authenticators.iter().filter(|one| !seen.insert(**one)) {
+            self.refuse(format!("auth.authenticators names {:?} twice", authenticator.name()));
+        }
+        if seen.contains(&Authenticator::Jwks) {
+            self.within("auth.jwks.refresh_s", auth.jwks.refresh_s, JWKS_REFRESH_S);
+        }
+        if seen.contains(&Authenticator::Http) {
+            self.within("auth.http.connect_timeout_s", auth.http.connect_timeout_s, HTTP_TIMEOUT_S);
+            self.within("auth.http.read_timeout_s", auth.http.read_timeout_s, HTTP_TIMEOUT_S);
+            self.within("auth.http.requests_max", auth.http.requests_max, HTTP_REQUESTS);
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::{Scratch, load};
 use crate::config::{
-    BootstrapPolicy, BootstrapUser, ClusterConfig, Config, KEYS, Key, Kind, ListenerTls, MeshTls, Secret,
+    BootstrapPolicy, BootstrapUser, ClusterConfig, Config, JwtConfig, KEYS, Key, Kind, ListenerTls, MeshTls, Secret,
     show::value_at,
 };
 use rollcall_contracts::Role;
@@ -38,6 +38,10 @@ fn everything_set() -> Config {
     };
     config.listeners.tls =
         vec![ListenerTls { cert_file: "x".into(), key_file: "x".into(), server_names: vec![], client_ca_file: path() }];
+    let jwt = JwtConfig::default();
+    config.auth.jwt = JwtConfig { secret: Some(Secret::new("x")), secret_file: path(), public_key_file: path(), ..jwt };
+    config.auth.jwks.ca_file = path();
+    config.auth.http.ca_file = path();
     config.auth.bootstrap_users = vec![BootstrapUser {
         username: String::new(),
         password: Some(Secret::new("x")),

@@ -65,7 +65,11 @@ fn values_of_the_wrong_kind_are_refused_with_the_kind_that_is_wanted() {
         "must be \"default\" or \"conformance\", not \"confromance\"; did you mean conformance?",
     );
     only("[auth]\nanonymous = \"yes\"", &[], "auth.anonymous must be true or false");
-    only("[auth]\nauthenticators = [\"passwords\"]", &[], "auth.authenticators[0] must be \"password\"");
+    only(
+        "[auth]\nauthenticators = [\"user\"]",
+        &[],
+        "auth.authenticators[0] must be \"users\" or \"jwt\" or \"jwks\" or \"scram\" or \"http",
+    );
     only(
         "[[auth.bootstrap_users]]\nrole = \"root\"",
         &[],
