@@ -22,6 +22,12 @@ const MEASURED_FOR: Duration = Duration::from_secs(3);
 /// Of the limit, when all demand is at one node.
 const ADMITTED_MIN: f64 = 950.0;
 
+/// The load's pace, the time over which a rate is counted, and the bounds that the promises name: nothing to be awaited.
+#[allow(clippy::disallowed_methods, reason = "time itself is what is wanted")]
+fn pass(time: Duration) {
+    thread::sleep(time);
+}
+
 struct EndsTheThreads<'a>(&'a AtomicBool);
 
 impl Drop for EndsTheThreads<'_> {
@@ -45,7 +51,7 @@ impl Log {
     /// Answers a second from now on, over a while.
     fn rate(&self) -> f64 {
         let from = Instant::now();
-        thread::sleep(MEASURED_FOR);
+        pass(MEASURED_FOR);
         let count = self.0.lock().unwrap().iter().filter(|one| one.came >= from).count();
         (count * BATCH) as f64 / from.elapsed().as_secs_f64()
     }
@@ -77,7 +83,7 @@ fn ask(nodes: &[SocketAddr], at: &AtomicUsize, over: &AtomicBool, log: &Log) {
             Ok(429 | 503) | Err(_) => {}
             Ok(other) => panic!("status {other}"),
         }
-        thread::sleep(PAUSE);
+        pass(PAUSE);
     }
 }
 
@@ -91,7 +97,7 @@ fn granted(cluster: &Cluster, place: usize) -> Result<u64, String> {
 }
 
 fn settled(what: &str, within: Duration, log: &Log) {
-    thread::sleep(within);
+    pass(within);
     let rate = log.rate();
     assert!(rate >= ADMITTED_MIN, "{what}: {rate:.0} a second, {within:?} later");
 }
@@ -131,11 +137,11 @@ fn the_quota_follows_the_demand_over_moves_a_death_and_a_cut_and_is_never_exceed
         cluster.network.as_ref().unwrap().cut_from_peers(2);
         // What it was granted it may use until its lease runs out; nobody else can have it before.
         let half_a_lease = cluster.lease() / 2;
-        thread::sleep(half_a_lease);
+        pass(half_a_lease);
         at.store(0, SeqCst);
         settled("the node that had it all was cut off", after_a_lease, &log);
         at.store(2, SeqCst);
-        thread::sleep(PAUSE * 4);
+        pass(PAUSE * 4);
         let rate = log.rate();
         assert!(rate < f64::EPSILON, "{rate:.0} a second at a node without a lease");
     });

@@ -90,7 +90,7 @@ fn check(input: &[u8], decide: Decide) -> Result<u64, String> {
         role: Role::Client,
         ip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)),
         qos: QoS::AtLeastOnce,
-        retain: last % 2 == 0,
+        retain: last.is_multiple_of(2),
         superuser: false,
         own_rules: None,
         certificate: None,
