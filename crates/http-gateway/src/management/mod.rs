@@ -14,9 +14,11 @@ mod interests;
 mod members;
 mod message;
 mod messages;
+mod openapi;
 mod path;
 mod policies;
 mod retained;
+mod schemas;
 mod subscriptions;
 mod tokens;
 mod users;
@@ -54,6 +56,10 @@ pub(crate) async fn respond(worker: &Worker, request: &mut Request) -> Response<
 }
 
 async fn answer(worker: &Worker, request: &mut Request) -> Result<Response<Body>, Problem> {
+    if let Some(description) = openapi::respond(request.method(), request.path()) {
+        request_body::ignore(request).await?;
+        return Ok(whole(description));
+    }
     let (route, resource) = Route::of(request.path())?;
     let method = match request.method() {
         &Method::HEAD => Method::GET,
@@ -63,7 +69,7 @@ async fn answer(worker: &Worker, request: &mut Request) -> Result<Response<Body>
     let asker = Asker::of(&worker.parts, request, &resource, wanted).await?;
     if resource == Resource::PresenceEvents {
         request_body::ignore(request).await?;
-        return worker.event_stream(request, false).await;
+        return clients::events(worker, request).await;
     }
     let call = Call { worker, parts: &worker.parts, asker, query: request.uri().query().map(str::to_owned) };
     call.answer(request, method, resource).await.map(whole)
@@ -79,7 +85,7 @@ impl Call<'_> {
         let call = self;
         match resource {
             Resource::Cluster => cluster::get(call),
-            Resource::Clients => call.worker.clients_for_manager(call.query.as_deref()).await,
+            Resource::Clients => clients::list(call).await,
             Resource::Client(id) => match method {
                 Method::DELETE => clients::kick(call, &id).await,
                 _ => clients::get(call, &id).await,
@@ -105,7 +111,10 @@ impl Call<'_> {
             Resource::PresenceEvents => Err(Problem::NO_SUCH_RESOURCE),
             Resource::Nodes => Ok(members::nodes(call)),
             Resource::Partitions => Ok(members::partitions(call)),
-            Resource::Drain(name) => members::drain(call, &name, method == Method::POST).await,
+            Resource::Drain(name) => match method {
+                Method::DELETE => members::undrain(call, &name).await,
+                _ => members::drain(call, &name).await,
+            },
             Resource::Node(name) => members::leave(call, &name).await,
             Resource::Users => users::list(call),
             Resource::User(name) => match method {

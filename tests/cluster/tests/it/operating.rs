@@ -149,7 +149,7 @@ fn a_drained_node_sends_its_clients_away_leads_nothing_and_answers_until_it_is_t
     assert_eq!(call(&cluster, others[0], "DELETE", &path, &Value::Null).status, 202);
     deadline::until("it serves again", Duration::from_secs(20), || match is_ready(&cluster, drained) {
         true => Ok(()),
-        false => Err("not ready"),
+        false => Err("not ready".to_owned()),
     });
     let mut back = cluster.connect(drained, "moves");
     back.ping().unwrap();
