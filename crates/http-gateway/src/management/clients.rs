@@ -1,13 +1,18 @@
 //! One client: what is known of it, and the end of its connection.
 
-use super::{Call, condition};
+use super::{
+    Call, condition,
+    schemas::{ClientPage, ClientPresence},
+};
 use crate::{
+    body::Body,
     client_id_path::checked,
     error_response::Problem,
     in_runtime::InRuntime,
     parameters::{BadParameter, Parameters},
+    status::Worker,
 };
-use actix_http::Response;
+use actix_http::{Request, Response};
 use bytes::Bytes;
 use rollcall_cluster::Deed;
 use rollcall_contracts::ControlError;
@@ -21,10 +26,46 @@ pub(super) fn named(call: &Call<'_>, text: &str) -> Result<ClientId, Problem> {
     Ok(checked(text, call.worker.client_id_bytes_max)?)
 }
 
+/// Clients in the order of their ids.
+#[utoipa::path(
+    get,
+    path = "/api/v1/clients",
+    params(("prefix" = Option<String>, Query, description = "the id begins with this"), ("node" = Option<String>, Query, description = "online on the node of this name"), ("username" = Option<String>, Query, description = "the account of the last connection"), ("online" = Option<bool>, Query, description = "online, or offline"), ("since" = Option<u64>, Query, description = "in its present state since then, milliseconds, or later"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, description = "of the page before")),
+    responses((status = 200, description = "done", body = ClientPage)),
+)]
+pub(super) async fn list(call: &Call<'_>) -> Result<Response<Bytes>, Problem> {
+    call.worker.clients_for_manager(call.query.as_deref()).await
+}
+
+/// Follows who comes and goes: a stream of events.
+#[utoipa::path(
+    get,
+    path = "/api/v1/presence/events",
+    params(("client_id" = Option<String>, Query, description = "only this client"), ("prefix" = Option<String>, Query, description = "only clients whose id begins with this"), ("kinds" = Option<String>, Query, description = "client_connected, client_disconnected, or both with a comma"), ("from" = Option<String>, Query, description = "the id of an event to go on behind")),
+    responses((status = 200, description = "events, as Server-Sent Events", body = String, content_type = "text/event-stream")),
+)]
+pub(super) async fn events(worker: &Worker, request: &Request) -> Result<Response<Body>, Problem> {
+    worker.event_stream(request, false).await
+}
+
+/// All that is known of one client.
+#[utoipa::path(
+    get,
+    path = "/api/v1/clients/{client_id}",
+    params(("client_id" = String, Path, description = "the client id, one URL-encoded segment", min_length = 1)),
+    responses((status = 200, description = "done", body = ClientPresence)),
+)]
 pub(super) async fn get(call: &Call<'_>, text: &str) -> Result<Response<Bytes>, Problem> {
     call.worker.presence_for_manager(named(call, text)?).await
 }
 
+/// Ends the connection of a client, and its session where that is asked for.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/clients/{client_id}",
+    params(("client_id" = String, Path, description = "the client id, one URL-encoded segment", min_length = 1), ("delete_session" = Option<bool>, Query, description = "also its session")),
+    responses((status = 204, description = "done")),
+)]
 pub(super) async fn kick(call: &Call<'_>, text: &str) -> Result<Response<Bytes>, Problem> {
     let client_id = named(call, text)?;
     let parameters = Parameters::of(call.query.as_deref(), KICK_PARAMETERS, true).map_err(|error| match error {

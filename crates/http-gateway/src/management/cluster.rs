@@ -5,8 +5,9 @@ use crate::{error_response::Problem, response::json};
 use actix_http::{Response, StatusCode};
 use bytes::Bytes;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Cluster {
     name: String,
     id: String,
@@ -24,6 +25,12 @@ struct Cluster {
     members: Vec<Node>,
 }
 
+/// The cluster as a whole.
+#[utoipa::path(
+    get,
+    path = "/api/v1/cluster",
+    responses((status = 200, description = "done", body = Cluster)),
+)]
 pub(super) fn get(call: &Call<'_>) -> Result<Response<Bytes>, Problem> {
     let facts = call.look(|state| state.facts().cloned())?.ok_or(Problem::NO_CLUSTER_YET)?;
     let membership = &call.parts.membership;

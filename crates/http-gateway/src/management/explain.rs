@@ -1,6 +1,10 @@
 //! Which rule decides about a request that somebody might make.
 
-use super::{Call, body, policies::sentence};
+use super::{
+    Call, body,
+    policies::sentence,
+    schemas::{AclEntry, ActionName, RoleName},
+};
 use crate::{error_response::Problem, response::json};
 use actix_http::{Request, Response, StatusCode};
 use bytes::Bytes;
@@ -12,12 +16,14 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
+use utoipa::ToSchema;
 
 const BODY: &str = "a question is {\"action\":\"connect|pub|sub\",\"topic\":…,\"client_id\":…,\"username\":…,\"role\":…,\"ip\":…,\"qos\":0,\"retain\":false,\"superuser\":false,\"certificate\":{\"common_name\":…},\"acl\":[…]}; pub and sub need topic and client_id";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Given {
+struct GivenQuestion {
+    #[schema(value_type = ActionName)]
     action: Action,
     #[serde(default)]
     topic: Option<String>,
@@ -26,8 +32,10 @@ struct Given {
     #[serde(default)]
     username: String,
     #[serde(default)]
+    #[schema(value_type = Option<RoleName>)]
     role: Option<Role>,
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     ip: Option<IpAddr>,
     #[serde(default)]
     qos: u8,
@@ -38,10 +46,11 @@ struct Given {
     #[serde(default)]
     certificate: Option<GivenCertificate>,
     #[serde(default)]
+    #[schema(value_type = Option<Vec<AclEntry>>)]
     acl: Option<Vec<AclClaim>>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 struct GivenCertificate {
     common_name: Option<Box<str>>,
@@ -52,15 +61,22 @@ struct GivenCertificate {
     serial_number: Option<Box<str>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Explained {
     allowed: bool,
     decided_by: &'static str,
     rule: Option<String>,
 }
 
+/// Which rule decides about a request that somebody might make.
+#[utoipa::path(
+    post,
+    path = "/api/v1/policies/explain",
+    request_body = GivenQuestion,
+    responses((status = 200, description = "done", body = Explained)),
+)]
 pub(super) async fn explain(call: &Call<'_>, request: &mut Request) -> Result<Response<Bytes>, Problem> {
-    let given: Given = body(request, BODY).await?;
+    let given: GivenQuestion = body(request, BODY).await?;
     let topic = given.topic.as_deref().unwrap_or_default();
     if given.action != Action::Connect && (topic.is_empty() || given.client_id.is_none()) {
         return Err(Problem::bad_json(BODY));

@@ -13,6 +13,7 @@ use rollcall_contracts::{GROUP_MEMBERS_NAMED_MAX, Interest, InterestPage, Intere
 use rollcall_types::{NodeId, SHARE_PREFIX, split_shared};
 use serde::Serialize;
 use std::{collections::BTreeMap, pin::pin};
+use utoipa::ToSchema;
 
 /// Filters on a page where none is said, and at most.
 const PAGE: (u64, u64) = (100, 1_000);
@@ -20,7 +21,7 @@ const PARAMETERS: &[&str] = &["prefix", "after", "limit"];
 const UNKNOWN: &str = "the parameters are prefix, after and limit";
 const LIMIT: &str = "limit is 1 to 1000";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Topics {
     topics: Vec<Topic>,
     /// What `after` of the next page is; null on the last one.
@@ -29,7 +30,7 @@ struct Topics {
     unanswered: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Topic {
     filter: String,
     nodes: Vec<String>,
@@ -37,7 +38,8 @@ struct Topic {
     subscriptions: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SharedGroups)]
 struct Groups {
     shared_groups: Vec<Group>,
     /// What `after` of the next page is; null on the last one.
@@ -46,7 +48,8 @@ struct Groups {
     unanswered: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SharedGroup)]
 struct Group {
     group: String,
     filter: String,
@@ -57,7 +60,8 @@ struct Group {
     lag: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SharedGroupMember)]
 struct Member {
     client_id: String,
     node: String,
@@ -103,6 +107,13 @@ async fn page(call: &Call<'_>, root: &str, with_members: bool) -> Result<Interes
     Ok(InRuntime { runtime: &call.parts.runtime, future }.await?)
 }
 
+/// Filters that somebody is subscribed to.
+#[utoipa::path(
+    get,
+    path = "/api/v1/topics",
+    params(("prefix" = Option<String>, Query, description = "they begin with this"), ("after" = Option<String>, Query, description = "`next` of the page before"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000)),
+    responses((status = 200, description = "done", body = Topics)),
+)]
 pub(super) async fn topics(call: &Call<'_>) -> Result<Response<Bytes>, Problem> {
     let InterestPage { interests, next, silent } = page(call, "", false).await?;
     let names = Names::of(call);
@@ -116,6 +127,13 @@ pub(super) async fn topics(call: &Call<'_>) -> Result<Response<Bytes>, Problem> 
     Ok(json(StatusCode::OK, &Topics { topics, next, unanswered }))
 }
 
+/// Shared subscriptions with their members.
+#[utoipa::path(
+    get,
+    path = "/api/v1/shared-groups",
+    params(("prefix" = Option<String>, Query, description = "they begin with this"), ("after" = Option<String>, Query, description = "`next` of the page before"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000)),
+    responses((status = 200, description = "done", body = Groups)),
+)]
 pub(super) async fn shared_groups(call: &Call<'_>) -> Result<Response<Bytes>, Problem> {
     let InterestPage { interests, next, silent } = page(call, SHARE_PREFIX, true).await?;
     let names = Names::of(call);

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use rollcall_contracts::{LeaveError, MemberView, PartitionView};
 use serde::Serialize;
 use std::pin::pin;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Nodes {
     nodes: Vec<Node>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Node {
     id: u64,
     name: String,
@@ -27,12 +28,12 @@ pub(super) struct Node {
     votes: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Partitions {
     partitions: Vec<Partition>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Partition {
     partition: u16,
     replicas: Vec<u64>,
@@ -42,32 +43,73 @@ struct Partition {
     lags: Vec<Option<u64>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Draining {
     draining: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Leaving {
     leaving: bool,
 }
 
+/// All members.
+#[utoipa::path(
+    get,
+    path = "/api/v1/nodes",
+    responses((status = 200, description = "done", body = Nodes)),
+)]
 pub(super) fn nodes(call: &Call<'_>) -> Response<Bytes> {
     json(StatusCode::OK, &Nodes { nodes: call.parts.membership.members().into_iter().map(Node::of).collect() })
 }
 
+/// All partitions.
+#[utoipa::path(
+    get,
+    path = "/api/v1/partitions",
+    responses((status = 200, description = "done", body = Partitions)),
+)]
 pub(super) fn partitions(call: &Call<'_>) -> Response<Bytes> {
     let partitions = call.parts.membership.partitions().into_iter().map(partition).collect();
     json(StatusCode::OK, &Partitions { partitions })
 }
 
+/// Tells a member to leave.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/nodes/{name}",
+    params(("name" = String, Path, description = "the name of the node", min_length = 1)),
+    responses((status = 202, description = "decided", body = Leaving)),
+)]
 pub(super) async fn leave(call: &Call<'_>, name: &str) -> Result<Response<Bytes>, Problem> {
     let future = pin!(call.parts.membership.leave(name, call.asker.name(), call.asker.source()));
     InRuntime { runtime: &call.parts.runtime, future }.await?;
     Ok(json(StatusCode::ACCEPTED, &Leaving { leaving: true }))
 }
 
-pub(super) async fn drain(call: &Call<'_>, name: &str, drain: bool) -> Result<Response<Bytes>, Problem> {
+/// Tells a member to serve no clients and to lead nothing.
+#[utoipa::path(
+    post,
+    path = "/api/v1/nodes/{name}/drain",
+    params(("name" = String, Path, description = "the name of the node", min_length = 1)),
+    responses((status = 202, description = "decided", body = Draining)),
+)]
+pub(super) async fn drain(call: &Call<'_>, name: &str) -> Result<Response<Bytes>, Problem> {
+    set_draining(call, name, true).await
+}
+
+/// Lets a drained member serve again.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/nodes/{name}/drain",
+    params(("name" = String, Path, description = "the name of the node", min_length = 1)),
+    responses((status = 202, description = "decided", body = Draining)),
+)]
+pub(super) async fn undrain(call: &Call<'_>, name: &str) -> Result<Response<Bytes>, Problem> {
+    set_draining(call, name, false).await
+}
+
+async fn set_draining(call: &Call<'_>, name: &str, drain: bool) -> Result<Response<Bytes>, Problem> {
     let future = pin!(call.parts.membership.drain(name, drain, call.asker.name(), call.asker.source()));
     InRuntime { runtime: &call.parts.runtime, future }.await.map_err(|error| match error {
         LeaveError::Refused(_) => Problem::CANNOT_DRAIN,

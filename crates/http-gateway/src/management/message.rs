@@ -5,11 +5,13 @@ use crate::{error_response::Problem, publish_parameters::has_null};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rollcall_types::{Message, MessageProperties, check_topic_name};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Longest text of a property (MQTT 5.0, 1.5.4).
 const TEXT_BYTES_MAX: usize = 65_535;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Message)]
 pub(super) struct Shown {
     pub(super) topic: String,
     /// Where it is UTF-8.
@@ -24,7 +26,7 @@ pub(super) struct Shown {
 }
 
 /// Properties of MQTT 5, each left out where it is not there.
-#[derive(Serialize, Deserialize, Default)]
+#[derive(Serialize, Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Properties {
     /// The payload is UTF-8.
@@ -44,7 +46,7 @@ pub(super) struct Properties {
     pub(super) user_properties: Vec<UserProperty>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UserProperty {
     pub(super) name: String,
@@ -52,8 +54,9 @@ pub(super) struct UserProperty {
 }
 
 /// A message that somebody hands in.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = GivenMessage)]
 pub(super) struct Given {
     topic: String,
     /// Text; this or the other, or neither for none.

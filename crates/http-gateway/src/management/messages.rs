@@ -15,6 +15,7 @@ use bytes::Bytes;
 use rollcall_contracts::{Account, HttpPublisher};
 use serde::Serialize;
 use std::{pin::pin, sync::Arc};
+use utoipa::ToSchema;
 
 const BODY: &str = "a message is {\"topic\":\"…\",\"payload\":\"…\" or \"payload_base64\":\"…\",\"qos\":0|1|2,\"retain\":false,\"client_id\":\"…\",\"properties\":{…}}; topic is needed";
 /// The publisher where none is named.
@@ -22,12 +23,19 @@ const CLIENT_ID: &str = "management";
 /// What a body may have beside its payload: topic, properties, names of fields.
 const BESIDE_PAYLOAD: usize = 256 * 1024;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Published {
     /// Somebody wanted it, or may have: of other nodes that is not known.
     matched: bool,
 }
 
+/// Publishes a message.
+#[utoipa::path(
+    post,
+    path = "/api/v1/messages",
+    request_body = Given,
+    responses((status = 200, description = "done", body = Published)),
+)]
 pub(super) async fn publish(call: &Call<'_>, request: &mut Request) -> Result<Response<Bytes>, Problem> {
     let changes = &call.worker.changes;
     let most = changes.publish.payload_bytes_max;

@@ -14,10 +14,12 @@ mod interests;
 mod members;
 mod message;
 mod messages;
+mod openapi;
 mod path;
 mod policies;
 mod quota;
 mod retained;
+mod schemas;
 mod subscriptions;
 mod tokens;
 mod users;
@@ -55,6 +57,10 @@ pub(crate) async fn respond(worker: &Worker, request: &mut Request) -> Response<
 }
 
 async fn answer(worker: &Worker, request: &mut Request) -> Result<Response<Body>, Problem> {
+    if let Some(description) = openapi::respond(request.method(), request.path()) {
+        request_body::ignore(request).await?;
+        return Ok(whole(description));
+    }
     let (route, resource) = Route::of(request.path())?;
     let method = match request.method() {
         &Method::HEAD => Method::GET,
@@ -64,7 +70,7 @@ async fn answer(worker: &Worker, request: &mut Request) -> Result<Response<Body>
     let asker = Asker::of(&worker.parts, request, &resource, wanted).await?;
     if resource == Resource::PresenceEvents {
         request_body::ignore(request).await?;
-        return worker.event_stream(request, false).await;
+        return clients::events(worker, request).await;
     }
     let call = Call { worker, parts: &worker.parts, asker, query: request.uri().query().map(str::to_owned) };
     call.answer(request, method, resource).await.map(whole)
@@ -80,7 +86,7 @@ impl Call<'_> {
         let call = self;
         match resource {
             Resource::Cluster => cluster::get(call),
-            Resource::Clients => call.worker.clients_for_manager(call.query.as_deref()).await,
+            Resource::Clients => clients::list(call).await,
             Resource::Client(id) => match method {
                 Method::DELETE => clients::kick(call, &id).await,
                 _ => clients::get(call, &id).await,
@@ -107,7 +113,10 @@ impl Call<'_> {
             Resource::Nodes => Ok(members::nodes(call)),
             Resource::Partitions => Ok(members::partitions(call)),
             Resource::Quota => Ok(quota::quota(call)),
-            Resource::Drain(name) => members::drain(call, &name, method == Method::POST).await,
+            Resource::Drain(name) => match method {
+                Method::DELETE => members::undrain(call, &name).await,
+                _ => members::drain(call, &name).await,
+            },
             Resource::Node(name) => members::leave(call, &name).await,
             Resource::Users => users::list(call),
             Resource::User(name) => match method {

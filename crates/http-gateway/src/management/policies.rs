@@ -1,27 +1,34 @@
 //! Policies, in the order they are tried.
 
-use super::{Call, body, condition};
+use super::{
+    Call, body, condition,
+    schemas::{ActionName, EffectName, PolicyShape},
+};
 use crate::{error_response::Problem, response::json};
 use actix_http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use rollcall_cluster::{Action, Effect, ManagedChange, Policy, PolicyError, RetainCondition};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 const BODY: &str = "a policy is {\"effect\":\"allow|deny\",\"actions\":[\"connect|pub|sub\"],\"resources\":[…],\"client_id\":…,\"username\":…,\"ip\":…,\"qos\":[0,1,2],\"retain\":1|2|3}; effect and actions are needed";
 const PLACE_BODY: &str = "a place is {\"place\":0} for the first, and so on; beyond the end means the end";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Policies {
+    #[schema(value_type = Vec<PolicyShape>)]
     policies: Vec<Policy>,
 }
 
 /// A policy whose name stands in the path.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Given {
+struct GivenPolicy {
     #[serde(default)]
     name: Option<String>,
+    #[schema(value_type = EffectName)]
     effect: Effect,
+    #[schema(value_type = Vec<ActionName>)]
     actions: Vec<Action>,
     #[serde(default)]
     resources: Vec<String>,
@@ -34,20 +41,34 @@ struct Given {
     #[serde(default)]
     qos: Option<Vec<u8>>,
     #[serde(default)]
+    #[schema(value_type = u8, minimum = 1, maximum = 3)]
     retain: RetainCondition,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct GivenPlace {
     place: u32,
 }
 
+/// Policies in the order they are tried.
+#[utoipa::path(
+    get,
+    path = "/api/v1/policies",
+    responses((status = 200, description = "done", body = Policies)),
+)]
 pub(super) fn list(call: &Call<'_>) -> Result<Response<Bytes>, Problem> {
     let policies = call.look(|state| state.policies().to_vec())?;
     Ok(json(StatusCode::OK, &Policies { policies }))
 }
 
+/// One policy.
+#[utoipa::path(
+    get,
+    path = "/api/v1/policies/{name}",
+    params(("name" = String, Path, description = "the policy", min_length = 1)),
+    responses((status = 200, description = "done", body = PolicyShape)),
+)]
 pub(super) fn get(call: &Call<'_>, request: &Request, name: &str) -> Result<Response<Bytes>, Problem> {
     shown(call, request, StatusCode::OK, name)
 }
@@ -58,9 +79,17 @@ fn shown(call: &Call<'_>, request: &Request, status: StatusCode, name: &str) -> 
     Ok(condition::tagged(request, status, policy.tag(), &policy))
 }
 
+/// Replaces a policy where it stands, or adds it at the end.
+#[utoipa::path(
+    put,
+    path = "/api/v1/policies/{name}",
+    params(("name" = String, Path, description = "the policy", min_length = 1), ("If-Match" = Option<String>, Header, description = "a tag as ETag gave it, or *"), ("If-None-Match" = Option<String>, Header, description = "* to make only what is not there")),
+    request_body = GivenPolicy,
+    responses((status = 200, description = "replaced", body = PolicyShape), (status = 201, description = "made", body = PolicyShape)),
+)]
 pub(super) async fn put(call: &Call<'_>, request: &mut Request, name: String) -> Result<Response<Bytes>, Problem> {
     let only_if = condition::of(request)?;
-    let given: Given = body(request, BODY).await?;
+    let given: GivenPolicy = body(request, BODY).await?;
     if given.name.as_ref().is_some_and(|other| *other != name) {
         return Err(Problem::invalid("invalid_policy", "the body names another policy than the path"));
     }
@@ -81,12 +110,27 @@ pub(super) async fn put(call: &Call<'_>, request: &mut Request, name: String) ->
     shown(call, request, if exists { StatusCode::OK } else { StatusCode::CREATED }, &name)
 }
 
+/// Deletes a policy.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/policies/{name}",
+    params(("name" = String, Path, description = "the policy", min_length = 1), ("If-Match" = Option<String>, Header, description = "a tag as ETag gave it, or *")),
+    responses((status = 204, description = "done")),
+)]
 pub(super) async fn delete(call: &Call<'_>, request: &mut Request, name: String) -> Result<Response<Bytes>, Problem> {
     let only_if = condition::of(request)?;
     call.change(only_if, ManagedChange::DeletePolicy { name }).await?;
     Ok(condition::no_content())
 }
 
+/// Moves a policy within the order.
+#[utoipa::path(
+    put,
+    path = "/api/v1/policies/{name}/place",
+    params(("name" = String, Path, description = "the policy", min_length = 1), ("If-Match" = Option<String>, Header, description = "a tag as ETag gave it, or *")),
+    request_body = GivenPlace,
+    responses((status = 204, description = "done")),
+)]
 pub(super) async fn move_to(call: &Call<'_>, request: &mut Request, name: String) -> Result<Response<Bytes>, Problem> {
     let only_if = condition::of(request)?;
     let GivenPlace { place } = body(request, PLACE_BODY).await?;

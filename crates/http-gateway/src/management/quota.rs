@@ -6,15 +6,16 @@ use actix_http::{Response, StatusCode};
 use bytes::Bytes;
 use rollcall_types::NodeId;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Quota {
     burst_percent: u32,
-    limits: [Limit; 1],
+    limits: Vec<Limit>,
 }
 
 /// In units a second.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Limit {
     /// As in the section limits of the configuration.
     name: &'static str,
@@ -25,7 +26,7 @@ struct Limit {
     nodes: Vec<Part>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Part {
     node: Option<String>,
     id: u64,
@@ -33,6 +34,12 @@ struct Part {
     demand: u32,
 }
 
+/// The instance's limits in units a second, and how the nodes share them.
+#[utoipa::path(
+    get,
+    path = "/api/v1/quota",
+    responses((status = 200, description = "done", body = Quota)),
+)]
 pub(super) fn quota(call: &Call<'_>) -> Response<Bytes> {
     let view = call.parts.quota.view();
     let members = call.parts.membership.members();
@@ -51,5 +58,5 @@ pub(super) fn quota(call: &Call<'_>) -> Response<Bytes> {
         demand: nodes.iter().map(|part| u64::from(part.demand)).sum(),
         nodes,
     };
-    json(StatusCode::OK, &Quota { burst_percent: view.burst_percent, limits: [messages] })
+    json(StatusCode::OK, &Quota { burst_percent: view.burst_percent, limits: vec![messages] })
 }

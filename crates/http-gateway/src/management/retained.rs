@@ -15,6 +15,7 @@ use rollcall_contracts::{RetainedPage, RetainedPlace};
 use rollcall_types::{Message, MessageProperties, QoS, check_topic_filter, check_topic_name, split_shared};
 use serde::Serialize;
 use std::{pin::pin, sync::Arc};
+use utoipa::ToSchema;
 
 /// Messages on a page where none is said, and at most.
 const PAGE: (u64, u64) = (100, 1_000);
@@ -25,13 +26,20 @@ const UNKNOWN: &str = "the parameters are filter, prefix, limit and cursor";
 const LIMIT: &str = "limit is 1 to 1000";
 const FILTER: &str = "filter is a topic filter that is not shared";
 
-#[derive(Serialize)]
-struct Page {
+#[derive(Serialize, ToSchema)]
+struct RetainedMessages {
     retained: Vec<Shown>,
     /// What `cursor` of the next page is; null on the last one. A page may be short, or empty, before the end.
     cursor: Option<String>,
 }
 
+/// Retained messages that a filter matches.
+#[utoipa::path(
+    get,
+    path = "/api/v1/retained",
+    params(("filter" = Option<String>, Query, description = "a topic filter; # where none is given"), ("prefix" = Option<String>, Query, description = "the topic begins with this"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, description = "of the page before")),
+    responses((status = 200, description = "done", body = RetainedMessages)),
+)]
 pub(super) async fn list(call: &Call<'_>) -> Result<Response<Bytes>, Problem> {
     let parameters = Parameters::of(call.query.as_deref(), PARAMETERS, true).map_err(|error| match error {
         BadParameter::Unknown => BadParameter::Value(UNKNOWN),
@@ -67,7 +75,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Bytes>, Problem> {
         }
     }
     let cursor = place.map(|place| written(&place));
-    Ok(json(StatusCode::OK, &Page { retained: retained.into_iter().map(Shown::of).collect(), cursor }))
+    Ok(json(StatusCode::OK, &RetainedMessages { retained: retained.into_iter().map(Shown::of).collect(), cursor }))
 }
 
 /// A text that means nothing to whoever holds it. It gives nobody a right, and one that was made up leads to a place where
@@ -92,10 +100,24 @@ async fn find(call: &Call<'_>, topic: &str) -> Result<Message, Problem> {
     page.messages.into_iter().next().ok_or(Problem::NO_RETAINED)
 }
 
+/// One retained message.
+#[utoipa::path(
+    get,
+    path = "/api/v1/retained/{topic}",
+    params(("topic" = String, Path, description = "the topic, one URL-encoded segment", min_length = 1)),
+    responses((status = 200, description = "done", body = Shown)),
+)]
 pub(super) async fn get(call: &Call<'_>, topic: &str) -> Result<Response<Bytes>, Problem> {
     Ok(json(StatusCode::OK, &Shown::of(find(call, topic).await?)))
 }
 
+/// Deletes a retained message.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/retained/{topic}",
+    params(("topic" = String, Path, description = "the topic, one URL-encoded segment", min_length = 1)),
+    responses((status = 204, description = "done")),
+)]
 pub(super) async fn delete(call: &Call<'_>, topic: &str) -> Result<Response<Bytes>, Problem> {
     find(call, topic).await?;
     call.note(Deed::DeleteRetained, topic, "").await?;

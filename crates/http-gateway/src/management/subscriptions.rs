@@ -9,19 +9,20 @@ use rollcall_contracts::HeldSubscription;
 use rollcall_types::{ClientId, QoS, check_topic_filter};
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, pin::pin, sync::Arc};
+use utoipa::ToSchema;
 
 const BODY: &str = "a subscription is {\"filter\":\"…\",\"qos\":0|1|2,\"no_local\":false,\"retain_as_published\":false,\"subscription_id\":…}; filter is needed, unless it stands in the path";
 /// Largest subscription identifier (MQTT 5.0, 3.8.2.1.2).
 const SUBSCRIPTION_ID_MAX: u32 = 268_435_455;
 const SUBSCRIPTION_ID: &str = "subscription_id is 1 to 268435455";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Subscriptions {
-    subscriptions: Vec<Shown>,
+    subscriptions: Vec<Subscription>,
 }
 
-#[derive(Serialize)]
-struct Shown {
+#[derive(Serialize, ToSchema)]
+struct Subscription {
     /// The whole filter, `$share/…` included.
     filter: String,
     qos: u8,
@@ -30,9 +31,9 @@ struct Shown {
     subscription_id: Option<u32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Given {
+struct GivenSubscription {
     #[serde(default)]
     filter: Option<String>,
     #[serde(default)]
@@ -45,9 +46,9 @@ struct Given {
     subscription_id: Option<u32>,
 }
 
-impl Shown {
+impl Subscription {
     fn of(held: HeldSubscription) -> Self {
-        Shown {
+        Subscription {
             filter: held.filter,
             qos: level(held.qos),
             no_local: held.no_local,
@@ -76,20 +77,43 @@ pub(super) fn quality(level: u8) -> Option<QoS> {
     }
 }
 
+/// What the session of a client is subscribed to.
+#[utoipa::path(
+    get,
+    path = "/api/v1/clients/{client_id}/subscriptions",
+    params(("client_id" = String, Path, description = "the client id, one URL-encoded segment", min_length = 1)),
+    responses((status = 200, description = "done", body = Subscriptions)),
+)]
 pub(super) async fn list(call: &Call<'_>, client: &str) -> Result<Response<Bytes>, Problem> {
     let client_id = named(call, client)?;
     let future = pin!(call.parts.clients.subscriptions_of(&client_id));
     let held = InRuntime { runtime: &call.parts.runtime, future }.await?;
-    Ok(json(StatusCode::OK, &Subscriptions { subscriptions: held.into_iter().map(Shown::of).collect() }))
+    Ok(json(StatusCode::OK, &Subscriptions { subscriptions: held.into_iter().map(Subscription::of).collect() }))
 }
 
+/// Subscribes the live session of a client.
+#[utoipa::path(
+    post,
+    path = "/api/v1/clients/{client_id}/subscriptions",
+    params(("client_id" = String, Path, description = "the client id, one URL-encoded segment", min_length = 1)),
+    request_body = GivenSubscription,
+    responses((status = 201, description = "it is new", body = Subscription), (status = 200, description = "it was there", body = Subscription)),
+)]
 pub(super) async fn add(call: &Call<'_>, request: &mut Request, client: &str) -> Result<Response<Bytes>, Problem> {
     let client_id = named(call, client)?;
-    let given: Given = body(request, BODY).await?;
+    let given: GivenSubscription = body(request, BODY).await?;
     let filter = given.filter.clone().ok_or(Problem::bad_json(BODY))?;
     subscribe(call, client_id, filter, given).await
 }
 
+/// Subscribes the live session of a client.
+#[utoipa::path(
+    put,
+    path = "/api/v1/clients/{client_id}/subscriptions/{filter}",
+    params(("client_id" = String, Path, description = "the client id, one URL-encoded segment", min_length = 1), ("filter" = String, Path, description = "the whole filter, one URL-encoded segment", min_length = 1)),
+    request_body = GivenSubscription,
+    responses((status = 201, description = "it is new", body = Subscription), (status = 200, description = "it was there", body = Subscription)),
+)]
 pub(super) async fn put(
     call: &Call<'_>,
     request: &mut Request,
@@ -97,7 +121,7 @@ pub(super) async fn put(
     filter: String,
 ) -> Result<Response<Bytes>, Problem> {
     let client_id = named(call, client)?;
-    let given: Given = body(request, BODY).await?;
+    let given: GivenSubscription = body(request, BODY).await?;
     if given.filter.as_ref().is_some_and(|other| *other != filter) {
         return Err(Problem::invalid("invalid_subscription", "the body names another filter than the path"));
     }
@@ -108,7 +132,7 @@ async fn subscribe(
     call: &Call<'_>,
     client_id: ClientId,
     filter: String,
-    given: Given,
+    given: GivenSubscription,
 ) -> Result<Response<Bytes>, Problem> {
     let invalid = |sentence| Problem::invalid("invalid_subscription", sentence);
     check(&filter)?;
@@ -130,9 +154,16 @@ async fn subscribe(
     call.note(Deed::Subscribe, client_id.as_str(), &wanted.filter).await?;
     let future = pin!(Arc::clone(&call.parts.clients).subscribe_client(&client_id, wanted.clone()));
     let is_new = InRuntime { runtime: &call.parts.runtime, future }.await?;
-    Ok(json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &Shown::of(wanted)))
+    Ok(json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &Subscription::of(wanted)))
 }
 
+/// Takes a subscription from the session of a client.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/clients/{client_id}/subscriptions/{filter}",
+    params(("client_id" = String, Path, description = "the client id, one URL-encoded segment", min_length = 1), ("filter" = String, Path, description = "the whole filter, one URL-encoded segment", min_length = 1)),
+    responses((status = 204, description = "done")),
+)]
 pub(super) async fn delete(call: &Call<'_>, client: &str, filter: String) -> Result<Response<Bytes>, Problem> {
     let client_id = named(call, client)?;
     check(&filter)?;

@@ -1,6 +1,6 @@
 //! Users: names and roles. Their passwords go in and never come out, not even as hashes.
 
-use super::{Call, body, condition};
+use super::{Call, body, condition, schemas::RoleName};
 use crate::{error_response::Problem, in_runtime::InRuntime, parameters::Parameters, response::json};
 use actix_http::{Request, Response, StatusCode};
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use std::{
     ops::Bound::{Excluded, Unbounded},
     pin::pin,
 };
+use utoipa::ToSchema;
 
 /// Users on a page where none is said, and at most.
 const PAGE: (u64, u64) = (100, 1_000);
@@ -29,37 +30,47 @@ struct Shown<'a> {
     scram: bool,
 }
 
-#[derive(Serialize)]
-struct Page {
+#[derive(Serialize, ToSchema)]
+struct Users {
     users: Vec<ShownOwned>,
     /// What `after` of the next page is; null on the last one.
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 struct ShownOwned {
     username: String,
+    #[schema(value_type = RoleName)]
     role: Role,
 }
 
 /// No `Debug`: it holds a password.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Given {
+struct GivenUser {
     #[serde(default)]
     username: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<RoleName>)]
     role: Option<Role>,
     #[serde(default)]
     password: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct GivenPassword {
     password: String,
 }
 
+/// Users by name.
+#[utoipa::path(
+    get,
+    path = "/api/v1/users",
+    params(("after" = Option<String>, Query, description = "`next` of the page before"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000)),
+    responses((status = 200, description = "done", body = Users)),
+)]
 pub(super) fn list(call: &Call<'_>) -> Result<Response<Bytes>, Problem> {
     let parameters = Parameters::of(call.query.as_deref(), PARAMETERS, true)?;
     let limit = parameters.number("limit", 1..=PAGE.1, LIMIT)?.unwrap_or(PAGE.0);
@@ -70,11 +81,18 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response<Bytes>, Problem> {
         let shown = |user: &User| ShownOwned { username: user.username.clone(), role: user.role };
         let users: Vec<ShownOwned> = following.by_ref().take(limit).map(shown).collect();
         let next = following.next().and_then(|_| users.last()).map(|last| last.username.clone());
-        Page { users, next }
+        Users { users, next }
     })?;
     Ok(json(StatusCode::OK, &page))
 }
 
+/// One user.
+#[utoipa::path(
+    get,
+    path = "/api/v1/users/{username}",
+    params(("username" = String, Path, description = "the user", min_length = 1)),
+    responses((status = 200, description = "done", body = ShownOwned)),
+)]
 pub(super) fn get(call: &Call<'_>, request: &Request, name: &str) -> Result<Response<Bytes>, Problem> {
     shown(call, request, StatusCode::OK, name)
 }
@@ -88,9 +106,17 @@ fn shown(call: &Call<'_>, request: &Request, status: StatusCode, name: &str) -> 
     Ok(condition::tagged(request, status, tag, &Shown { username: name, role, scram }))
 }
 
+/// Adds or changes a user.
+#[utoipa::path(
+    put,
+    path = "/api/v1/users/{username}",
+    params(("username" = String, Path, description = "the user", min_length = 1), ("If-Match" = Option<String>, Header, description = "a tag as ETag gave it, or *"), ("If-None-Match" = Option<String>, Header, description = "* to make only what is not there")),
+    request_body = GivenUser,
+    responses((status = 200, description = "changed", body = ShownOwned), (status = 201, description = "made", body = ShownOwned)),
+)]
 pub(super) async fn put(call: &Call<'_>, request: &mut Request, username: String) -> Result<Response<Bytes>, Problem> {
     let only_if = condition::of(request)?;
-    let given: Given = body(request, BODY).await?;
+    let given: GivenUser = body(request, BODY).await?;
     if given.username.as_ref().is_some_and(|name| *name != username) {
         return Err(Problem::invalid("invalid_user", "the body names another user than the path"));
     }
@@ -119,6 +145,14 @@ pub(super) async fn put(call: &Call<'_>, request: &mut Request, username: String
     shown(call, request, status, &username)
 }
 
+/// Gives a user another password.
+#[utoipa::path(
+    put,
+    path = "/api/v1/users/{username}/password",
+    params(("username" = String, Path, description = "the user", min_length = 1), ("If-Match" = Option<String>, Header, description = "a tag as ETag gave it, or *")),
+    request_body = GivenPassword,
+    responses((status = 204, description = "done")),
+)]
 pub(super) async fn set_password(
     call: &Call<'_>,
     request: &mut Request,
@@ -135,6 +169,13 @@ pub(super) async fn set_password(
     Ok(condition::no_content())
 }
 
+/// Deletes a user.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/users/{username}",
+    params(("username" = String, Path, description = "the user", min_length = 1), ("If-Match" = Option<String>, Header, description = "a tag as ETag gave it, or *")),
+    responses((status = 204, description = "done")),
+)]
 pub(super) async fn delete(
     call: &Call<'_>,
     request: &mut Request,

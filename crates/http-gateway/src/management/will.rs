@@ -6,8 +6,9 @@ use actix_http::{Response, StatusCode};
 use bytes::Bytes;
 use serde::Serialize;
 use std::pin::pin;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Will {
     #[serde(flatten)]
     message: Shown,
@@ -17,6 +18,13 @@ struct Will {
     due_at: Option<u64>,
 }
 
+/// The will that a client owes.
+#[utoipa::path(
+    get,
+    path = "/api/v1/clients/{client_id}/will",
+    params(("client_id" = String, Path, description = "the client id, one URL-encoded segment", min_length = 1)),
+    responses((status = 200, description = "done", body = Will)),
+)]
 pub(super) async fn get(call: &Call<'_>, client: &str) -> Result<Response<Bytes>, Problem> {
     let client_id = named(call, client)?;
     let future = pin!(call.parts.questions.will(client_id));

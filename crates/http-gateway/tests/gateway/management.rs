@@ -67,6 +67,19 @@ fn an_operator_drains_a_member_and_takes_it_back() {
 }
 
 #[test]
+fn the_description_and_its_page_are_open_to_everybody() {
+    let running = start();
+    let mut connection = running.connect_admin();
+    let description = connection.ask("GET", "/api/v1/openapi.json", "");
+    assert_eq!((description.status(), description.header("content-type")), (200, Some("application/json")));
+    let document: serde_json::Value = serde_json::from_str(&description.body).unwrap();
+    assert!(document["paths"]["/api/v1/clients/{client_id}"]["delete"].is_object());
+    let page = connection.ask("GET", "/api/v1/", "");
+    assert_eq!((page.status(), page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(connection.ask("POST", "/api/v1/", "").header("allow"), Some("GET, HEAD"));
+}
+
+#[test]
 fn nobody_else_gets_in() {
     let running = start();
     let mut connection = running.connect_admin();
@@ -76,7 +89,7 @@ fn nobody_else_gets_in() {
         assert_eq!(connection.ask("GET", path, GOOD).status(), 403, "role client");
         assert_eq!(connection.ask("DELETE", path, GOOD).status(), 405);
     }
-    for path in ["/api/v1/", "/api/v1/nodes/", "/api/v1/nodes/a/b", "/api/v1/nothing"] {
+    for path in ["/api/v1", "/api/v1/nodes/", "/api/v1/nodes/a/b", "/api/v1/nothing"] {
         assert_eq!(connection.ask("GET", path, GOOD).status(), 404, "{path}");
     }
     assert_eq!(connection.ask("GET", "/api/v1/nodes/n4", GOOD).header("allow"), Some("DELETE"));
