@@ -1,6 +1,8 @@
 //! Changes that come from the management API: each says who asks for it and under which condition, and is recorded.
 
-use crate::{Actor, ApiToken, BlockRule, Policy, Role, ScramKeys, User};
+use crate::{
+    Actor, ApiToken, Authority, BlockRule, CertificateState, DeviceCertificate, Policy, Role, ScramKeys, User,
+};
 use rollcall_types::NodeId;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -102,6 +104,44 @@ pub enum ManagedChange {
         /// The keys.
         keys: ScramKeys,
     },
+    /// Registers an authority of clients' certificates.
+    RegisterAuthority {
+        /// Its id.
+        id: String,
+        /// The authority.
+        authority: Box<Authority>,
+    },
+    /// Has an authority count, or not.
+    SetAuthorityActive {
+        /// Its id.
+        id: String,
+        /// Whether it counts.
+        active: bool,
+    },
+    /// Deletes an authority that signed no registered certificate.
+    DeleteAuthority {
+        /// Its id.
+        id: String,
+    },
+    /// Registers a device's certificate.
+    RegisterCertificate {
+        /// Its id.
+        id: String,
+        /// The certificate.
+        certificate: Box<DeviceCertificate>,
+    },
+    /// Gives a device's certificate another state.
+    SetCertificateState {
+        /// Its id.
+        id: String,
+        /// The state.
+        state: CertificateState,
+    },
+    /// Forgets a device's certificate.
+    DeleteCertificate {
+        /// Its id.
+        id: String,
+    },
 }
 
 /// A password's hash that no `Debug` shows.
@@ -132,6 +172,12 @@ impl ManagedChange {
             ManagedChange::DeleteToken { .. } => "delete_token",
             ManagedChange::Leave { .. } => "leave",
             ManagedChange::SetScramKeys { .. } => "set_scram_keys",
+            ManagedChange::RegisterAuthority { .. } => "register_authority",
+            ManagedChange::SetAuthorityActive { .. } => "set_authority_active",
+            ManagedChange::DeleteAuthority { .. } => "delete_authority",
+            ManagedChange::RegisterCertificate { .. } => "register_certificate",
+            ManagedChange::SetCertificateState { .. } => "set_certificate_state",
+            ManagedChange::DeleteCertificate { .. } => "delete_certificate",
         }
     }
 
@@ -150,7 +196,13 @@ impl ManagedChange {
             | ManagedChange::DeleteBlockRule { name } => name.clone(),
             ManagedChange::PutBlockRule(rule) => rule.name.clone(),
             ManagedChange::AddToken(token) => token.id.clone(),
-            ManagedChange::DeleteToken { id } => id.clone(),
+            ManagedChange::DeleteToken { id }
+            | ManagedChange::RegisterAuthority { id, .. }
+            | ManagedChange::SetAuthorityActive { id, .. }
+            | ManagedChange::DeleteAuthority { id }
+            | ManagedChange::RegisterCertificate { id, .. }
+            | ManagedChange::SetCertificateState { id, .. }
+            | ManagedChange::DeleteCertificate { id } => id.clone(),
             ManagedChange::Leave { node } => node.to_string(),
         }
     }
@@ -171,7 +223,15 @@ impl ManagedChange {
             ManagedChange::MovePolicy { to, .. } => format!("to place {to}"),
             ManagedChange::PutBlockRule(rule) => format!("{} {:?}", rule.kind.name(), rule.include),
             ManagedChange::AddToken(token) => format!("role {} {:?}", token.role.name(), token.remark),
-            ManagedChange::SetUserPassword { .. }
+            ManagedChange::RegisterAuthority { authority, .. } => format!("{:?}", authority.common_name),
+            ManagedChange::SetAuthorityActive { active, .. } => if *active { "ACTIVE" } else { "INACTIVE" }.to_owned(),
+            ManagedChange::RegisterCertificate { certificate, .. } => {
+                format!("{:?} {}", certificate.common_name, certificate.state.name())
+            }
+            ManagedChange::SetCertificateState { state, .. } => state.name().to_owned(),
+            ManagedChange::DeleteAuthority { .. }
+            | ManagedChange::DeleteCertificate { .. }
+            | ManagedChange::SetUserPassword { .. }
             | ManagedChange::DeleteUser { .. }
             | ManagedChange::DeletePolicy { .. }
             | ManagedChange::DeleteBlockRule { .. }
@@ -260,5 +320,22 @@ impl ApiToken {
     #[must_use]
     pub fn tag(&self) -> u64 {
         Tag::new("token").text(&self.id).end()
+    }
+}
+
+impl Authority {
+    /// What it is, in 64 bits; its id says what is in it.
+    #[must_use]
+    pub fn tag(&self) -> u64 {
+        Tag::new("authority").bytes(&self.der).bytes(&[u8::from(self.active)]).end()
+    }
+}
+
+impl DeviceCertificate {
+    /// What it is, in 64 bits; its id says what is in it.
+    #[must_use]
+    pub fn tag(&self) -> u64 {
+        let certificate = Tag::new("certificate").text(&self.serial).text(&self.authority).text(self.state.name());
+        certificate.optional(self.client_id.as_deref()).end()
     }
 }

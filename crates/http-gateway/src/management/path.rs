@@ -32,6 +32,10 @@ pub(super) enum Resource {
     Tokens,
     Token(String),
     Audit,
+    Authorities,
+    Authority(String),
+    Certificates,
+    Certificate(String),
 }
 
 impl Resource {
@@ -63,6 +67,10 @@ impl Resource {
             ("tokens", None, None) => Ok(Resource::Tokens),
             ("tokens", Some(id), None) => Ok(Resource::Token(id)),
             ("audit", None, None) => Ok(Resource::Audit),
+            ("certificate-authorities", None, None) => Ok(Resource::Authorities),
+            ("certificate-authorities", Some(id), None) => Ok(Resource::Authority(id)),
+            ("certificates", None, None) => Ok(Resource::Certificates),
+            ("certificates", Some(id), None) => Ok(Resource::Certificate(id)),
             _ => Err(Problem::NO_SUCH_RESOURCE),
         }
     }
@@ -79,11 +87,13 @@ impl Resource {
             Resource::Audit => (READ_METHODS, Role::Admin),
             Resource::Node(_) => (MEMBER_METHODS, Role::Operator),
             Resource::BlockRule(_) => (OBJECT_METHODS, Role::Operator),
-            Resource::User(_) | Resource::Policy(_) => (OBJECT_METHODS, Role::Admin),
+            Resource::User(_) | Resource::Policy(_) | Resource::Authority(_) | Resource::Certificate(_) => {
+                (OBJECT_METHODS, Role::Admin)
+            }
             Resource::UserPassword(_) | Resource::PolicyPlace(_) => (PUT_METHODS, Role::Admin),
             // Asks, and changes nothing.
             Resource::Explain => (POST_METHODS, Role::Viewer),
-            Resource::Tokens => (TOKENS_METHODS, Role::Admin),
+            Resource::Tokens | Resource::Authorities | Resource::Certificates => (TOKENS_METHODS, Role::Admin),
             Resource::Token(_) => (TOKEN_METHODS, Role::Admin),
         };
         if !methods.split(", ").any(|name| name == method.as_str()) {
@@ -112,6 +122,10 @@ mod tests {
             "tokens",
             "tokens/t",
             "audit",
+            "certificate-authorities",
+            "certificate-authorities/a",
+            "certificates",
+            "certificates/c",
         ];
         for path in get {
             let resource = Resource::of(&format!("{PREFIX}{path}")).unwrap();
@@ -131,6 +145,9 @@ mod tests {
             (Method::POST, "policies/explain", Role::Viewer),
             (Method::POST, "tokens", Role::Admin),
             (Method::DELETE, "tokens/t", Role::Admin),
+            (Method::POST, "certificate-authorities", Role::Admin),
+            (Method::PUT, "certificates/c", Role::Admin),
+            (Method::DELETE, "certificates/c", Role::Admin),
         ] {
             assert_eq!(Resource::of(&format!("{PREFIX}{path}")).unwrap().wanted_role(&method), Ok(role), "{path}");
         }
