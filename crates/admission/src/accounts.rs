@@ -22,6 +22,9 @@ pub trait UserSource: Send + Sync + 'static {
     /// The keys of that user for SCRAM-SHA-256, where it has some.
     fn scram_keys(&self, username: &str) -> Option<ScramKeys>;
 
+    /// Whether the registered certificate of this fingerprint counts.
+    fn certificate_counts(&self, fingerprint: &[u8]) -> bool;
+
     /// The token of that id, expired or not.
     fn token(&self, id: &str) -> Option<ApiToken>;
 

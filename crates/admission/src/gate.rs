@@ -261,10 +261,12 @@ impl rollcall_contracts::Admission for Admission {
     }
 
     fn is_known(&self, account: &Account) -> bool {
-        self.config.conformance
-            || account.origin != AccountOrigin::StoredUser
-            || !self.users.is_available()
-            || self.users.user(&account.username).is_some()
+        if self.config.conformance || !self.users.is_available() {
+            return true;
+        }
+        let certificate = account.registered_certificate.as_ref();
+        certificate.is_none_or(|fingerprint| self.users.certificate_counts(fingerprint))
+            && (account.origin != AccountOrigin::StoredUser || self.users.user(&account.username).is_some())
     }
 
     fn access_version(&self) -> u64 {

@@ -16,6 +16,7 @@ mod jwt;
 mod outbound;
 mod template;
 mod verifying_keys;
+mod x509;
 
 pub use claims::{ClaimRules, TokenField};
 pub use error::SetupError;
@@ -25,3 +26,4 @@ pub use jwt::{Jwt, Keys};
 pub use outbound::OutboundTls;
 pub use template::{Template, TemplateError};
 pub use verifying_keys::{HmacSecret, VerifyingKeys};
+pub use x509::{Devices, IdentityFrom, X509};

@@ -9,7 +9,7 @@ use crate::{
     Broker, Connection, client_session::ClientSession, metrics::DropReason, pressure::Slow, subscriptions::Granted,
 };
 use parking_lot::Mutex;
-use rollcall_contracts::{Charge, SessionEnded, SessionEvent, SubscriptionChange, Unserved};
+use rollcall_contracts::{CertificateEvent, Charge, SessionEnded, SessionEvent, SubscriptionChange, Unserved};
 use rollcall_routing::hash_of_client;
 use rollcall_types::{ClientId, Home, Message, MessageProperties, QoS};
 use std::{
@@ -118,6 +118,12 @@ impl Broker {
             }
             .to_json()
         });
+    }
+
+    /// A certificate was registered or rejected at a connect to this node. Never waits.
+    pub fn tell_certificate(&self, event: &CertificateEvent<'_>) {
+        let Ok(about) = ClientId::new(event.client_id) else { return };
+        self.tell(event.told.topic(), &about, |at_ms| event.to_json(&self.config.node_name, at_ms));
     }
 
     /// Queues an event for whoever wants it, on any node; nothing is made of it where nobody does.

@@ -2,8 +2,8 @@
 //! changes from the management API are applied.
 
 use crate::{
-    AUDIT_RECORDS_MAX, Actor, ApiToken, AuditRecord, BlockRule, ClusterOutcome, ClusterRefusal, ClusterState,
-    Condition, Managed, ManagedChange, Policy, Role, ScramKeys, User, state::too_many,
+    AUDIT_RECORDS_MAX, Actor, ApiToken, AuditRecord, Authority, BlockRule, ClusterOutcome, ClusterRefusal,
+    ClusterState, Condition, DeviceCertificate, Managed, ManagedChange, Policy, Role, ScramKeys, User, state::too_many,
 };
 use rollcall_types::{ClusterTime, NodeId};
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,10 @@ pub struct AccessState {
     pub(crate) draining: BTreeSet<NodeId>,
     /// By user name.
     pub(crate) scram_keys: BTreeMap<String, ScramKeys>,
+    /// By id.
+    pub(crate) authorities: BTreeMap<String, Authority>,
+    /// By id.
+    pub(crate) certificates: BTreeMap<String, DeviceCertificate>,
 }
 
 impl AccessState {
@@ -141,6 +145,12 @@ impl ClusterState {
             ManagedChange::DeleteToken { id } => self.access.tokens.get(id).map(ApiToken::tag),
             ManagedChange::Leave { node } | ManagedChange::Drain { node, .. } => self.members.get(node).map(|_| node.0),
             ManagedChange::Note { .. } => None,
+            ManagedChange::RegisterAuthority { id, .. }
+            | ManagedChange::SetAuthorityActive { id, .. }
+            | ManagedChange::DeleteAuthority { id } => self.access.authorities.get(id).map(Authority::tag),
+            ManagedChange::RegisterCertificate { id, .. }
+            | ManagedChange::SetCertificateState { id, .. }
+            | ManagedChange::DeleteCertificate { id } => self.access.certificates.get(id).map(DeviceCertificate::tag),
         }
     }
 
@@ -186,6 +196,12 @@ impl ClusterState {
             ManagedChange::SetScramKeys { username, password_hash, keys } => {
                 self.set_scram_keys(username, &password_hash.0, keys)
             }
+            ManagedChange::RegisterAuthority { id, authority } => self.register_authority(id, *authority),
+            ManagedChange::SetAuthorityActive { id, active } => self.set_authority_active(&id, active),
+            ManagedChange::DeleteAuthority { id } => self.delete_authority(&id),
+            ManagedChange::RegisterCertificate { id, certificate } => self.register_certificate(id, *certificate),
+            ManagedChange::SetCertificateState { id, state } => self.set_certificate_state(&id, state),
+            ManagedChange::DeleteCertificate { id } => self.delete_certificate(&id),
         }
     }
 

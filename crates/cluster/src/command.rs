@@ -1,7 +1,7 @@
 //! What enters the replicated log of the cluster group. Stored: variants and fields are only ever added at the end,
 //! under a new format version.
 
-use crate::{DirectoryId, FoundingPlan, Managed, NodeAddresses, Policy, User};
+use crate::{DeviceCertificate, DirectoryId, FoundingPlan, Managed, NodeAddresses, Policy, User};
 use rollcall_types::{ClusterTime, Incarnation, NodeId, NodeName, PartitionId};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -106,6 +106,14 @@ pub enum ClusterChange {
     },
     /// A change that comes from the management API: under a condition, and recorded. Since format version 2.
     Manage(Box<Managed>),
+    /// Registers a device's certificate at its first connect. Unlike those that somebody asks for it is not recorded: a
+    /// fleet that connects would leave no room for other records.
+    RegisterCertificate {
+        /// Its id.
+        id: String,
+        /// The certificate.
+        certificate: Box<DeviceCertificate>,
+    },
 }
 
 impl ClusterChange {
@@ -113,7 +121,7 @@ impl ClusterChange {
     #[must_use]
     pub fn format_version(&self) -> u8 {
         match self {
-            ClusterChange::Manage(_) => 2,
+            ClusterChange::Manage(_) | ClusterChange::RegisterCertificate { .. } => 2,
             _ => 1,
         }
     }
@@ -264,6 +272,7 @@ impl fmt::Display for ClusterChange {
             ClusterChange::ConfirmPlacement { partition, replicas } => {
                 write!(f, "partition {partition} is held by {replicas:?}")
             }
+            ClusterChange::RegisterCertificate { id, .. } => write!(f, "register certificate {id}"),
             ClusterChange::Manage(managed) => {
                 write!(f, "{} {:?} by {:?}", managed.change.action(), managed.change.object(), managed.by.name)
             }

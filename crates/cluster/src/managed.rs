@@ -1,6 +1,8 @@
 //! Changes that come from the management API: each says who asks for it and under which condition, and is recorded.
 
-use crate::{Actor, ApiToken, BlockRule, Policy, Role, ScramKeys, User};
+use crate::{
+    Actor, ApiToken, Authority, BlockRule, CertificateState, DeviceCertificate, Policy, Role, ScramKeys, User,
+};
 use rollcall_types::NodeId;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -118,6 +120,44 @@ pub enum ManagedChange {
         /// The keys.
         keys: ScramKeys,
     },
+    /// Registers an authority of clients' certificates.
+    RegisterAuthority {
+        /// Its id.
+        id: String,
+        /// The authority.
+        authority: Box<Authority>,
+    },
+    /// Has an authority count, or not.
+    SetAuthorityActive {
+        /// Its id.
+        id: String,
+        /// Whether it counts.
+        active: bool,
+    },
+    /// Deletes an authority that signed no registered certificate.
+    DeleteAuthority {
+        /// Its id.
+        id: String,
+    },
+    /// Registers a device's certificate.
+    RegisterCertificate {
+        /// Its id.
+        id: String,
+        /// The certificate.
+        certificate: Box<DeviceCertificate>,
+    },
+    /// Gives a device's certificate another state.
+    SetCertificateState {
+        /// Its id.
+        id: String,
+        /// The state.
+        state: CertificateState,
+    },
+    /// Forgets a device's certificate.
+    DeleteCertificate {
+        /// Its id.
+        id: String,
+    },
 }
 
 /// What operators do that is recorded here and done elsewhere. Variants are only ever added at the end.
@@ -187,6 +227,12 @@ impl ManagedChange {
             ManagedChange::Drain { drain: true, .. } => "drain",
             ManagedChange::Drain { drain: false, .. } => "undrain",
             ManagedChange::SetScramKeys { .. } => "set_scram_keys",
+            ManagedChange::RegisterAuthority { .. } => "register_authority",
+            ManagedChange::SetAuthorityActive { .. } => "set_authority_active",
+            ManagedChange::DeleteAuthority { .. } => "delete_authority",
+            ManagedChange::RegisterCertificate { .. } => "register_certificate",
+            ManagedChange::SetCertificateState { .. } => "set_certificate_state",
+            ManagedChange::DeleteCertificate { .. } => "delete_certificate",
         }
     }
 
@@ -205,7 +251,13 @@ impl ManagedChange {
             | ManagedChange::DeleteBlockRule { name } => name.clone(),
             ManagedChange::PutBlockRule(rule) => rule.name.clone(),
             ManagedChange::AddToken(token) => token.id.clone(),
-            ManagedChange::DeleteToken { id } => id.clone(),
+            ManagedChange::DeleteToken { id }
+            | ManagedChange::RegisterAuthority { id, .. }
+            | ManagedChange::SetAuthorityActive { id, .. }
+            | ManagedChange::DeleteAuthority { id }
+            | ManagedChange::RegisterCertificate { id, .. }
+            | ManagedChange::SetCertificateState { id, .. }
+            | ManagedChange::DeleteCertificate { id } => id.clone(),
             ManagedChange::Leave { node } | ManagedChange::Drain { node, .. } => node.to_string(),
             ManagedChange::Note { object, .. } => cut(object),
         }
@@ -228,7 +280,15 @@ impl ManagedChange {
             ManagedChange::PutBlockRule(rule) => format!("{} {:?}", rule.kind.name(), rule.include),
             ManagedChange::AddToken(token) => format!("role {} {:?}", token.role.name(), token.remark),
             ManagedChange::Note { detail, .. } => cut(detail),
-            ManagedChange::SetUserPassword { .. }
+            ManagedChange::RegisterAuthority { authority, .. } => format!("{:?}", authority.common_name),
+            ManagedChange::SetAuthorityActive { active, .. } => if *active { "ACTIVE" } else { "INACTIVE" }.to_owned(),
+            ManagedChange::RegisterCertificate { certificate, .. } => {
+                format!("{:?} {}", certificate.common_name, certificate.state.name())
+            }
+            ManagedChange::SetCertificateState { state, .. } => state.name().to_owned(),
+            ManagedChange::DeleteAuthority { .. }
+            | ManagedChange::DeleteCertificate { .. }
+            | ManagedChange::SetUserPassword { .. }
             | ManagedChange::DeleteUser { .. }
             | ManagedChange::DeletePolicy { .. }
             | ManagedChange::DeleteBlockRule { .. }
@@ -318,5 +378,22 @@ impl ApiToken {
     #[must_use]
     pub fn tag(&self) -> u64 {
         Tag::new("token").text(&self.id).end()
+    }
+}
+
+impl Authority {
+    /// What it is, in 64 bits; its id says what is in it.
+    #[must_use]
+    pub fn tag(&self) -> u64 {
+        Tag::new("authority").bytes(&self.der).bytes(&[u8::from(self.active)]).end()
+    }
+}
+
+impl DeviceCertificate {
+    /// What it is, in 64 bits; its id says what is in it.
+    #[must_use]
+    pub fn tag(&self) -> u64 {
+        let certificate = Tag::new("certificate").text(&self.serial).text(&self.authority).text(self.state.name());
+        certificate.optional(self.client_id.as_deref()).end()
     }
 }

@@ -119,6 +119,18 @@ pub enum ClusterRefusal {
     /// Nobody would be left to administer the cluster.
     #[error("the last administrator stays one")]
     LastAdmin,
+    /// No such authority.
+    #[error("there is no such authority")]
+    UnknownAuthority,
+    /// No such certificate.
+    #[error("there is no such certificate")]
+    UnknownCertificate,
+    /// The authority signed certificates that are registered.
+    #[error("certificates that the authority signed are registered")]
+    AuthorityInUse,
+    /// The certificate is revoked, and stays so.
+    #[error("the certificate is revoked, and stays so")]
+    CertificateRevoked,
 }
 
 impl ClusterOutcome {
@@ -130,7 +142,11 @@ impl ClusterOutcome {
                 ClusterRefusal::ConditionFailed
                 | ClusterRefusal::UnknownBlockRule
                 | ClusterRefusal::UnknownToken
-                | ClusterRefusal::LastAdmin,
+                | ClusterRefusal::LastAdmin
+                | ClusterRefusal::UnknownAuthority
+                | ClusterRefusal::UnknownCertificate
+                | ClusterRefusal::AuthorityInUse
+                | ClusterRefusal::CertificateRevoked,
             ) => 2,
             _ => 1,
         }

@@ -91,6 +91,7 @@ impl ClusterState {
             ClusterChange::Leave { node } => self.leave(node),
             ClusterChange::ConfirmPlacement { partition, replicas } => self.confirm(partition, &replicas),
             ClusterChange::Manage(managed) => self.manage(*managed),
+            ClusterChange::RegisterCertificate { id, certificate } => self.register_certificate(id, *certificate),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! What does not belong here: how credentials are verified, and what the account may do.
 
-use crate::ClientCertificate;
+use crate::{ClientCertificate, FINGERPRINT_BYTES};
 use rollcall_cluster::{CertificateFields, OwnRules};
 use std::sync::Arc;
 
@@ -48,6 +48,9 @@ pub struct Account {
     pub own_rules: Option<Arc<OwnRules>>,
     /// What the client's verified certificate says of it, for variables in policies and for binding client ids.
     pub certificate: Option<Arc<CertificateFields>>,
+    /// Fingerprint of the registered certificate that it rests on, where it does: the connection ends when that counts no
+    /// more.
+    pub registered_certificate: Option<[u8; FINGERPRINT_BYTES]>,
     /// When the credentials expire, in milliseconds since the Unix epoch on the wall clock; `None` for never. The
     /// connection ends then with `authentication_expired`.
     pub expires_at_ms: Option<u64>,
@@ -64,6 +67,7 @@ impl Account {
             superuser: false,
             own_rules: None,
             certificate: None,
+            registered_certificate: None,
             expires_at_ms: None,
         }
     }

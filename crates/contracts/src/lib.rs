@@ -9,11 +9,13 @@ mod access_control;
 mod account;
 mod authenticator;
 mod certificate;
+mod certificate_event;
 mod client_control;
 mod client_event;
 #[cfg(feature = "mutants")]
 pub mod crash_points;
 mod data_plane;
+mod device_registry;
 mod enhanced;
 mod health;
 mod interests;
@@ -36,9 +38,11 @@ pub use access_control::{AccessControl, AskedChange, ChangeUnavailable, HashedPa
 pub use account::{Account, AccountOrigin, Role};
 pub use authenticator::{Authenticator, CannotSay, Presented, Verdict};
 pub use certificate::{ClientCertificate, FINGERPRINT_BYTES};
+pub use certificate_event::CertificateEvent;
 pub use client_control::{ClientControl, ControlError, HeldSubscription};
 pub use client_event::{ClientEvent, EventKind};
 pub use data_plane::{DataPlane, HttpPublisher, KeepAliveError, PublishError, PublishTaken};
+pub use device_registry::{CertificateTold, DeviceRegistry, certificate_id};
 pub use enhanced::{AuthenticatingClient, AuthenticationExchange, AuthenticationStep, EnhancedAuthenticator};
 pub use health::{LeaseGate, Readiness, ReadinessReport};
 pub use interests::{

@@ -97,8 +97,9 @@ impl Problem {
     pub(crate) const NO_SUCH_RESOURCE: Problem = Problem::new(
         StatusCode::NOT_FOUND,
         "not_found",
-        "there are cluster, nodes, partitions, clients, presence/events, topics, shared-groups, retained, messages, \
-         users, policies, block-rules, tokens and audit below /api/v1/; a name is URL-encoded into one path segment",
+        "there are cluster, nodes, partitions, quota, clients, presence/events, topics, shared-groups, retained, messages, \
+         users, policies, block-rules, tokens, certificate-authorities, certificates and audit below /api/v1/; a name is \
+         URL-encoded into one path segment",
     );
     /// 404: no member of that name.
     pub(crate) const NO_SUCH_NODE: Problem =
@@ -145,8 +146,8 @@ impl Problem {
     pub(crate) const ROLE_TOO_LOW: Problem = Problem::new(
         StatusCode::FORBIDDEN,
         "role_too_low",
-        "reading needs role viewer; nodes, clients and block rules are changed by role operator, users, policies and \
-         tokens by role admin",
+        "reading needs role viewer; nodes, clients and block rules are changed by role operator, users, policies, tokens \
+         and certificates by role admin",
     );
     /// 404: no user of that name.
     pub(crate) const NO_SUCH_USER: Problem =
@@ -160,6 +161,24 @@ impl Problem {
     /// 404: no token of that id.
     pub(crate) const NO_SUCH_TOKEN: Problem =
         Problem::new(StatusCode::NOT_FOUND, "unknown_token", "there is no token of that id");
+    /// 404: no authority of that id.
+    pub(crate) const NO_SUCH_AUTHORITY: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "unknown_authority", "there is no certificate authority of that id");
+    /// 404: no certificate of that id.
+    pub(crate) const NO_SUCH_CERTIFICATE: Problem =
+        Problem::new(StatusCode::NOT_FOUND, "unknown_certificate", "there is no device certificate of that id");
+    /// 409: certificates rest on it.
+    pub(crate) const AUTHORITY_IN_USE: Problem = Problem::new(
+        StatusCode::CONFLICT,
+        "authority_in_use",
+        "device certificates that this authority signed are registered; delete them first, or set its state to INACTIVE",
+    );
+    /// 409: it stays revoked.
+    pub(crate) const CERTIFICATE_REVOKED: Problem = Problem::new(
+        StatusCode::CONFLICT,
+        "certificate_revoked",
+        "a revoked certificate stays revoked; register another one for the device",
+    );
     /// 412.
     pub(crate) const PRECONDITION_FAILED: Problem = Problem::new(
         StatusCode::PRECONDITION_FAILED,

@@ -3,6 +3,7 @@
 use arc_swap::ArcSwap;
 use rollcall_admission::UserSource;
 use rollcall_cluster::{ApiToken, CompiledBlocks, CompiledPolicies, Effect, ScramKeys, User};
+use rollcall_contracts::certificate_id;
 use rollcall_raft::Replication;
 use rollcall_types::ClusterTime;
 use std::sync::{
@@ -80,6 +81,12 @@ impl UserSource for ReplicatedAccounts {
     fn scram_keys(&self, username: &str) -> Option<ScramKeys> {
         let replication = self.replication.get()?;
         replication.groups().cluster().replica().read().state.access().scram_keys(username).cloned()
+    }
+
+    fn certificate_counts(&self, fingerprint: &[u8]) -> bool {
+        let Some(replication) = self.replication.get() else { return false };
+        let id = certificate_id(fingerprint);
+        replication.groups().cluster().replica().read().state.access().certificate_counts(&id)
     }
 
     fn token(&self, id: &str) -> Option<ApiToken> {

@@ -7,15 +7,18 @@
 use crate::{
     config::{
         self, AuthConfig, HttpAuthConfig, HttpBodyFormat, HttpWhenDown, JwksConfig, JwtAlgorithm, JwtConfig, TokenFrom,
+        UsernameFrom, X509Config, X509Devices,
     },
+    devices::ReplicatedDevices,
     errors::StartError,
 };
 use rollcall_admission::{Admission, Link, ScramSha256};
 use rollcall_authenticators::{
-    BodyFormat, ClaimRules, FetchedKeys, HmacSecret, HttpAuthenticator, HttpMethod, HttpSettings, Jwt, KeyFetch, Keys,
-    OutboundTls, SetupError, TokenField, VerifyingKeys, WhenDown,
+    BodyFormat, ClaimRules, Devices, FetchedKeys, HmacSecret, HttpAuthenticator, HttpMethod, HttpSettings,
+    IdentityFrom, Jwt, KeyFetch, Keys, OutboundTls, SetupError, TokenField, VerifyingKeys, WhenDown, X509,
 };
-use rollcall_contracts::EnhancedAuthenticator;
+use rollcall_cluster::CertificateState;
+use rollcall_contracts::{DeviceRegistry, EnhancedAuthenticator};
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 /// The least time between two fetches of a key set.
@@ -40,13 +43,14 @@ pub(crate) struct Authenticators {
 
 impl Authenticators {
     /// Those that the configuration names. The metrics recorder must be installed before.
-    pub(crate) fn of(auth: &AuthConfig) -> Result<Self, StartError> {
+    pub(crate) fn of(auth: &AuthConfig, devices: &Arc<ReplicatedDevices>) -> Result<Self, StartError> {
         let mut all = Authenticators { chain: Vec::new(), fetched: Vec::new() };
         for named in &auth.authenticators {
             let link = match named {
                 config::Authenticator::Users => Link::users(),
                 config::Authenticator::Jwt => Link::other(Arc::new(in_section("auth.jwt", jwt(&auth.jwt))?)),
                 config::Authenticator::Http => Link::other(Arc::new(in_section("auth.http", http(&auth.http))?)),
+                config::Authenticator::X509 => Link::other(Arc::new(x509(&auth.x509, devices))),
                 // Asked by its name, in AUTH packets.
                 config::Authenticator::Scram => continue,
                 config::Authenticator::Jwks => Link::other(Arc::new(in_section("auth.jwks", all.jwks(&auth.jwks))?)),
@@ -133,6 +137,21 @@ fn http(http: &HttpAuthConfig) -> Result<HttpAuthenticator, Problem> {
     Ok(HttpAuthenticator::new(&settings)?)
 }
 
+fn x509(x509: &X509Config, devices: &Arc<ReplicatedDevices>) -> X509 {
+    let identity = match x509.username_from {
+        UsernameFrom::CommonName => IdentityFrom::CommonName,
+        UsernameFrom::DistinguishedName => IdentityFrom::DistinguishedName,
+        UsernameFrom::AlternativeName => IdentityFrom::AlternativeName,
+    };
+    let just_in_time = match x509.devices {
+        X509Devices::Any => return X509::new(identity, Devices::Any),
+        X509Devices::Registered => None,
+        X509Devices::JustInTime => Some(CertificateState::PendingActivation),
+        X509Devices::JustInTimeActive => Some(CertificateState::Active),
+    };
+    X509::new(identity, Devices::Registered { registry: Arc::clone(devices) as Arc<dyn DeviceRegistry>, just_in_time })
+}
+
 fn token_field(from: TokenFrom) -> TokenField {
     match from {
         TokenFrom::Password => TokenField::Password,
@@ -170,10 +189,14 @@ mod tests {
     use super::*;
     use crate::config::{Authenticator, Secret};
 
+    fn devices() -> Arc<ReplicatedDevices> {
+        Arc::new(ReplicatedDevices::new("n1".to_owned()))
+    }
+
     fn problem(change: impl FnOnce(&mut AuthConfig)) -> String {
         let mut auth = AuthConfig { authenticators: vec![Authenticator::Users], ..AuthConfig::default() };
         change(&mut auth);
-        Authenticators::of(&auth).map(|all| all.chain.len()).unwrap_err().to_string()
+        Authenticators::of(&auth, &devices()).map(|all| all.chain.len()).unwrap_err().to_string()
     }
 
     #[test]
@@ -197,6 +220,6 @@ mod tests {
         assert!(problem.contains("not of the form name=value"), "{problem}");
         let mut auth = AuthConfig::default();
         with_secret(&mut auth);
-        assert_eq!(Authenticators::of(&auth).map(|all| all.chain.len()).map_err(|e| e.to_string()), Ok(2));
+        assert_eq!(Authenticators::of(&auth, &devices()).map(|all| all.chain.len()).map_err(|e| e.to_string()), Ok(2));
     }
 }

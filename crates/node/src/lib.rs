@@ -14,6 +14,7 @@ mod authenticators_test;
 #[cfg(test)]
 mod bytes_test;
 pub mod config;
+mod devices;
 mod errors;
 mod event_feeds;
 mod feed_reader;

@@ -9,6 +9,7 @@ use crate::{
     accounts::ReplicatedAccounts,
     authenticators::{self, Authenticators},
     config::Config,
+    devices::{self, ReplicatedDevices},
     errors::StartError,
     event_feeds::EventFeeds,
     feed_reader::FeedReader,
@@ -84,6 +85,7 @@ struct Shell {
     publisher: Arc<Publisher>,
     broker: Arc<Broker>,
     certificates: Option<Arc<Certificates>>,
+    devices: Arc<ReplicatedDevices>,
     leaving: Arc<watch::Sender<bool>>,
 }
 
@@ -115,7 +117,8 @@ impl Node {
         let publisher = Arc::new(Publisher::new(settings::shared_strategy(&config)));
         let management = Arc::new(Management::new(config.node.name.clone()));
         let access = Arc::new(ReplicatedAccess::new(config.node.name.clone(), settings::offers_scram(&config)));
-        let authenticators = Authenticators::of(&config.auth)?;
+        let devices = Arc::new(ReplicatedDevices::new(config.node.name.clone()));
+        let authenticators = Authenticators::of(&config.auth, &devices)?;
         let admission = Admission::new(settings::admission(&config), accounts.clone()).with_chain(authenticators.chain);
         let admission = Arc::new(admission);
         let broker = Broker::new(
@@ -127,6 +130,7 @@ impl Node {
             Arc::new(MemorySessions::default()),
         );
         broker.set_routes(publisher.clone());
+        devices.tell_by(&broker);
         broker.set_authenticators(authenticators::offered(&config.auth, &admission).chain(methods).collect());
         settings::share_limits(&config, config.cluster.expect_nodes, &admission, &broker);
         let even = settings::even_messages(&config, config.cluster.expect_nodes);
@@ -186,6 +190,7 @@ impl Node {
             publisher,
             broker,
             certificates,
+            devices,
             leaving: Arc::clone(&leaving),
         };
         let mut run = JoinSet::new();
@@ -256,6 +261,7 @@ impl Shell {
         });
         self.presence.set(Arc::clone(&replication));
         self.accounts.set(Arc::clone(&replication));
+        self.devices.set(Arc::clone(&replication));
         self.management.set(Arc::clone(&replication));
         self.access.set(Arc::clone(&replication));
         self.readiness.set(Looked {
@@ -284,7 +290,9 @@ impl Shell {
         let tasks = TaskTracker::new();
         tasks.spawn(events.run(background.clone()));
         let accounts = Arc::clone(&self.accounts);
-        tasks.spawn(follow_accounts(Arc::clone(&replication), accounts, Arc::clone(&self.broker), background.clone()));
+        let certificates = self.certificates.clone();
+        let broker = Arc::clone(&self.broker);
+        tasks.spawn(follow_accounts(Arc::clone(&replication), accounts, broker, certificates, background.clone()));
         let members = Members {
             replication: Arc::clone(&replication),
             mesh: Arc::clone(&self.mesh),
@@ -430,11 +438,19 @@ async fn follow_accounts(
     replication: Arc<Replication>,
     accounts: Arc<ReplicatedAccounts>,
     broker: Arc<Broker>,
+    certificates: Option<Arc<Certificates>>,
     stop: CancellationToken,
 ) {
     let mut watch = replication.groups().cluster().replica().watch();
+    // What was there when the groups began has been read already.
+    if let Some(certificates) = &certificates {
+        certificates.set_registered(devices::active_authorities(&replication));
+    }
     loop {
         if accounts.refresh() {
+            if let Some(certificates) = &certificates {
+                certificates.set_registered(devices::active_authorities(&replication));
+            }
             broker.access_changed().await;
         }
         tokio::select! {

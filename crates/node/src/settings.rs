@@ -130,6 +130,8 @@ pub(crate) fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>,
         key_file: tls.key_file.clone(),
         server_names: tls.server_names.clone(),
         client_ca_file: tls.client_ca_file.clone(),
+        client_ca_registered: tls.client_ca_registered,
+        client_certificate_optional: tls.client_certificate_optional,
     };
     let loaded = Certificates::load(listeners.tls.iter().map(files).collect())?;
     Ok(Some(Arc::new(loaded)))

@@ -1,14 +1,15 @@
 //! What is loaded now, and the configuration of rustls that looks there at each handshake.
 
 use crate::{
-    client::read,
+    client::{fingerprint, read},
     entry::{CertificateFiles, Entry, LoadError, verifier},
     metrics::reloaded,
     verifier::CurrentVerifier,
     watch::{FileWatch, WATCH_EVERY},
 };
 use arc_swap::ArcSwap;
-use rollcall_contracts::ClientCertificate;
+use parking_lot::Mutex;
+use rollcall_contracts::{ClientCertificate, FINGERPRINT_BYTES};
 use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, ring},
@@ -22,6 +23,8 @@ use std::{fmt, sync::Arc, time::Duration};
 /// cannot be used leave what was loaded in force.
 pub struct Certificates {
     config: Arc<ServerConfig>,
+    provider: Arc<CryptoProvider>,
+    registered: Arc<Mutex<Vec<CertificateDer<'static>>>>,
     loaded: Arc<ArcSwap<Loaded>>,
     _watch: FileWatch,
 }
@@ -31,6 +34,8 @@ pub(crate) struct Loaded {
     pub(crate) entries: Vec<Entry>,
     /// Accepts a client of any entry's authorities; `None` when no entry has any.
     pub(crate) any_verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// Each registered authority by itself, by its fingerprint.
+    registered: Vec<([u8; FINGERPRINT_BYTES], Arc<dyn ClientCertVerifier>)>,
 }
 
 /// A client whose handshake is done, and who may come in.
@@ -60,28 +65,53 @@ impl Certificates {
     /// As [`Certificates::load`].
     pub fn load_watching(files: Vec<CertificateFiles>, every: Duration) -> Result<Self, LoadError> {
         let provider = Arc::new(ring::default_provider());
-        let loaded = Arc::new(ArcSwap::from_pointee(Loaded::load(&files, &provider)?));
+        let registered = Arc::<Mutex<Vec<CertificateDer<'static>>>>::default();
+        let loaded = Arc::new(ArcSwap::from_pointee(Loaded::load(&files, &[], &provider)?));
         let current = CurrentVerifier { loaded: loaded.clone(), provider: provider.clone() };
         let config = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| LoadError::Content { path: "rustls".into(), problem: error.to_string() })?
             .with_client_cert_verifier(Arc::new(current))
             .with_cert_resolver(Arc::new(Resolver(loaded.clone())));
-        let target = loaded.clone();
+        let (target, known, used) = (loaded.clone(), registered.clone(), provider.clone());
         let paths = files.iter().flat_map(CertificateFiles::files).cloned().collect();
-        let watch = FileWatch::start(paths, every, move || match Loaded::load(&files, &provider) {
-            Ok(fresh) => {
-                target.store(Arc::new(fresh));
-                reloaded(true);
-                tracing::info!("changed certificates are in force");
-            }
-            Err(error) => {
-                reloaded(false);
-                tracing::error!(%error, "changed certificates cannot be used; the old ones stay in force");
+        let watch = FileWatch::start(paths, every, move || {
+            // Held, so that authorities registered meanwhile come after.
+            let known = known.lock();
+            match Loaded::load(&files, &known, &used) {
+                Ok(fresh) => {
+                    target.store(Arc::new(fresh));
+                    reloaded(true);
+                    tracing::info!("changed certificates are in force");
+                }
+                Err(error) => {
+                    reloaded(false);
+                    tracing::error!(%error, "changed certificates cannot be used; the old ones stay in force");
+                }
             }
         })
         .map_err(LoadError::Watch)?;
-        Ok(Certificates { config: Arc::new(config), loaded, _watch: watch })
+        Ok(Certificates { config: Arc::new(config), provider, registered, loaded, _watch: watch })
+    }
+
+    /// The authorities that are registered from now on, as DER. One that cannot be used is left out.
+    pub fn set_registered(&self, authorities: Vec<Vec<u8>>) {
+        let usable = |der: Vec<u8>| {
+            let authority = CertificateDer::from(der);
+            let usable = verifier(std::slice::from_ref(&authority), &self.provider);
+            usable.inspect_err(|error| tracing::error!(%error, "a registered authority cannot be used")).ok()?;
+            Some(authority)
+        };
+        let usable: Vec<_> = authorities.into_iter().filter_map(usable).collect();
+        let mut registered = self.registered.lock();
+        if *registered == usable {
+            return;
+        }
+        match self.loaded.load().with_registered(&usable, &self.provider) {
+            Ok(fresh) => self.loaded.store(Arc::new(fresh)),
+            Err(error) => tracing::error!(%error, "the registered authorities cannot be used"),
+        }
+        *registered = usable;
     }
 
     /// The configuration for a server. It stays the same; certificates are looked up at each handshake.
@@ -102,11 +132,22 @@ impl Certificates {
     ) -> Result<Admitted, ClientRefused> {
         let loaded = self.loaded.load();
         let entry = loaded.entry(server_name).ok_or(ClientRefused)?;
-        let Some(verifier) = &entry.verifier else { return Ok(Admitted::default()) };
-        let (end_entity, intermediates) = chain.and_then(<[_]>::split_first).ok_or(ClientRefused)?;
-        verifier.verify_client_cert(end_entity, intermediates, UnixTime::now()).map_err(|_| ClientRefused)?;
+        let Some(demand) = &entry.demand else { return Ok(Admitted::default()) };
+        let (end_entity, intermediates) = match chain.and_then(<[_]>::split_first) {
+            None if demand.is_optional => return Ok(Admitted::default()),
+            shown => shown.ok_or(ClientRefused)?,
+        };
+        let now = UnixTime::now();
+        let signed_by =
+            |verifier: &dyn ClientCertVerifier| verifier.verify_client_cert(end_entity, intermediates, now).is_ok();
+        if !demand.verifier.as_deref().is_some_and(signed_by) {
+            return Err(ClientRefused);
+        }
+        let authority =
+            loaded.registered.iter().filter(|_| demand.registered).find(|(_, verifier)| signed_by(&**verifier));
+        let authority = authority.map(|(fingerprint, _)| *fingerprint);
         let certificate = read(end_entity).ok_or(ClientRefused)?;
-        Ok(Admitted { certificate: Some(Arc::new(certificate)) })
+        Ok(Admitted { certificate: Some(Arc::new(ClientCertificate { authority, ..certificate })) })
     }
 }
 
@@ -117,19 +158,45 @@ impl fmt::Debug for Certificates {
 }
 
 impl Loaded {
-    fn load(files: &[CertificateFiles], provider: &Arc<CryptoProvider>) -> Result<Loaded, LoadError> {
+    fn load(
+        files: &[CertificateFiles],
+        registered: &[CertificateDer<'static>],
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Loaded, LoadError> {
         if files.is_empty() {
             return Err(LoadError::None);
         }
-        let entries = files.iter().map(|files| Entry::load(files, provider)).collect::<Result<Vec<_>, _>>()?;
-        let authorities: Vec<_> = entries.iter().flat_map(|entry| entry.authorities.clone()).collect();
-        let any_verifier = if authorities.is_empty() {
-            None
-        } else {
-            let path = files.iter().find_map(|files| files.client_ca_file.clone()).unwrap_or_default();
-            Some(verifier(&authorities, provider).map_err(|problem| LoadError::Content { path, problem })?)
+        let entries =
+            files.iter().map(|files| Entry::load(files, registered, provider)).collect::<Result<Vec<_>, _>>()?;
+        let path = files.iter().find_map(|files| files.client_ca_file.clone()).unwrap_or_default();
+        Loaded::of(entries, registered, provider).map_err(|problem| LoadError::Content { path, problem })
+    }
+
+    fn with_registered(
+        &self,
+        registered: &[CertificateDer<'static>],
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Loaded, String> {
+        let entries = self.entries.iter().map(|entry| entry.with_registered(registered, provider));
+        Loaded::of(entries.collect::<Result<_, _>>()?, registered, provider)
+    }
+
+    fn of(
+        entries: Vec<Entry>,
+        registered: &[CertificateDer<'static>],
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Loaded, String> {
+        let mut authorities: Vec<_> = entries.iter().flat_map(|entry| entry.authorities.clone()).collect();
+        if entries.iter().any(|entry| entry.demand.as_ref().is_some_and(|demand| demand.registered)) {
+            authorities.extend(registered.iter().cloned());
+        }
+        let by_itself = |authority: &CertificateDer<'static>| {
+            let verifier = verifier(std::slice::from_ref(authority), provider)?;
+            Ok(verifier.map(|verifier| (fingerprint(authority), verifier)))
         };
-        Ok(Loaded { entries, any_verifier })
+        let each = registered.iter().map(by_itself).collect::<Result<Vec<_>, String>>()?;
+        let any_verifier = verifier(&authorities, provider)?;
+        Ok(Loaded { entries, any_verifier, registered: each.into_iter().flatten().collect() })
     }
 
     /// By exact name, then by wildcard, then the one without names, then the first.

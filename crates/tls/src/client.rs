@@ -1,13 +1,18 @@
 //! What a client's certificate says (RFC 5280), read from its DER. Only certificates that were verified come here; one
 //! that cannot be read is not admitted.
 
+use crate::entry::verifier;
 use rollcall_cluster::CertificateFields;
-use rollcall_contracts::ClientCertificate;
-use rustls::pki_types::CertificateDer;
+use rollcall_contracts::{ClientCertificate, FINGERPRINT_BYTES};
+use rustls::{
+    crypto::ring,
+    pki_types::{CertificateDer, UnixTime, pem::PemObject},
+};
 use sha2::{Digest, Sha256};
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
+    time::Duration,
 };
 use x509_parser::{
     oid_registry::Oid,
@@ -37,7 +42,7 @@ pub(crate) fn read(der: &CertificateDer<'_>) -> Option<ClientCertificate> {
     let (_, certificate) = parse_x509_certificate(der.as_ref()).ok()?;
     let validity = certificate.validity();
     Some(ClientCertificate {
-        fingerprint: Sha256::digest(der.as_ref()).into(),
+        fingerprint: fingerprint(der),
         serial: hex(certificate.raw_serial()),
         fields: Arc::new(fields(certificate.subject())),
         distinguished_name: distinguished_name(certificate.subject()),
@@ -46,6 +51,46 @@ pub(crate) fn read(der: &CertificateDer<'_>) -> Option<ClientCertificate> {
         not_before_s: u64::try_from(validity.not_before.timestamp()).unwrap_or(0),
         not_after_s: u64::try_from(validity.not_after.timestamp()).unwrap_or(0),
     })
+}
+
+/// What a certificate is known by.
+pub(crate) fn fingerprint(der: &CertificateDer<'_>) -> [u8; FINGERPRINT_BYTES] {
+    Sha256::digest(der.as_ref()).into()
+}
+
+/// A certificate that somebody registers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GivenCertificate {
+    /// Its DER.
+    pub der: Vec<u8>,
+    /// What it says.
+    pub certificate: ClientCertificate,
+    /// It may sign others.
+    pub is_authority: bool,
+}
+
+/// Reads the one certificate of a PEM text; `None` when it is no such text.
+#[must_use]
+pub fn given_certificate(pem: &str) -> Option<GivenCertificate> {
+    let mut all = CertificateDer::pem_slice_iter(pem.as_bytes());
+    let (Some(Ok(der)), None) = (all.next(), all.next()) else { return None };
+    let certificate = read(&der)?;
+    let is_authority = parse_x509_certificate(der.as_ref()).is_ok_and(|(_, parsed)| parsed.is_ca());
+    Some(GivenCertificate { der: der.to_vec(), certificate, is_authority })
+}
+
+/// Whether an authority signed a certificate, both as DER. Their times are not looked at.
+#[must_use]
+pub fn is_signed_by(certificate: &[u8], authority: &[u8]) -> bool {
+    let provider = Arc::new(ring::default_provider());
+    let authority = CertificateDer::from(authority.to_vec());
+    let Ok(Some(verifier)) = verifier(std::slice::from_ref(&authority), &provider) else { return false };
+    let certificate = CertificateDer::from(certificate.to_vec());
+    let Some(read) = read(&certificate) else { return false };
+    // At a moment at which it counts, so that one for later can be registered before.
+    let moment = UnixTime::since_unix_epoch(Duration::from_secs(read.not_before_s.max(1)));
+    let now = UnixTime::now();
+    [now, moment].into_iter().any(|at| verifier.verify_client_cert(&certificate, &[], at).is_ok())
 }
 
 fn fields(subject: &X509Name<'_>) -> CertificateFields {

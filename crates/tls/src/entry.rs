@@ -20,6 +20,10 @@ pub struct CertificateFiles {
     pub server_names: Vec<String>,
     /// PEM file with the authorities of clients: who connects under these names must show a certificate of theirs.
     pub client_ca_file: Option<PathBuf>,
+    /// Authorities that are registered while the node runs count as well.
+    pub client_ca_registered: bool,
+    /// Clients of these names may show no certificate.
+    pub client_certificate_optional: bool,
 }
 
 impl CertificateFiles {
@@ -61,12 +65,26 @@ pub(crate) struct Entry {
     pub(crate) key: Arc<CertifiedKey>,
     pub(crate) server_names: Vec<String>,
     pub(crate) authorities: Vec<CertificateDer<'static>>,
-    /// Checks clients of these names; `None`: they need no certificate.
+    /// What clients of these names must show; `None`: they need no certificate.
+    pub(crate) demand: Option<Demand>,
+}
+
+/// Whose certificate a client is to show.
+#[derive(Clone, Debug)]
+pub(crate) struct Demand {
+    pub(crate) is_optional: bool,
+    /// Registered authorities count as well.
+    pub(crate) registered: bool,
+    /// `None` while there is no authority at all.
     pub(crate) verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Entry {
-    pub(crate) fn load(files: &CertificateFiles, provider: &Arc<CryptoProvider>) -> Result<Entry, LoadError> {
+    pub(crate) fn load(
+        files: &CertificateFiles,
+        registered: &[CertificateDer<'static>],
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Entry, LoadError> {
         let chain = certificates(&files.cert_file)?;
         let content = |path: &PathBuf, problem: String| LoadError::Content { path: path.clone(), problem };
         let key = PrivateKeyDer::from_pem_slice(&read(&files.key_file)?)
@@ -74,12 +92,37 @@ impl Entry {
         let key = CertifiedKey::from_der(chain, key, provider)
             .map_err(|error| content(&files.cert_file, error.to_string()))?;
         let authorities = files.client_ca_file.as_ref().map_or(Ok(Vec::new()), certificates)?;
-        let verifier = match &files.client_ca_file {
-            None => None,
-            Some(path) => Some(verifier(&authorities, provider).map_err(|problem| content(path, problem))?),
+        let demand = if files.client_ca_file.is_some() || files.client_ca_registered {
+            let none = PathBuf::new();
+            let path = files.client_ca_file.as_ref().unwrap_or(&none);
+            let all = authorities_of(&authorities, files.client_ca_registered, registered);
+            Some(Demand {
+                is_optional: files.client_certificate_optional,
+                registered: files.client_ca_registered,
+                verifier: verifier(&all, provider).map_err(|problem| content(path, problem))?,
+            })
+        } else {
+            None
         };
         let server_names = files.server_names.iter().map(|name| name.to_ascii_lowercase()).collect();
-        Ok(Entry { key: Arc::new(key), server_names, authorities, verifier })
+        Ok(Entry { key: Arc::new(key), server_names, authorities, demand })
+    }
+
+    /// The same with other registered authorities.
+    pub(crate) fn with_registered(
+        &self,
+        registered: &[CertificateDer<'static>],
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Entry, String> {
+        let demand = match &self.demand {
+            None => None,
+            Some(demand) => {
+                let all = authorities_of(&self.authorities, demand.registered, registered);
+                Some(Demand { verifier: verifier(&all, provider)?, ..demand.clone() })
+            }
+        };
+        let (key, server_names) = (self.key.clone(), self.server_names.clone());
+        Ok(Entry { key, server_names, authorities: self.authorities.clone(), demand })
     }
 
     /// Exact names count before wildcards.
@@ -93,17 +136,29 @@ impl Entry {
     }
 }
 
-/// Demands a certificate that one of the authorities signed.
+fn authorities_of(
+    own: &[CertificateDer<'static>],
+    with_registered: bool,
+    registered: &[CertificateDer<'static>],
+) -> Vec<CertificateDer<'static>> {
+    let registered = if with_registered { registered } else { &[] };
+    own.iter().chain(registered).cloned().collect()
+}
+
+/// Demands a certificate that one of the authorities signed; `None` where there is none.
 pub(crate) fn verifier(
     authorities: &[CertificateDer<'static>],
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, String> {
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
+    if authorities.is_empty() {
+        return Ok(None);
+    }
     let mut roots = RootCertStore::empty();
     for authority in authorities {
         roots.add(authority.clone()).map_err(|error| error.to_string())?;
     }
     let built = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-    built.map_err(|error| error.to_string())
+    built.map(Some).map_err(|error| error.to_string())
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, LoadError> {

@@ -16,6 +16,7 @@ mod verifier;
 mod watch;
 
 pub use certificates::{Admitted, Certificates, ClientRefused};
+pub use client::{GivenCertificate, given_certificate, is_signed_by};
 pub use entry::{CertificateFiles, LoadError};
 pub use metrics::describe_metrics;
 pub use watch::{FileWatch, WATCH_EVERY};

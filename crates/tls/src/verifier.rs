@@ -27,11 +27,11 @@ impl fmt::Debug for CurrentVerifier {
 
 impl ClientCertVerifier for CurrentVerifier {
     fn offer_client_auth(&self) -> bool {
-        self.loaded.load().any_verifier.is_some()
+        self.loaded.load().entries.iter().any(|entry| entry.demand.is_some())
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.loaded.load().entries.iter().all(|entry| entry.verifier.is_some())
+        self.loaded.load().entries.iter().all(|entry| entry.demand.as_ref().is_some_and(|demand| !demand.is_optional))
     }
 
     /// None are named: they may change with the files.
@@ -47,7 +47,7 @@ impl ClientCertVerifier for CurrentVerifier {
     ) -> Result<ClientCertVerified, Error> {
         match &self.loaded.load().any_verifier {
             Some(verifier) => verifier.verify_client_cert(end_entity, intermediates, now),
-            None => Err(Error::General("no client certificate is asked for".into())),
+            None => Err(Error::General("there is no authority of clients".into())),
         }
     }
 

@@ -3,7 +3,9 @@
 #![allow(clippy::disallowed_methods)] // no runtime here: threads sleep between two looks at a condition
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rollcall_tls::{Admitted, CertificateFiles, Certificates, ClientRefused, LoadError};
+use rollcall_tls::{
+    Admitted, CertificateFiles, Certificates, ClientRefused, LoadError, given_certificate, is_signed_by,
+};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConnection, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -43,6 +45,7 @@ fn files(folder: &Path, file: &str, names: &[&str], client_ca_file: Option<PathB
         key_file: folder.join(format!("{file}.key")),
         server_names: names.iter().map(|name| (*name).to_owned()).collect(),
         client_ca_file,
+        ..CertificateFiles::default()
     }
 }
 
@@ -229,4 +232,57 @@ fn files_that_cannot_be_used_are_named() {
     named(CertificateFiles { key_file: folder.join("a.pem"), ..files(folder, "a", &[], None) }, "a.pem");
     named(files(folder, "a", &[], Some(folder.join("a.key"))), "a.key");
     assert!(matches!(Certificates::load(vec![]), Err(LoadError::None)));
+}
+
+#[test]
+fn registered_authorities_come_and_go_and_certificates_may_be_a_choice() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let [filed, works, stranger] = ["filed", "works", "stranger"].map(authority);
+    fs::write(folder.join("filed-ca.pem"), filed.pem()).unwrap();
+    for name in ["strict", "lax"] {
+        write(folder, name, "localhost");
+    }
+    let entry = |name: &str, client_ca_file, client_certificate_optional| CertificateFiles {
+        client_ca_registered: true,
+        client_certificate_optional,
+        ..files(folder, name, &[name], client_ca_file)
+    };
+    let certificates =
+        Certificates::load(vec![entry("strict", None, false), entry("lax", Some(folder.join("filed-ca.pem")), true)])
+            .unwrap();
+    // What the client shows, whom the authority is, or that it is refused, in the handshake or after it.
+    let shown = |name: &str, identity| match shake(&certificates, name, identity) {
+        Ok((_, Ok(admitted))) => Ok(admitted.certificate.map(|shown| shown.authority)),
+        Ok((_, Err(_))) | Err(_) => Err(()),
+    };
+    let works_id = given_certificate(&works.pem()).unwrap().certificate.fingerprint;
+    assert_eq!(shown("strict", Some(identity(&works, "device-1"))), Err(()), "nobody is registered yet");
+    assert_eq!(shown("strict", None), Err(()));
+    assert_eq!(shown("lax", None), Ok(None));
+    assert_eq!(shown("lax", Some(identity(&filed, "device-1"))), Ok(Some(None)));
+    certificates.set_registered(vec![given_certificate(&works.pem()).unwrap().der, b"nonsense".to_vec()]);
+    for name in ["strict", "lax"] {
+        assert_eq!(shown(name, Some(identity(&works, "device-1"))), Ok(Some(Some(works_id))), "{name}");
+        assert_eq!(shown(name, Some(identity(&stranger, "device-1"))), Err(()), "{name}");
+    }
+    assert_eq!(shown("strict", Some(identity(&filed, "device-1"))), Err(()), "that counts for the other name");
+    assert_eq!((shown("lax", None), shown("strict", None)), (Ok(None), Err(())));
+    certificates.set_registered(Vec::new());
+    assert_eq!(shown("strict", Some(identity(&works, "device-1"))), Err(()));
+    assert_eq!(shown("lax", Some(identity(&filed, "device-1"))), Ok(Some(None)));
+}
+
+#[test]
+fn a_certificate_is_given_as_one_pem_and_known_by_who_signed_it() {
+    let [works, other] = ["works", "other"].map(authority);
+    let authority = given_certificate(&works.pem()).unwrap();
+    assert!(authority.is_authority && authority.certificate.fields.common_name.as_deref() == Some("works"));
+    let (device, _) = identity(&works, "device-1");
+    assert!(is_signed_by(&device, &authority.der));
+    assert!(!is_signed_by(&device, &given_certificate(&other.pem()).unwrap().der));
+    assert!(!is_signed_by(b"nonsense", &authority.der) && !is_signed_by(&device, b"nonsense"));
+    for wrong in ["", "nonsense", &format!("{}{}", works.pem(), other.pem()), "-----BEGIN CERTIFICATE-----\nAAAA\n"] {
+        assert_eq!(given_certificate(wrong), None, "{wrong}");
+    }
 }

@@ -32,6 +32,10 @@ pub struct Options {
     pub shared_strategy: &'static str,
     /// More limits, a line each.
     pub limits: &'static [(&'static str, u32)],
+    /// More lines of the section of listeners.
+    pub listeners: String,
+    /// More sections.
+    pub more: String,
 }
 
 impl Default for Options {
@@ -45,6 +49,8 @@ impl Default for Options {
             connect_timeout_ms: 10_000,
             shared_strategy: "round_robin",
             limits: &[],
+            listeners: String::new(),
+            more: String::new(),
         }
     }
 }
@@ -94,7 +100,7 @@ ws = "{ws}"
 http = "{http}"
 admin = "{admin}"
 mesh = "{mesh}"
-
+{listeners}
 [limits]
 messages_per_second = {messages_per_second}
 connect_timeout_ms = {connect_timeout_ms}
@@ -140,7 +146,10 @@ effect = "allow"
 actions = ["sub"]
 resources = ["$events/#", "$SYS/#"]
 username = "{operator}"
-"##,
+
+{more}"##,
+        listeners = options.listeners,
+        more = options.more,
         data_dir = data_dir.display(),
         host = own.mesh.ip(),
         seeds = seeds.join(", "),

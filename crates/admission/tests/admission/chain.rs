@@ -128,3 +128,15 @@ async fn the_certificate_that_was_shown_goes_with_the_account() {
     }
     assert_eq!(mqtt(&admission, Some("user0"), Some(b"secret0"), HERE).await.unwrap().certificate, None);
 }
+
+#[tokio::test]
+async fn an_account_of_a_registered_certificate_is_known_while_that_counts() {
+    let (users, admission) = admission(AdmissionConfig::default());
+    let account = Account { registered_certificate: Some([7; 32]), ..Account::new("device-1", Role::Client) };
+    assert!(!admission.is_known(&account));
+    users.certificates.lock().unwrap().push(vec![7; 32]);
+    assert!(admission.is_known(&account));
+    users.set_available(false);
+    users.certificates.lock().unwrap().clear();
+    assert!(admission.is_known(&account), "whoever cannot know ends nobody's connection");
+}

@@ -28,6 +28,8 @@ pub(crate) struct Users {
     blocks: Mutex<Arc<CompiledBlocks>>,
     tokens: Mutex<BTreeMap<String, ApiToken>>,
     scram_keys: Mutex<BTreeMap<String, ScramKeys>>,
+    /// Fingerprints of certificates that count.
+    pub(crate) certificates: Mutex<Vec<Vec<u8>>>,
     now: AtomicU64,
     version: AtomicU64,
     available: AtomicBool,
@@ -42,6 +44,7 @@ impl Users {
             blocks: Mutex::default(),
             tokens: Mutex::default(),
             scram_keys: Mutex::default(),
+            certificates: Mutex::default(),
             now: AtomicU64::new(0),
             version: AtomicU64::new(1),
             available: AtomicBool::new(true),
@@ -101,6 +104,10 @@ impl Users {
 }
 
 impl UserSource for Users {
+    fn certificate_counts(&self, fingerprint: &[u8]) -> bool {
+        self.certificates.lock().unwrap().iter().any(|one| one == fingerprint)
+    }
+
     fn scram_keys(&self, username: &str) -> Option<ScramKeys> {
         self.scram_keys.lock().unwrap().get(username).cloned()
     }

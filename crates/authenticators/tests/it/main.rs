@@ -6,6 +6,7 @@ mod jwks;
 mod jwt;
 mod keys;
 mod server;
+mod x509;
 
 use rollcall_contracts::Presented;
 use std::net::IpAddr;

@@ -1,9 +1,10 @@
 //! Changes from the management API: conditions, repeats, the record of changes, what expires, and the last administrator.
 
+use crate::stored_v2::{authority, certificate};
 use rollcall_cluster::{
-    AUDIT_RECORDS_MAX, Actor, ApiToken, BlockKind, BlockRule, ClusterChange, ClusterCommand, ClusterOutcome,
-    ClusterRefusal, ClusterState, Condition, Deed, Founding, FoundingMember, Managed, ManagedChange, NOTE_BYTES_MAX,
-    NodeAddresses, PasswordHash, Policy, Role, ScramKeys, User,
+    AUDIT_RECORDS_MAX, AUTHORITIES_MAX, Actor, ApiToken, BlockKind, BlockRule, CertificateState, ClusterChange,
+    ClusterCommand, ClusterOutcome, ClusterRefusal, ClusterState, Condition, Deed, Founding, FoundingMember, Managed,
+    ManagedChange, NOTE_BYTES_MAX, NodeAddresses, PasswordHash, Policy, Role, ScramKeys, User,
 };
 use rollcall_types::{ClusterTime, Incarnation, LogIndex, NodeId, NodeName, PartitionId};
 use std::collections::BTreeMap;
@@ -322,4 +323,72 @@ fn keys_for_scram_belong_to_one_password_and_go_with_it() {
     assert_eq!(cluster.state.access().scram_keys("dev"), None);
     assert_eq!(cluster.always(9, of_dev), refused(ClusterRefusal::UnknownUser));
     assert!(!format!("{:?}", cluster.state.access()).contains("[3, 3"), "no key is shown");
+}
+
+#[test]
+fn a_certificate_counts_while_it_and_its_authority_are_active() {
+    let mut cluster = Cluster::new();
+    let (a1, c1) = (|| "a1".to_owned(), || "c1".to_owned());
+    let register = |state| ManagedChange::RegisterCertificate { id: c1(), certificate: Box::new(certificate(state)) };
+    let set = |state| ManagedChange::SetCertificateState { id: c1(), state };
+    let active = |active| ManagedChange::SetAuthorityActive { id: a1(), active };
+    let counts = |cluster: &Cluster| cluster.state.access().certificate_counts("c1");
+    assert_eq!(
+        cluster.always(1, register(CertificateState::Active)),
+        refused(ClusterRefusal::UnknownAuthority),
+        "its authority comes first"
+    );
+    let authority = ManagedChange::RegisterAuthority { id: a1(), authority: Box::new(authority()) };
+    assert_eq!(cluster.always(2, authority.clone()), ClusterOutcome::Done);
+    assert_eq!(cluster.always(3, authority), ClusterOutcome::Unchanged);
+    assert_eq!(cluster.always(4, register(CertificateState::Active)), ClusterOutcome::Done);
+    assert!(counts(&cluster));
+    assert_eq!(cluster.state.access().certificates()["c1"].registered_at, cluster.state.time());
+    // At a first connect on another node meanwhile it is left as it is.
+    let again = ClusterChange::RegisterCertificate {
+        id: c1(),
+        certificate: Box::new(certificate(CertificateState::PendingActivation)),
+    };
+    assert_eq!(cluster.apply(again), ClusterOutcome::Unchanged);
+    for (request, change, counting) in [
+        (5, active(false), false),
+        (6, active(true), true),
+        (7, set(CertificateState::Inactive), false),
+        (8, set(CertificateState::Active), true),
+        (9, set(CertificateState::Revoked), false),
+    ] {
+        let revision = cluster.state.access_revision();
+        assert_eq!(cluster.always(request, change), ClusterOutcome::Done);
+        assert_eq!(counts(&cluster), counting, "{request}");
+        assert!(cluster.state.access_revision() > revision, "whoever is connected is looked at");
+    }
+    assert_eq!(
+        cluster.always(10, set(CertificateState::Active)),
+        refused(ClusterRefusal::CertificateRevoked),
+        "revoked is for ever"
+    );
+    assert_eq!(cluster.always(11, set(CertificateState::Revoked)), ClusterOutcome::Unchanged);
+    let delete_authority = || ManagedChange::DeleteAuthority { id: a1() };
+    assert_eq!(cluster.always(12, delete_authority()), refused(ClusterRefusal::AuthorityInUse));
+    assert_eq!(cluster.always(13, ManagedChange::DeleteCertificate { id: c1() }), ClusterOutcome::Done);
+    assert_eq!(cluster.always(14, delete_authority()), ClusterOutcome::Done);
+    for (request, change, refusal) in [
+        (15, delete_authority(), ClusterRefusal::UnknownAuthority),
+        (16, active(true), ClusterRefusal::UnknownAuthority),
+        (17, ManagedChange::DeleteCertificate { id: c1() }, ClusterRefusal::UnknownCertificate),
+        (18, set(CertificateState::Active), ClusterRefusal::UnknownCertificate),
+    ] {
+        assert_eq!(cluster.always(request, change), refused(refusal));
+    }
+}
+
+#[test]
+fn authorities_are_so_many_at_most() {
+    let mut cluster = Cluster::new();
+    for request in 0..AUTHORITIES_MAX as u64 {
+        let change = ManagedChange::RegisterAuthority { id: request.to_string(), authority: Box::new(authority()) };
+        assert_eq!(cluster.always(request, change), ClusterOutcome::Done);
+    }
+    let one_more = ManagedChange::RegisterAuthority { id: "more".to_owned(), authority: Box::new(authority()) };
+    assert_eq!(cluster.always(100, one_more), refused(ClusterRefusal::TooMany { limit: 32 }));
 }

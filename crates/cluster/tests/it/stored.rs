@@ -151,7 +151,7 @@ fn every_change_of_format_1_is_read_and_written_as_ever() {
         ClusterChange::RemoveMember { .. } => "change: a member is removed",
         ClusterChange::Leave { .. } => "change: a member is to leave",
         ClusterChange::ConfirmPlacement { .. } => "change: a placement is confirmed",
-        ClusterChange::Manage(_) => "change: of format 2",
+        ClusterChange::Manage(_) | ClusterChange::RegisterCertificate { .. } => "change: of format 2",
     });
 }
 
@@ -227,7 +227,11 @@ fn every_outcome_of_format_1_is_read_and_written_as_ever() {
         ClusterRefusal::ConditionFailed
         | ClusterRefusal::UnknownBlockRule
         | ClusterRefusal::UnknownToken
-        | ClusterRefusal::LastAdmin => "refusal: of format 2",
+        | ClusterRefusal::LastAdmin
+        | ClusterRefusal::UnknownAuthority
+        | ClusterRefusal::UnknownCertificate
+        | ClusterRefusal::AuthorityInUse
+        | ClusterRefusal::CertificateRevoked => "refusal: of format 2",
     });
 }
 

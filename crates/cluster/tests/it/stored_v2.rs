@@ -6,13 +6,40 @@ use crate::{
     bytes::hold_in,
 };
 use rollcall_cluster::{
-    ClusterChange, ClusterOutcome, ClusterRefusal, Condition, Deed, Managed, ManagedChange, NodeAddresses,
-    PasswordHash, Policy, Role, ScramKeys,
+    Authority, CertificateState, ClusterChange, ClusterOutcome, ClusterRefusal, Condition, Deed, DeviceCertificate,
+    Managed, ManagedChange, NodeAddresses, PasswordHash, Policy, Role, ScramKeys,
 };
-use rollcall_types::{Incarnation, NodeId, NodeName};
+use rollcall_types::{ClusterTime, Incarnation, NodeId, NodeName};
 
 fn keys() -> ScramKeys {
     ScramKeys { salt: vec![1, 2], iterations: 300, stored_key: [3; 32], server_key: [4; 32] }
+}
+
+pub(crate) fn authority() -> Authority {
+    Authority {
+        der: vec![0x30, 0x00],
+        common_name: "works".to_owned(),
+        active: true,
+        not_before_s: 1,
+        not_after_s: 2_000_000_000,
+        registered_at: ClusterTime(0),
+        changed_at: ClusterTime(0),
+    }
+}
+
+pub(crate) fn certificate(state: CertificateState) -> DeviceCertificate {
+    DeviceCertificate {
+        serial: "0aff".to_owned(),
+        common_name: "device-1".to_owned(),
+        authority: "a1".to_owned(),
+        client_id: Some("c-1".to_owned()),
+        state,
+        just_in_time: false,
+        not_before_s: 1,
+        not_after_s: 2_000_000_000,
+        registered_at: ClusterTime(0),
+        changed_at: ClusterTime(0),
+    }
 }
 
 fn policy() -> Policy {
@@ -50,6 +77,31 @@ fn changes() -> Vec<(&'static str, Condition, ManagedChange)> {
                 keys: keys(),
             },
         ),
+        (
+            "an authority",
+            Condition::Absent,
+            ManagedChange::RegisterAuthority { id: name("a1"), authority: Box::new(authority()) },
+        ),
+        (
+            "an authority is set aside",
+            Condition::Always,
+            ManagedChange::SetAuthorityActive { id: name("a1"), active: false },
+        ),
+        ("an authority goes", Condition::Always, ManagedChange::DeleteAuthority { id: name("a1") }),
+        (
+            "a certificate",
+            Condition::Absent,
+            ManagedChange::RegisterCertificate {
+                id: name("c1"),
+                certificate: Box::new(certificate(CertificateState::Active)),
+            },
+        ),
+        (
+            "a certificate is revoked",
+            Condition::Always,
+            ManagedChange::SetCertificateState { id: name("c1"), state: CertificateState::Revoked },
+        ),
+        ("a certificate goes", Condition::Always, ManagedChange::DeleteCertificate { id: name("c1") }),
         ("a member is to leave", Condition::Always, ManagedChange::Leave { node: NodeId(300) }),
     ]
 }
@@ -79,13 +131,27 @@ fn every_change_of_format_2_is_read_and_written_as_ever() {
         assert_eq!(change.format_version(), 2);
         (what, change)
     };
-    let changes: Vec<_> = changes().into_iter().map(managed).collect();
+    let mut changes: Vec<_> = changes().into_iter().map(managed).collect();
+    let states = [
+        ("a certificate at its first connect, active", CertificateState::Active),
+        ("a certificate at its first connect, waiting", CertificateState::PendingActivation),
+    ];
+    for (what, state) in states {
+        let certificate = Box::new(DeviceCertificate { just_in_time: true, client_id: None, ..certificate(state) });
+        let change = ClusterChange::RegisterCertificate { id: "c2".to_owned(), certificate };
+        assert_eq!(change.format_version(), 2);
+        changes.push((what, change));
+    }
     hold_in(2, "change", &changes);
     let refusals = [
         ("the condition does not hold", ClusterRefusal::ConditionFailed),
         ("no such block rule", ClusterRefusal::UnknownBlockRule),
         ("no such token", ClusterRefusal::UnknownToken),
         ("the last administrator", ClusterRefusal::LastAdmin),
+        ("no such authority", ClusterRefusal::UnknownAuthority),
+        ("no such certificate", ClusterRefusal::UnknownCertificate),
+        ("the authority is in use", ClusterRefusal::AuthorityInUse),
+        ("the certificate is revoked", ClusterRefusal::CertificateRevoked),
     ];
     hold_in(2, "refusal", &refusals);
     for (_, refusal) in refusals {
@@ -98,7 +164,7 @@ fn every_change_of_format_2_is_read_and_written_as_ever() {
 fn what_the_state_holds_about_access_is_read_and_written_as_ever() {
     let mut cluster = Cluster::new();
     assert!(cluster.state.access().is_unused());
-    let kept = ["a user", "a policy", "a block rule", "a token", "keys for SCRAM"];
+    let kept = ["a user", "a policy", "a block rule", "a token", "keys for SCRAM", "an authority", "a certificate"];
     cluster.apply(ClusterChange::AddMember {
         name: NodeName("n2".to_owned()),
         directory: crate::notation::directory(2),
@@ -129,7 +195,7 @@ fn what_the_state_holds_about_access_is_read_and_written_as_ever() {
         }
     }
     let access = cluster.state.access().clone();
-    assert_eq!((access.block_rules().len(), access.tokens().len(), access.audit().len()), (1, 1, 6));
+    assert_eq!((access.block_rules().len(), access.tokens().len(), access.audit().len()), (1, 1, 8));
     assert_eq!(access.scram_keys("dev"), Some(&keys()));
     hold_in(2, "access", &[("the part of the state behind the rest", access)]);
 }
@@ -143,6 +209,8 @@ fn tags_are_the_same_in_every_version() {
         ("a block rule", block("b", Some(300)).tag()),
         ("a block rule for ever", block("b", None).tag()),
         ("a token", token("t", None).tag()),
+        ("an authority", authority().tag()),
+        ("a certificate", certificate(CertificateState::Inactive).tag()),
     ];
     hold_in(2, "tags", &tags);
     let other = Policy { client_id: Some(String::new()), ..policy() };

@@ -6,6 +6,8 @@
 mod asker;
 mod audit;
 mod block_rules;
+mod certificate_authorities;
+mod certificates;
 mod clients;
 mod cluster;
 mod condition;
@@ -146,6 +148,24 @@ impl Call<'_> {
             Resource::Token(id) => match method {
                 Method::DELETE => tokens::delete(call, request, id).await,
                 _ => tokens::get(call, request, &id),
+            },
+            Resource::Authorities => match method {
+                Method::POST => certificate_authorities::register(call, request).await,
+                _ => certificate_authorities::list(call),
+            },
+            Resource::Authority(id) => match method {
+                Method::PUT => certificate_authorities::set_state(call, request, id).await,
+                Method::DELETE => certificate_authorities::delete(call, request, id).await,
+                _ => certificate_authorities::get(call, request, &id),
+            },
+            Resource::Certificates => match method {
+                Method::POST => certificates::register(call, request).await,
+                _ => certificates::list(call),
+            },
+            Resource::Certificate(id) => match method {
+                Method::PUT => certificates::set_state(call, request, id).await,
+                Method::DELETE => certificates::delete(call, request, id).await,
+                _ => certificates::get(call, request, &id),
             },
             Resource::Audit => audit::list(call),
         }

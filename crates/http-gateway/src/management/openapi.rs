@@ -1,8 +1,8 @@
 //! The description of the management API (OpenAPI 3.1), made from the code, and the page that shows it.
 
 use super::{
-    audit, block_rules, clients, cluster, explain, interests, members, messages, path::ROUTES, policies, quota,
-    retained, schemas::ProblemShape, subscriptions, tokens, users, will,
+    audit, block_rules, certificate_authorities, certificates, clients, cluster, explain, interests, members, messages,
+    path::ROUTES, policies, quota, retained, schemas::ProblemShape, subscriptions, tokens, users, will,
 };
 use crate::{
     error_response::{Problem, READ_METHODS},
@@ -72,6 +72,16 @@ const PAGE: &str = include_str!("openapi.html");
         tokens::get,
         tokens::issue,
         tokens::delete,
+        certificate_authorities::list,
+        certificate_authorities::get,
+        certificate_authorities::register,
+        certificate_authorities::set_state,
+        certificate_authorities::delete,
+        certificates::list,
+        certificates::get,
+        certificates::register,
+        certificates::set_state,
+        certificates::delete,
         audit::list,
         members::drain,
         members::undrain,

@@ -47,6 +47,10 @@ pub(super) enum Resource {
     BlockRule(String),
     Tokens,
     Token(String),
+    Authorities,
+    Authority(String),
+    Certificates,
+    Certificate(String),
     Audit,
 }
 
@@ -97,6 +101,10 @@ pub(super) const ROUTES: &[Route] = &[
     route("block-rules/{name}", OBJECT_METHODS, Role::Operator, |name, _| Resource::BlockRule(name)),
     route("tokens", MADE_METHODS, Role::Admin, |_, _| Resource::Tokens),
     route("tokens/{id}", DELETED_METHODS, Role::Admin, |id, _| Resource::Token(id)),
+    route("certificate-authorities", MADE_METHODS, Role::Admin, |_, _| Resource::Authorities),
+    route("certificate-authorities/{id}", OBJECT_METHODS, Role::Admin, |id, _| Resource::Authority(id)),
+    route("certificates", MADE_METHODS, Role::Admin, |_, _| Resource::Certificates),
+    route("certificates/{id}", OBJECT_METHODS, Role::Admin, |id, _| Resource::Certificate(id)),
     route("audit", READ_METHODS, Role::Admin, |_, _| Resource::Audit),
 ];
 
@@ -178,6 +186,10 @@ mod tests {
             "tokens",
             "tokens/t",
             "audit",
+            "certificate-authorities",
+            "certificate-authorities/a",
+            "certificates",
+            "certificates/c",
         ];
         for path in get {
             let (route, _) = Route::of(&format!("{PREFIX}{path}")).unwrap();
@@ -205,6 +217,9 @@ mod tests {
             (Method::POST, "policies/explain", Role::Viewer),
             (Method::POST, "tokens", Role::Admin),
             (Method::DELETE, "tokens/t", Role::Admin),
+            (Method::POST, "certificate-authorities", Role::Admin),
+            (Method::PUT, "certificates/c", Role::Admin),
+            (Method::DELETE, "certificates/c", Role::Admin),
         ] {
             assert_eq!(Route::of(&format!("{PREFIX}{path}")).unwrap().0.wanted_role(&method), Ok(role), "{path}");
         }

@@ -141,3 +141,14 @@ pub(super) struct ProblemShape {
     /// Of a change that is answered with 503.
     may_have_happened: Option<bool>,
 }
+
+/// Where a device's certificate stands.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = CertificateState)]
+pub(super) enum CertificateStateName {
+    Active,
+    Inactive,
+    Revoked,
+    PendingActivation,
+}

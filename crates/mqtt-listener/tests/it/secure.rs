@@ -51,6 +51,7 @@ async fn secured(limits: Limits) -> Secured {
         key_file: folder.path().join(format!("{name}.key")),
         server_names: vec![name.into()],
         client_ca_file: (name == "devices.test").then(|| ca_file.clone()),
+        ..CertificateFiles::default()
     });
     let loaded = Certificates::load_watching(files.to_vec(), Duration::from_millis(20)).unwrap();
     let free = SocketAddr::from(([127, 0, 0, 1], 0));

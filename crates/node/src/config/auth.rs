@@ -1,6 +1,6 @@
 //! `[auth]`: who is let in, and what the first accounts and policies of a new cluster are.
 
-use super::{Authenticator, HttpAuthConfig, JwksConfig, JwtConfig, Secret};
+use super::{Authenticator, HttpAuthConfig, JwksConfig, JwtConfig, Secret, X509Config};
 use rollcall_contracts::Role;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -19,6 +19,8 @@ pub struct AuthConfig {
     pub jwks: JwksConfig,
     /// What the authenticator `http` goes by.
     pub http: HttpAuthConfig,
+    /// What the authenticator `x509` goes by.
+    pub x509: X509Config,
     /// What holds when no policy matches.
     pub policy_default_effect: PolicyEffect,
     /// Whether taking over a client id that another account holds is refused.
@@ -43,6 +45,7 @@ impl Default for AuthConfig {
             jwt: JwtConfig::default(),
             jwks: JwksConfig::default(),
             http: HttpAuthConfig::default(),
+            x509: X509Config::default(),
             policy_default_effect: PolicyEffect::Deny,
             bind_account: true,
             bind_client_id: BindClientId::Free,

@@ -19,6 +19,8 @@ pub enum Authenticator {
     Scram,
     /// An HTTP service.
     Http,
+    /// Certificates of clients.
+    X509,
 }
 
 impl Authenticator {
@@ -31,6 +33,7 @@ impl Authenticator {
             Authenticator::Jwks => "jwks",
             Authenticator::Scram => "scram",
             Authenticator::Http => "http",
+            Authenticator::X509 => "x509",
         }
     }
 }
@@ -216,4 +219,42 @@ impl Default for HttpAuthConfig {
             when_down: HttpWhenDown::Refuse,
         }
     }
+}
+
+/// Which part of a certificate is the account's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsernameFrom {
+    /// The common name of its subject.
+    #[default]
+    CommonName,
+    /// Its whole subject.
+    DistinguishedName,
+    /// The first of its alternative names.
+    AlternativeName,
+}
+
+/// Which certificates count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum X509Devices {
+    /// Any that an authority of the listener signed.
+    #[default]
+    Any,
+    /// Those that are registered and active.
+    Registered,
+    /// The same, and others are registered at their first connect and wait to be activated.
+    JustInTime,
+    /// The same, and others are registered at their first connect and active at once.
+    JustInTimeActive,
+}
+
+/// `[auth.x509]`: certificates of clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct X509Config {
+    /// Which part is the account's name.
+    pub username_from: UsernameFrom,
+    /// Which count.
+    pub devices: X509Devices,
 }

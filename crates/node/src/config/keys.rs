@@ -56,7 +56,7 @@ const U32: Kind = Kind::Integer(u32::MAX as u64);
 const U63: Kind = Kind::Integer(i64::MAX as u64);
 const ROLE: Kind = Kind::Choice(&["admin", "operator", "viewer", "client"]);
 const STRATEGY: Kind = Kind::Choice(&["round_robin", "random", "hash_of_client"]);
-const AUTHENTICATORS: Kind = Kind::ChoiceList(&["users", "jwt", "jwks", "scram", "http"]);
+const AUTHENTICATORS: Kind = Kind::ChoiceList(&["users", "jwt", "jwks", "scram", "http", "x509"]);
 const TOKEN_FROM: Kind = Kind::Choice(&["password", "username"]);
 const EFFECT: Kind = Kind::Choice(&["allow", "deny"]);
 
@@ -101,6 +101,9 @@ pub const KEYS: &[Key] = &[
     key("listeners.tls[].key_file", Kind::Path, "PEM file with its private key."),
     key("listeners.tls[].server_names", Kind::TextList, "Names that clients ask for (SNI); empty for the certificate shown when no other matches."),
     key("listeners.tls[].client_ca_file", Kind::Path, "PEM file with authorities; when set, clients of these names must show a certificate that one of them signed."),
+
+    key("listeners.tls[].client_ca_registered", Kind::Boolean, "Whether the authorities that are registered in the management API count as well."),
+    key("listeners.tls[].client_certificate_optional", Kind::Boolean, "Whether clients of these names may show none and prove themselves otherwise."),
 
     key("limits.preset", Kind::Choice(&["none", "tdmq"]), "`tdmq` derives the numbers of Tencent Cloud's TDMQ MQTT edition from limits.connections, where they are not set here."),
     key("limits.messages_per_second", U32, "The instance's quota, whole cluster: messages in and out, and queries. Off, or at least one for each node."),
@@ -185,6 +188,9 @@ pub const KEYS: &[Key] = &[
     key("auth.http.read_timeout_s", Kind::Integer(30), "Longest time for the answer, 1 to 30."),
     key("auth.http.requests_max", Kind::Integer(1_000), "Requests under way at a time, 1 to 1000; more wait their turn."),
     key("auth.http.when_down", Kind::Choice(&["refuse", "ignore"]), "What holds while the service breaks (5xx), is silent, out of reach or talks nonsense: clients are told to come back, or the next authenticator is asked."),
+
+    key("auth.x509.username_from", Kind::Choice(&["common_name", "distinguished_name", "alternative_name"]), "Which part of a client's certificate is the account's name."),
+    key("auth.x509.devices", Kind::Choice(&["any", "registered", "just_in_time", "just_in_time_active"]), "Which certificates count: any that an authority of the listener signed; or those that are registered and active (management API); or these, while others of a registered authority are registered at their first connect, and wait to be activated or are active at once."),
 
     key("telemetry.log_format", Kind::Choice(&["text", "json"]), "How a log line looks."),
     key("telemetry.log_level", Kind::Text, "A level, or directives such as `info,rollcall_raft=debug`."),

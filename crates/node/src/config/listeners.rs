@@ -92,6 +92,10 @@ pub struct ListenerTls {
     /// PEM file with authorities; when set, clients must show a certificate that one of them signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca_file: Option<PathBuf>,
+    /// Authorities that are registered in the management API count as well.
+    pub client_ca_registered: bool,
+    /// Clients may show no certificate, and prove themselves otherwise.
+    pub client_certificate_optional: bool,
 }
 
 /// A socket address, or the word `off`.

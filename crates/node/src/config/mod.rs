@@ -32,7 +32,7 @@ mod tests;
 pub use auth::{AuthConfig, BindClientId, BootstrapPolicy, BootstrapUser, PolicyAction, PolicyEffect};
 pub use authenticators::{
     Authenticator, HttpAuthConfig, HttpBodyFormat, HttpMethod, HttpWhenDown, JwksConfig, JwtAlgorithm, JwtConfig,
-    TokenFrom,
+    TokenFrom, UsernameFrom, X509Config, X509Devices,
 };
 pub use broker::{BrokerConfig, SharedStrategy};
 pub use cluster::{ClusterConfig, MeshTls};

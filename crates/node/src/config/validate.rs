@@ -4,7 +4,7 @@
 
 use super::{
     AuthConfig, Authenticator, BootstrapPolicy, BootstrapUser, ClusterConfig, Config, ConfigError, Limits,
-    PolicyAction, Profile,
+    ListenersConfig, PolicyAction, Profile,
 };
 use std::{
     collections::BTreeSet,
@@ -52,7 +52,7 @@ impl Config {
         findings.users(&self.auth.bootstrap_users);
         findings.policies(&self.auth.bootstrap_policies);
         findings.telemetry(self);
-        findings.authenticators(&self.auth);
+        findings.authenticators(&self.auth, &self.listeners);
         if self.auth.authenticators.is_empty() && !self.auth.anonymous {
             findings.refuse("auth.authenticators is empty, so that nobody can come in; set [\"users\"]");
         }
@@ -205,13 +205,15 @@ impl Findings {
                 "listeners.{key} needs a certificate; set cert_file and key_file in [[listeners.tls]]"
             ));
         }
-        let authorities = |tls: &super::ListenerTls| tls.client_ca_file.clone();
+        let authorities = |tls: &super::ListenerTls| {
+            (tls.client_ca_file.clone(), tls.client_ca_registered, tls.client_certificate_optional)
+        };
         if listeners.https.is_some()
             && listeners.tls.windows(2).any(|pair| authorities(&pair[0]) != authorities(&pair[1]))
         {
             self.refuse(
-                "listeners.https cannot tell which certificate's clients must show one; set the same client_ca_file in \
-                 every [[listeners.tls]], or none, or leave listeners.https off",
+                "listeners.https cannot tell which certificate's clients must show one; set the same client_ca_file, \
+                 client_ca_registered and client_certificate_optional in every [[listeners.tls]], or leave listeners.https off",
             );
         }
         for (index, tls) in listeners.tls.iter().enumerate() {
@@ -300,13 +302,20 @@ impl Findings {
         }
     }
 
-    fn authenticators(&mut self, auth: &AuthConfig) {
+    fn authenticators(&mut self, auth: &AuthConfig, listeners: &ListenersConfig) {
         let mut seen = BTreeSet::new();
         for authenticator in auth.authenticators.iter().filter(|one| !seen.insert(**one)) {
             self.refuse(format!("auth.authenticators names {:?} twice", authenticator.name()));
         }
         if seen.contains(&Authenticator::Jwks) {
             self.within("auth.jwks.refresh_s", auth.jwks.refresh_s, JWKS_REFRESH_S);
+        }
+        let asks_for_certificates = |tls: &super::ListenerTls| tls.client_ca_file.is_some() || tls.client_ca_registered;
+        if seen.contains(&Authenticator::X509) && !listeners.tls.iter().any(asks_for_certificates) {
+            self.refuse(
+                "auth.authenticators names \"x509\", but no listener asks for certificates; set client_ca_file or \
+                 client_ca_registered in [[listeners.tls]]",
+            );
         }
         if seen.contains(&Authenticator::Http) {
             self.within("auth.http.connect_timeout_s", auth.http.connect_timeout_s, HTTP_TIMEOUT_S);

@@ -1,6 +1,7 @@
 //! One connection: bytes out, packets in, and the end of it told apart from silence.
 
 use super::packet::{Connect, Flags, Packet, Version, kind, packet, publish, publish_with, subscribe, variable_length};
+use super::tls::{self, Identity};
 use super::websocket::WebSocket;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -71,6 +72,7 @@ pub enum Refused {
 enum Link {
     Tcp(TcpStream),
     WebSocket(WebSocket),
+    Tls(Box<tls::Stream>),
 }
 
 /// A network connection that speaks MQTT.
@@ -98,6 +100,21 @@ impl Connection {
     /// A sentence, when the handshake fails.
     pub fn open_websocket(to: SocketAddr, version: Version) -> Result<Self, String> {
         let link = Link::WebSocket(WebSocket::open(to, "/mqtt")?);
+        Ok(Connection { link, version, received: Vec::new(), over: false })
+    }
+
+    /// The same over TLS: to `localhost`, whose certificate this authority signed.
+    ///
+    /// # Errors
+    /// A sentence, when nobody listens or a certificate cannot be used.
+    pub fn open_tls(
+        to: SocketAddr,
+        version: Version,
+        authority: &str,
+        identity: Option<&Identity>,
+    ) -> Result<Self, String> {
+        let stream = TcpStream::connect_timeout(&to, ANSWER_WITHIN).map_err(|e| format!("connecting to {to}: {e}"))?;
+        let link = Link::Tls(Box::new(tls::over(stream, authority, identity)?));
         Ok(Connection { link, version, received: Vec::new(), over: false })
     }
 
@@ -139,6 +156,7 @@ impl Connection {
         let sent = match &mut self.link {
             Link::Tcp(stream) => stream.write_all(bytes),
             Link::WebSocket(socket) => socket.send(bytes),
+            Link::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
         };
         sent.map_err(|error| format!("sending: {error}"))
     }
@@ -174,6 +192,10 @@ impl Connection {
                 stream.read(bytes)
             }
             Link::WebSocket(socket) => socket.receive(bytes, within),
+            Link::Tls(stream) => {
+                stream.sock.set_read_timeout(Some(within))?;
+                stream.read(bytes)
+            }
         }
     }
 

@@ -4,9 +4,11 @@
 mod connection;
 mod delivery;
 mod packet;
+mod tls;
 mod websocket;
 
 pub use connection::{Arrival, Connack, Connection, Refused};
 pub use delivery::Delivered;
-pub use packet::{Connect, Packet, Version, Will, kind, publish, subscribe};
+pub use packet::{Connect, Packet, Version, Will, kind, packet, publish, subscribe};
+pub use tls::Identity;
 pub use websocket::WebSocket;

@@ -216,7 +216,7 @@ pub(super) fn subscribe_with(version: Version, filter: &str, qos: u8) -> Vec<u8>
 
 /// First byte, remaining length, body.
 #[must_use]
-pub(super) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     let mut rest = body.len();
     loop {

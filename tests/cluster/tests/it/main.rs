@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+mod authenticators;
 mod broadcast;
 mod connect;
 mod cut_pair;

@@ -36,8 +36,13 @@ fn everything_set() -> Config {
         secret_file: path(),
         tls: Some(MeshTls { ca_file: "x".into(), cert_file: "x".into(), key_file: "x".into() }),
     };
-    config.listeners.tls =
-        vec![ListenerTls { cert_file: "x".into(), key_file: "x".into(), server_names: vec![], client_ca_file: path() }];
+    config.listeners.tls = vec![ListenerTls {
+        cert_file: "x".into(),
+        key_file: "x".into(),
+        server_names: vec![],
+        client_ca_file: path(),
+        ..ListenerTls::default()
+    }];
     let jwt = JwtConfig::default();
     config.auth.jwt = JwtConfig { secret: Some(Secret::new("x")), secret_file: path(), public_key_file: path(), ..jwt };
     config.auth.jwks.ca_file = path();

@@ -68,7 +68,7 @@ fn values_of_the_wrong_kind_are_refused_with_the_kind_that_is_wanted() {
     only(
         "[auth]\nauthenticators = [\"user\"]",
         &[],
-        "auth.authenticators[0] must be \"users\" or \"jwt\" or \"jwks\" or \"scram\" or \"http",
+        "auth.authenticators[0] must be \"users\" or \"jwt\" or \"jwks\" or \"scram\" or \"http\" or \"x509",
     );
     only(
         "[[auth.bootstrap_users]]\nrole = \"root\"",
