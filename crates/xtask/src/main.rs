@@ -1,7 +1,7 @@
 //! The workspace's own tool: `cargo xtask verify` proves a change and never writes; `cargo xtask fix` repairs what can
 //! be repaired by rote; `cargo xtask ci` is what `.ci/run` calls; `cargo xtask cluster` runs the process clusters,
 //! `cargo xtask chaos` the same under faults; `cargo xtask chart` and `cargo xtask containers` what is deployed;
-//! `cargo xtask console` the console in a browser; `cargo xtask simulate` and `cargo xtask raft-simulate` run many seeds of
+//! `cargo xtask console` the console in a browser, and `cargo xtask openapi` a node what its management API says of itself; `cargo xtask simulate` and `cargo xtask raft-simulate` run many seeds of
 //! the simulated rules and of the simulated raft crate; `cargo xtask fuzz` tries bytes that nobody means well with.
 //!
 //! What does not belong here: a rule of the project. Those are tests; this only says in which order things run.
@@ -96,6 +96,8 @@ enum Command {
     /// Check the Helm chart with Helm's engine, and run what it renders in network namespaces: 3, 5 and 3 nodes, all restarted
     /// at once. The second part needs root, `ip`, `dnsmasq` and `curl`; `.ci/run` installs them.
     Chart,
+    /// Ask a real node everything that its management API says of itself, with made-up arguments.
+    Openapi,
     /// Build the image and run the compose cluster on an engine of its own, with containers killed and cut off. Needs root,
     /// Docker, `debootstrap` and `prometheus`; `.ci/run` installs them.
     Containers {
@@ -138,6 +140,7 @@ fn main() -> ExitCode {
         Command::Cluster { scenario } => (plan::cluster(scenario.as_deref()), false),
         Command::Soak { minutes, rate } => (plan::soak(minutes, rate), false),
         Command::Storm { clients, events } => (plan::storm(clients, events), false),
+        Command::Openapi => (plan::openapi(), false),
         Command::Chart => (plan::chart(), false),
         Command::Console => (plan::console(), false),
         Command::Containers { from_source } => (plan::containers(from_source), false),

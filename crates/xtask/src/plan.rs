@@ -46,15 +46,16 @@ pub(crate) fn verify() -> Vec<Step> {
     ]
 }
 
-/// What `.ci/run` calls: the proof, and between build and tests the short run of chaos, the chart in namespaces and the
-/// console in a browser. The compose cluster is a campaign of its own: it wants an engine and a base image. The tests stay
-/// last, so that the output ends with what they say.
+/// What `.ci/run` calls: the proof, and between build and tests the short run of chaos, the chart in namespaces, the console
+/// in a browser and the management API's description. The compose cluster is a campaign of its own: it wants an engine and
+/// a base image. The tests stay last, so that the output ends with what they say.
 pub(crate) fn ci() -> Vec<Step> {
     let mut steps = verify();
     let tests = steps.pop();
     steps.push(chaos_program("chaos", vec!["--short".to_owned()]));
     steps.push(chart_drill());
     steps.push(console_drill());
+    steps.push(described());
     steps.extend(tests);
     steps
 }
@@ -214,6 +215,25 @@ fn console_drill() -> Step {
     Step {
         program: Some(Program::Script("tests/console/run")),
         ..step("console", &["target/debug/rollcall"], pictures)
+    }
+}
+
+/// What the management API says of itself, asked of a real node.
+pub(crate) fn openapi() -> Vec<Step> {
+    let mut steps = verify();
+    steps.retain(|step| step.name == "build");
+    steps.push(described());
+    steps
+}
+
+fn described() -> Step {
+    Step {
+        program: Some(Program::Script("tests/openapi/run")),
+        ..step(
+            "openapi",
+            &["target/debug/rollcall"],
+            "mend the description in crates/http-gateway/src/management, or the answer",
+        )
     }
 }
 
