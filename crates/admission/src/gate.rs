@@ -56,7 +56,8 @@ impl Admission {
         }
     }
 
-    /// Another share of the instance's messages and queries from now on; it starts with nothing saved up.
+    /// Another share of the instance's messages and queries from now on. What the old one had saved up goes over, as far as it
+    /// fits, and so does what is owed.
     pub fn set_message_share(&self, share: Share) {
         self.messages.set(share);
     }
@@ -73,7 +74,7 @@ impl Admission {
         self.messages.asked()
     }
 
-    /// Another share of one of the instance's other rates from now on; it starts with nothing saved up.
+    /// Another share of one of the instance's other rates from now on, in the same way.
     pub fn set_packet_share(&self, packet: Rated, share: Share) {
         self.packets[packet as usize].set(share);
     }
@@ -280,6 +281,10 @@ impl rollcall_contracts::Admission for Admission {
             return Err(QueryRefusal::NoGrant);
         }
         self.messages.charge(n).inspect_err(|_| self.metrics.limited_messages.increment(1))
+    }
+
+    fn owe(&self, n: u32) {
+        self.messages.owe(n);
     }
 
     fn admit(&self, packet: Rated) -> Result<(), QueryRefusal> {

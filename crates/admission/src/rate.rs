@@ -3,8 +3,10 @@
 
 use arc_swap::ArcSwap;
 use governor::{
-    DefaultDirectRateLimiter, Quota, RateLimiter,
+    Quota, RateLimiter,
     clock::{Clock, DefaultClock},
+    middleware::StateInformationMiddleware,
+    state::{InMemoryState, NotKeyed},
 };
 use rollcall_contracts::QueryRefusal;
 use std::{
@@ -46,8 +48,11 @@ enum State {
     Closed,
 }
 
+/// One that tells what is left in it.
+type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
+
 struct Bucket {
-    limiter: DefaultDirectRateLimiter,
+    limiter: Limiter,
     per_second: NonZeroU32,
     burst: NonZeroU32,
     /// Units admitted in one charge beyond the burst and not yet paid for; while there are any, nothing is admitted.
@@ -60,14 +65,32 @@ impl Rate {
         Rate { burst_percent, state, clock: DefaultClock::default(), asked: AtomicU64::new(0) }
     }
 
-    /// Another share from now on. The new limiter starts with nothing saved up, so that a change never adds a burst.
+    /// Another share from now on. What the old one had saved up goes over, as far as it fits, and what is owed: a change
+    /// neither adds a burst nor takes one away.
     pub(crate) fn set(&self, share: Share) {
         let state = State::new(share, self.burst_percent);
         if let State::Limited(bucket) = &state {
-            // A limiter that is new holds its whole burst, so this takes all of it.
-            let _taken = bucket.limiter.check_n(bucket.burst);
+            let (saved, owed) = match &**self.state.load() {
+                State::Limited(old) => (old.saved(), old.owed.load(Ordering::Relaxed)),
+                State::Open | State::Closed => (0, 0),
+            };
+            bucket.owed.store(owed, Ordering::Relaxed);
+            // A limiter that is new holds its whole burst.
+            if let Some(too_much) = NonZeroU32::new(bucket.burst.get().saturating_sub(saved)) {
+                let _taken = bucket.limiter.check_n(too_much);
+            }
         }
         self.state.store(state.into());
+    }
+
+    /// Takes `n` units, at once or, where there is no room, from what comes next. Without a share nothing is counted.
+    pub(crate) fn owe(&self, n: u32) {
+        let state = self.state.load();
+        let (State::Limited(bucket), Some(n)) = (&**state, NonZeroU32::new(n)) else { return };
+        self.asked.fetch_add(u64::from(n.get()), Ordering::Relaxed);
+        if bucket.owed.load(Ordering::Relaxed) > 0 || n > bucket.burst || bucket.take(n, &self.clock).is_err() {
+            bucket.owed.fetch_add(u64::from(n.get()), Ordering::Relaxed);
+        }
     }
 
     /// Units asked for while there was a limit, admitted or not.
@@ -106,7 +129,7 @@ impl State {
         };
         let burst = burst_of(per_second, burst_percent);
         State::Limited(Bucket {
-            limiter: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
+            limiter: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)).with_middleware(),
             per_second,
             burst,
             owed: AtomicU64::new(0),
@@ -147,11 +170,16 @@ impl Bucket {
         }
     }
 
+    /// Units that could be taken at once, less the one that asking costs.
+    fn saved(&self) -> u32 {
+        self.limiter.check().map_or(0, |left| left.remaining_burst_capacity())
+    }
+
     fn take(&self, n: NonZeroU32, clock: &DefaultClock) -> Result<(), Duration> {
         let outcome = match n.get() {
-            1 => self.limiter.check(),
+            1 => self.limiter.check().map(drop),
             // `n` is at most the burst, so there is room for it in principle.
-            _ => self.limiter.check_n(n).unwrap_or(Ok(())),
+            _ => self.limiter.check_n(n).map_or(Ok(()), |outcome| outcome.map(drop)),
         };
         outcome.map_err(|not_until| not_until.wait_time_from(clock.now()))
     }

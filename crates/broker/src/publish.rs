@@ -373,10 +373,23 @@ impl Broker {
         Delivered { matched, unserved }
     }
 
+    /// Charges one delivery. At QoS 0 there may be no room for it, which is counted; what was acknowledged is delivered
+    /// whatever the quota says, and owed.
+    pub(crate) fn charge_delivery(&self, qos: QoS) -> bool {
+        if qos > QoS::AtMostOnce {
+            self.admission.owe(1);
+            return true;
+        }
+        let admitted = self.admission.charge(1).is_ok();
+        if !admitted {
+            self.metrics.dropped(DropReason::OverQuota);
+        }
+        admitted
+    }
+
     /// Charges and queues one delivery. True when it is in a queue; what is not is counted.
     pub(crate) fn queue(&self, session: &ClientSession, delivery: Delivery, now: BootTime, slow: &mut Slow) -> bool {
-        if self.admission.charge(1).is_err() {
-            self.metrics.dropped(DropReason::OverQuota);
+        if !self.charge_delivery(delivery.qos) {
             return false;
         }
         let taken = self.put(session, delivery, now, slow);

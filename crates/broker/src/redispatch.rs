@@ -48,7 +48,7 @@ impl fmt::Debug for Orphans {
 
 impl Broker {
     /// Charges and queues one delivery of a shared subscription, for this member or else another one here. False when
-    /// none can take it; one over quota is dropped, which is no reason to ask others.
+    /// none can take it; one of QoS 0 over quota is dropped, which is no reason to ask others.
     pub(crate) fn queue_shared(
         &self,
         member: &ClientSession,
@@ -57,8 +57,7 @@ impl Broker {
         now: BootTime,
         slow: &mut Slow,
     ) -> bool {
-        if self.admission.charge(1).is_err() {
-            self.metrics.dropped(DropReason::OverQuota);
+        if !self.charge_delivery(delivery.qos) {
             return true;
         }
         let (message, group) = (delivery.message.clone(), delivery.group.clone());

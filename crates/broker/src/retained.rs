@@ -183,14 +183,13 @@ impl Broker {
 
     /// Queues one message as soon as the client's queue has room. False when the connection is over.
     async fn send_one(&self, wish: &Wish, message: Arc<Message>) -> bool {
-        if self.admission.charge(1).is_err() {
-            self.metrics.dropped(DropReason::OverQuota);
+        let qos = wish.qos.min(message.qos);
+        if !self.charge_delivery(qos) {
             return true;
         }
         let until = Instant::now() + SERVE_WITHIN;
         while Instant::now() < until {
             let now = self.lease.now();
-            let qos = wish.qos.min(message.qos);
             let delivery = Delivery {
                 retain: true,
                 subscription_ids: wish.subscription_id.into_iter().collect(),

@@ -167,6 +167,10 @@ pub trait Admission: Send + Sync + 'static {
     /// Charges `n` units of the instance's quota (one query = one QoS 0 publish = 1). Never waits.
     fn charge(&self, n: u32) -> Result<(), QueryRefusal>;
 
+    /// Charges `n` units for what is done whatever the quota says, since it was promised already: where there is no room
+    /// they are owed, and nothing new is admitted before they are paid. Never waits.
+    fn owe(&self, n: u32);
+
     /// May there be one more of these now? Never waits.
     fn admit(&self, packet: Rated) -> Result<(), QueryRefusal>;
 

@@ -29,6 +29,9 @@ pub trait QuotaSeat: Send + Sync + 'static {
     /// it is another than before: then the leader is to hear of it soon.
     fn granted(&self, grant: Option<QuotaGranted>) -> bool;
 
+    /// Whether there is a limit and nothing of it here: then no client is served.
+    fn waits(&self) -> bool;
+
     /// The lease is over, and so is the grant.
     fn over(&self);
 }

@@ -49,7 +49,8 @@ pub struct Keeper<'a> {
     pub terms: LeaseTerms,
 }
 
-/// Renews until the lease ends, and with it the grant. `held` turns true with the first acknowledgement.
+/// Renews until the lease ends, and with it the grant. `held` turns true with the first acknowledgement that
+/// leaves the node something of the quota.
 pub async fn keep_lease(keeper: &Keeper<'_>, held: &watch::Sender<bool>, stop: &CancellationToken) -> LeaseEnd {
     let end = keep(keeper, held, stop).await;
     keeper.quota.over();
@@ -86,7 +87,9 @@ async fn keep(keeper: &Keeper<'_>, held: &watch::Sender<bool>, stop: &Cancellati
         match answer {
             Beat::Acknowledged(grant) if gate.renew(owner.incarnation, sent_at) => {
                 soon = quota.granted(grant);
-                held.send_if_modified(|h| !std::mem::replace(h, true));
+                if !quota.waits() {
+                    held.send_if_modified(|h| !std::mem::replace(h, true));
+                }
             }
             Beat::Retired => {
                 gate.end(owner.incarnation);

@@ -64,11 +64,6 @@ impl NodeQuota {
         }
     }
 
-    /// Whether there is a limit and nothing of it here.
-    pub(crate) fn waits(&self) -> bool {
-        self.limit > 0 && rate_of(self.state.lock().in_force) == 0
-    }
-
     /// True when it changes something.
     fn put(&self, state: &mut State, share: Share) -> bool {
         if state.in_force == share {
@@ -112,6 +107,10 @@ impl QuotaSeat for NodeQuota {
         state.parts = grant.map(|grant| grant.parts).unwrap_or_default();
         // Nothing as yet is asked about again soon.
         self.put(&mut state, share) || share == Share::NoGrant
+    }
+
+    fn waits(&self) -> bool {
+        self.limit > 0 && rate_of(self.state.lock().in_force) == 0
     }
 
     fn over(&self) {

@@ -1,7 +1,7 @@
 //! Ready means: joined, caught up, lease valid, storage sound, no invariant violated.
 
 use crate::{members, quota_seat::NodeQuota};
-use rollcall_contracts::{LeaseGate as _, Readiness, ReadinessReport};
+use rollcall_contracts::{LeaseGate as _, QuotaSeat as _, Readiness, ReadinessReport};
 use rollcall_controller::NodeLeaseGate;
 use rollcall_raft::Replication;
 use rollcall_storage::Store;

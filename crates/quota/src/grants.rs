@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One in so many of the limit is left to a node that nobody asks, so that its first requests find room.
 const FLOOR_PART: u32 = 100;
-/// A grant that is off by no more than one in so many of the limit stays as it is: each change costs what a limiter has
-/// saved up.
+/// A grant that is off by no more than one in so many of the limit stays as it is, and so do all while nobody is asked for
+/// more than half of what it has.
 const STEADY_PART: u32 = 50;
 
 /// What a heartbeat says of the quota.
@@ -112,7 +112,8 @@ impl GrantTable {
         // Nobody waits for what little it would give up.
         let all_have_a_part = self.nodes.values().all(|grant| grant.granted >= self.floor());
         let is_near = wanted.abs_diff(in_use) <= self.limit / STEADY_PART;
-        if is_near && all_have_a_part && in_use <= left { in_use } else { wanted }
+        let nobody_is_short = self.nodes.values().all(|grant| grant.demand <= grant.granted / 2);
+        if (is_near || nobody_is_short) && all_have_a_part && in_use <= left { in_use } else { wanted }
     }
 
     fn count(&self) -> u32 {

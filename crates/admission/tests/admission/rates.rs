@@ -71,6 +71,34 @@ fn a_new_share_starts_with_nothing_saved_up() {
 }
 
 #[test]
+fn a_changed_share_takes_over_what_was_saved_up_as_far_as_it_fits_and_what_is_owed() {
+    let share = |rate| Share::PerSecond(NonZeroU32::new(rate).unwrap());
+    let saved = |admission: &Admission| (0..).take_while(|_| admission.charge(1).is_ok()).count();
+    let admission = with(1_000, 10);
+    admission.set_message_share(share(2_000));
+    assert!((95..=110).contains(&saved(&admission)), "one is the price of looking, some come meanwhile");
+    admission.set_message_share(share(1_000));
+    assert!(saved(&admission) < 20, "nothing was saved up");
+    let admission = with(1_000, 10);
+    admission.set_message_share(share(100));
+    assert!((10..=12).contains(&saved(&admission)));
+    admission.owe(500);
+    admission.set_message_share(share(1_000));
+    assert_eq!(admission.charge(1), Err(QueryRefusal::OverQuota { retry_after_s: 1 }));
+}
+
+#[test]
+fn what_is_owed_is_paid_before_anything_new_is_admitted() {
+    let admission = with(100, 10);
+    (0..300).for_each(|_| admission.owe(1));
+    match admission.charge(1) {
+        Err(QueryRefusal::OverQuota { retry_after_s }) => assert!((2..=3).contains(&retry_after_s), "{retry_after_s}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(admission.messages_asked(), 301);
+}
+
+#[test]
 fn each_refusal_is_counted_by_kind() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let config = AdmissionConfig { connects_per_second: 1, messages_per_second: 1, ..AdmissionConfig::default() };

@@ -280,6 +280,10 @@ impl Admission for FakeAdmission {
         Ok(())
     }
 
+    fn owe(&self, n: u32) {
+        self.charged.fetch_add(usize::try_from(n).unwrap(), Ordering::SeqCst);
+    }
+
     fn admit(&self, packet: Rated) -> Result<(), QueryRefusal> {
         match self.over_rate.lock().unwrap().contains(&packet) {
             true => Err(QueryRefusal::OverQuota { retry_after_s: 1 }),

@@ -1,6 +1,6 @@
 //! Messages: who gets them, how often, and who pays.
 
-use crate::world::{World, deliveries, id, message, now, requested, topics};
+use crate::world::{World, deliveries, id, message, message_at, now, requested, topics};
 use rollcall_broker::BrokerConfig;
 use rollcall_contracts::{ConnectionEnding, DeliveryTarget, EndingKind};
 use rollcall_session::{PublishVerdict, ReasonCode, RequestedSubscription, SubscribeAnswer, UnsubscribeAnswer};
@@ -122,6 +122,11 @@ async fn publishes_and_deliveries_are_charged_and_over_quota_nothing_goes_on() {
     world.broker.deliver_local(message("t"));
     assert_eq!((topics(a.connection()).len(), topics(b.connection()).len()), (0, 0));
     assert_eq!(world.peers.published.lock().unwrap().len(), 1);
+    // Somebody was promised this one, wherever it was published: it is owed.
+    world.subscribe_at(&b, "t", QoS::AtLeastOnce);
+    world.broker.deliver_local(message_at("t", QoS::AtLeastOnce));
+    assert_eq!((topics(a.connection()).len(), topics(b.connection()).len()), (0, 1));
+    assert_eq!(world.admission.charged.load(Ordering::SeqCst), 4);
 }
 
 #[tokio::test]

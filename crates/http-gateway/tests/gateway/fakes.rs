@@ -401,6 +401,10 @@ impl Admission for Fake {
         self.0.refusal.lock().unwrap().map_or(Ok(()), Err)
     }
 
+    fn owe(&self, n: u32) {
+        let _taken = self.charge(n);
+    }
+
     fn admit(&self, _: Rated) -> Result<(), QueryRefusal> {
         Ok(())
     }
