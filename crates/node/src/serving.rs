@@ -74,6 +74,9 @@ impl Serving {
                         () = quit.cancelled() => break,
                         () = members::told_to_drain(&self.replication, false) => {}
                     }
+                }
+                // Also where it was taken back before its last client had gone.
+                if self.broker.is_draining() {
                     self.broker.serve_again();
                     self.leaving.send_replace(false);
                 }
