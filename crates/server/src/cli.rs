@@ -1,5 +1,6 @@
 //! The command line: every verb with its options. What they do is elsewhere.
 
+use crate::management::arguments::{ClientsArguments, DrainArguments, KickArguments, PoliciesCommand, UsersCommand};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::{num::NonZeroU32, path::PathBuf};
@@ -35,8 +36,25 @@ pub(crate) enum Command {
     /// was, at the next of the nodes given. Where events are no longer kept it says so and goes on from then. It runs until
     /// it is ended, or until a node refuses it.
     Watch(WatchArguments),
+    /// List clients with their state, node and account.
+    Clients(ClientsArguments),
+    /// End the connection of a client, on whichever node it is.
+    ///
+    /// A client of MQTT 5 is told so (DISCONNECT 0x98). It may connect again: a block rule keeps it out.
+    Kick(KickArguments),
     /// List the members of the cluster.
     Nodes(NodesArguments),
+    /// Tell a member to serve no clients and to lead nothing, or to serve again.
+    ///
+    /// Its clients are asked to go elsewhere in waves. It stays a member, and stays drained until it is told otherwise, also
+    /// over a restart.
+    Drain(DrainArguments),
+    /// List, add, change and remove users.
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// List, change and remove policies, and say what they decide.
+    #[command(subcommand)]
+    Policies(PoliciesCommand),
     /// Tell a member to leave the cluster, alive or dead.
     ///
     /// A living node asks its clients to go elsewhere, hands over what it holds, and ends. A dead one is replaced by
@@ -169,7 +187,7 @@ pub(crate) struct LeaveArguments {
 }
 
 /// Names need no encoding in a path.
-fn node_name(text: &str) -> Result<String, String> {
+pub(crate) fn node_name(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if text.is_empty() || !text.chars().all(fits) || text.starts_with('.') {
         return Err("a node's name consists of A-Z a-z 0-9 . _ -".to_owned());

@@ -14,14 +14,27 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/cl
 const PAGE_START: &str = "<!-- help: generated from the program -->\n";
 const PAGE_END: &str = "<!-- end of help -->";
 /// Every verb, in the order of the page.
-const VERBS: [&[&str]; 10] = [
+const VERBS: [&[&str]; 23] = [
     &[],
     &["server"],
     &["demo"],
     &["status"],
     &["watch"],
+    &["clients"],
+    &["kick"],
+    &["nodes"],
+    &["drain"],
+    &["leave"],
+    &["users"],
+    &["users", "add"],
+    &["users", "password"],
+    &["policies"],
+    &["policies", "set"],
+    &["policies", "explain"],
+    &["inspect"],
     &["bench", "status"],
     &["bench", "connect"],
+    &["bench", "publish"],
     &["config", "check"],
     &["config", "show"],
     &["completions"],
@@ -59,6 +72,13 @@ fn wrong_usage_ends_with_2_and_help_with_0() {
         &["bench", "status", "--rate", "0"],
         &["bench", "connect", "--serial", "--inflight", "5"],
         &["watch", "--client", "a", "--prefix", "a"],
+        &["clients", "--online=perhaps"],
+        &["kick"],
+        &["drain", "a/b"],
+        &["users"],
+        &["users", "add", "a", "--role", "king"],
+        &["policies", "explain", "pub"],
+        &["policies", "explain", "sub", "a", "--client-id", "c", "--qos", "3"],
         &["config", "check"],
         &["completions", "no-shell"],
     ] {
@@ -151,7 +171,7 @@ fn the_effective_configuration_is_shown_with_its_origins_and_without_secrets() {
 fn completions_know_the_verbs() {
     for shell in ["bash", "zsh", "fish"] {
         let script = out(&run(&["completions", shell]));
-        for verb in ["server", "demo", "status", "bench", "config", "completions"] {
+        for verb in ["server", "demo", "status", "clients", "kick", "drain", "users", "policies", "bench", "config"] {
             assert!(script.contains(verb), "{shell} {verb}");
         }
     }

@@ -3,9 +3,9 @@
 use rollcall_test_cluster::config::{ADMIN, OPERATOR};
 use rollcall_test_cluster::http::{self, Response, basic};
 use rollcall_test_cluster::mqtt::{Arrival, Connect, Connection, Version};
-use rollcall_test_cluster::{Cluster, Options, deadline};
+use rollcall_test_cluster::{Cluster, Options, binary, deadline};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 const ALL: [usize; 3] = [0, 1, 2];
 const SOON: Duration = Duration::from_secs(10);
@@ -23,6 +23,19 @@ fn get(cluster: &Cluster, place: usize, path: &str) -> Value {
     let answer = call(cluster, place, "GET", path, &Value::Null);
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     serde_json::from_str(&answer.text()).unwrap()
+}
+
+/// Standard output and exit code of an operator's verb.
+fn rollcall(cluster: &Cluster, place: usize, account: (&str, &str), arguments: &[&str]) -> (String, Option<i32>) {
+    let output = Command::new(binary::rollcall())
+        .args(arguments)
+        .env("ROLLCALL_ADMIN_URL", format!("http://{}", cluster.nodes[place].addresses.admin))
+        .env("ROLLCALL_USER", account.0)
+        .env("ROLLCALL_PASSWORD", account.1)
+        .env("ROLLCALL_NEW_PASSWORD", "secret9")
+        .output()
+        .unwrap();
+    (String::from_utf8(output.stdout).unwrap(), output.status.code())
 }
 
 /// The next message of a client.
@@ -155,4 +168,40 @@ fn a_drained_node_sends_its_clients_away_leads_nothing_and_answers_until_it_is_t
     let mut back = cluster.connect(drained, "moves");
     back.ping().unwrap();
     cluster.assert_online(&ALL, "moves", true);
+}
+
+#[test]
+fn the_operators_verbs_do_and_print_what_they_say() {
+    let cluster = Cluster::of_three();
+    let mut client = cluster.connect(0, "verb/1");
+    let operator = |place, arguments: &[&str]| rollcall(&cluster, place, OPERATOR, arguments);
+    let admin = |arguments: &[&str]| rollcall(&cluster, 2, ADMIN, arguments);
+    let (listed, code) = operator(1, &["clients", "--prefix", "verb/", "--online"]);
+    let row: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((code, &row[..5]), (Some(0), &["verb/1", "online", "n1", "user0", "5"][..]));
+    let (json, _) = operator(1, &["clients", "--prefix", "verb/", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["client_id"], "verb/1");
+    assert_eq!(operator(2, &["kick", "verb/1"]), ("verb/1: its connection is over\n".to_owned(), Some(0)));
+    assert_eq!(client.to_the_end(SOON).unwrap().len(), 1);
+    assert_eq!(operator(2, &["kick", "verb/1"]).1, Some(1), "it is gone");
+
+    let (nodes, _) = operator(0, &["nodes"]);
+    assert_eq!(nodes.lines().filter(|line| line.contains(" alive ")).count(), 3, "{nodes}");
+    assert_eq!(admin(&["users", "add", "clerk", "--role", "viewer"]).1, Some(0));
+    assert_eq!(admin(&["users", "add", "clerk"]).1, Some(1), "it keeps what it has");
+    assert!(admin(&["users", "list"]).0.lines().any(|line| line.starts_with("clerk") && line.ends_with("viewer")));
+    assert_eq!(rollcall(&cluster, 0, ("clerk", "secret9"), &["users", "list", "--json"]).1, Some(0));
+    assert_eq!(admin(&["users", "remove", "clerk"]).1, Some(0));
+    assert_eq!(operator(0, &["users", "add", "other"]).1, Some(1), "an operator has no say in that");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policies.json");
+    std::fs::write(&file, r#"[{"name":"no-home","effect":"deny","actions":["sub"],"resources":["home/#"]}]"#).unwrap();
+    assert_eq!(admin(&["policies", "set", file.to_str().unwrap()]), ("no-home is set\n".to_owned(), Some(0)));
+    assert!(admin(&["policies", "list"]).0.lines().any(|line| line.starts_with("no-home")));
+    let explain = ["policies", "explain", "sub", "home/1", "--client-id", "c", "--username", "user0"];
+    let (explained, code) = admin(&explain);
+    assert!(code == Some(0) && explained.contains("by policy"), "{explained}");
+    assert_eq!(admin(&["policies", "remove", "no-home"]).1, Some(0));
+    assert_eq!(admin(&["policies", "show", "no-home"]).1, Some(1));
 }

@@ -1,4 +1,10 @@
-//! `rollcall nodes` and `rollcall leave`: the members of a cluster, over the management API of any of its nodes.
+//! The operator's verbs, over the management API of any node of a cluster. Here are those about its members; clients, users
+//! and policies have files of their own.
+
+pub(crate) mod arguments;
+pub(crate) mod clients;
+pub(crate) mod policies;
+pub(crate) mod users;
 
 use crate::{
     cli::{LeaveArguments, ManagementArguments, NodesArguments},
@@ -6,14 +12,15 @@ use crate::{
     http::basic,
     output, web_client,
 };
-use serde::Deserialize;
+use arguments::DrainArguments;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::time::Duration;
 use ureq::{Agent, http::Response};
 
 /// Longest wait for an answer: longer than a node waits for its quorum.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Longest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
 #[derive(Deserialize)]
 struct Nodes {
@@ -28,6 +35,9 @@ struct Node {
     mesh: String,
     alive: bool,
     leaving: bool,
+    /// Older nodes do not say it.
+    #[serde(default)]
+    draining: bool,
     partitions: u16,
     votes: bool,
 }
@@ -50,10 +60,12 @@ pub(crate) fn nodes(arguments: &NodesArguments) -> Result<(), Failure> {
 }
 
 fn row(node: &Node) -> Vec<String> {
-    let state = match (node.leaving, node.alive) {
-        (true, _) => "leaving",
-        (false, true) => "alive",
-        (false, false) => "down",
+    let state = match (node.leaving, node.draining, node.alive) {
+        (true, ..) => "leaving",
+        (false, true, true) => "draining",
+        (false, true, false) => "drained",
+        (false, false, true) => "alive",
+        (false, false, false) => "down",
     };
     vec![
         node.name.clone(),
@@ -73,6 +85,28 @@ pub(crate) fn leave(arguments: &LeaveArguments) -> Result<(), Failure> {
         "{} is leaving: its clients go elsewhere, others take over what it holds, then it ends\n",
         arguments.name
     ))
+}
+
+/// Tells a member to serve nobody, or to serve again.
+pub(crate) fn drain(arguments: &DrainArguments) -> Result<(), Failure> {
+    let path = format!("nodes/{}/drain", arguments.name);
+    let api = Api::new(&arguments.api)?;
+    if arguments.undo {
+        api.delete(&path)?;
+        return output::print(format!("{} serves again as soon as it is ready\n", arguments.name));
+    }
+    api.send(Method::Post, &path, &[], "")?;
+    output::print(format!(
+        "{} is drained: its clients go elsewhere, and it serves nobody until `rollcall drain {} --undo`\n",
+        arguments.name, arguments.name
+    ))
+}
+
+/// How something is sent.
+#[derive(Clone, Copy)]
+enum Method {
+    Post,
+    Put,
 }
 
 /// The management API of one node.
@@ -106,6 +140,28 @@ impl Api {
             Some(authorization) => request.header("Authorization", authorization).call(),
             None => request.call(),
         })
+    }
+
+    /// With a JSON body.
+    fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Result<Vec<u8>, Failure> {
+        let target = format!("{}/{path}", self.base);
+        let mut request = match method {
+            Method::Post => self.agent.post(target),
+            Method::Put => self.agent.put(target),
+        };
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        self.finish(request.header("Content-Type", "application/json").send(body))
+    }
+
+    /// An answer as JSON.
+    fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let body = self.get(path)?;
+        serde_json::from_slice(&body).map_err(|error| Failure::new(format!("{}: {error}", self.base)))
     }
 
     fn finish(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> Result<Vec<u8>, Failure> {
