@@ -152,3 +152,13 @@ pub(super) enum CertificateStateName {
     Revoked,
     PendingActivation,
 }
+
+/// One user.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UserAlone)]
+pub(super) struct UserShape {
+    username: String,
+    role: RoleName,
+    /// Whether the password can be proved by SCRAM-SHA-256.
+    scram: bool,
+}

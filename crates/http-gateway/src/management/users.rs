@@ -1,6 +1,9 @@
 //! Users: names and roles. Their passwords go in and never come out, not even as hashes.
 
-use super::{Call, body, condition, schemas::RoleName};
+use super::{
+    Call, body, condition,
+    schemas::{RoleName, UserShape},
+};
 use crate::{error_response::Problem, in_runtime::InRuntime, parameters::Parameters, response::json};
 use actix_http::{Request, Response, StatusCode};
 use bytes::Bytes;
@@ -91,7 +94,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response<Bytes>, Problem> {
     get,
     path = "/api/v1/users/{username}",
     params(("username" = String, Path, description = "the user", min_length = 1)),
-    responses((status = 200, description = "done", body = ShownOwned)),
+    responses((status = 200, description = "done", body = UserShape)),
 )]
 pub(super) fn get(call: &Call<'_>, request: &Request, name: &str) -> Result<Response<Bytes>, Problem> {
     shown(call, request, StatusCode::OK, name)
@@ -112,7 +115,7 @@ fn shown(call: &Call<'_>, request: &Request, status: StatusCode, name: &str) -> 
     path = "/api/v1/users/{username}",
     params(("username" = String, Path, description = "the user", min_length = 1), ("If-Match" = Option<String>, Header, description = "a tag as ETag gave it, or *"), ("If-None-Match" = Option<String>, Header, description = "* to make only what is not there")),
     request_body = GivenUser,
-    responses((status = 200, description = "changed", body = ShownOwned), (status = 201, description = "made", body = ShownOwned)),
+    responses((status = 200, description = "changed", body = UserShape), (status = 201, description = "made", body = UserShape)),
 )]
 pub(super) async fn put(call: &Call<'_>, request: &mut Request, username: String) -> Result<Response<Bytes>, Problem> {
     let only_if = condition::of(request)?;

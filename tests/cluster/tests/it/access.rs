@@ -164,7 +164,7 @@ fn a_deleted_user_is_closed_and_every_change_is_recorded() {
     let user = json!({"role": "client", "password": "a password"});
     let made = call(&cluster, 1, "PUT", "users/temp", &user);
     assert_eq!(made.status, 201, "{}", made.text());
-    assert_eq!(read(&made), json!({"username": "temp", "role": "client"}));
+    assert_eq!(read(&made), json!({"username": "temp", "role": "client", "scram": false}));
     let connect = as_user("temp", "a password", "of-temp");
     let mut connection = deadline::until("the user is known everywhere", SOON, || {
         let to = cluster.nodes[2].addresses.mqtt;
