@@ -5,7 +5,7 @@ use crate::{metrics::RETIRED, walk::Walk};
 use parking_lot::Mutex;
 use rollcall_cluster::{ClusterChange, LeaseTable, LeaseTerms};
 use rollcall_proto::{HeartbeatReply, HeartbeatRequest, QuotaGrant, QuotaPart, heartbeat_reply};
-use rollcall_quota::{Grant, GrantTable, Use};
+use rollcall_quota::{Grant, GrantTable, Use, shares_exceed_limit};
 use rollcall_raft::{Ask, PointAnswer, Replication, boot_time};
 use rollcall_types::{BootTime, GroupId, Incarnation, NodeId, Owner};
 use std::{sync::Arc, time::Duration};
@@ -85,12 +85,14 @@ impl LeaderDuties {
         if !leading.lead(term) || !leading.table.heartbeat(node, incarnation, received_at) {
             return nothing;
         }
-        let said = request.quota.filter(|_| self.quota > 0);
-        let per_second = said.and_then(|said| {
+        let mut grant = None;
+        if let Some(said) = request.quota.filter(|_| self.quota > 0) {
             let said = Use { in_use: said.in_use, demand: said.demand };
-            leading.grants.heartbeat(node, incarnation, request.sequence, said)
-        });
-        let grant = per_second.map(|per_second| QuotaGrant { per_second, parts: parts(&leading.grants) });
+            let per_second = leading.grants.heartbeat(node, incarnation, request.sequence, said);
+            // An answer without a grant would say that there is no limit.
+            let Some(per_second) = per_second else { return nothing };
+            grant = Some(QuotaGrant { per_second, parts: parts(&leading.grants) });
+        }
         HeartbeatReply { grant, ..reply(heartbeat_reply::Answer::Acknowledged(true)) }
     }
 
@@ -104,7 +106,8 @@ impl LeaderDuties {
         let at_most = leading.grants.at_most();
         #[allow(clippy::cast_precision_loss)] // far below 2^52
         metrics::gauge!(GRANTED).set(at_most as f64);
-        if at_most > u64::from(self.quota) {
+        let parts = leading.grants.nodes().values().map(|grant| grant.at_most);
+        if shares_exceed_limit(self.quota, parts).is_some() {
             tracing::error!(at_most, "an invariant is violated: quota_is_never_exceeded");
             metrics::counter!(VIOLATIONS, "invariant" => "quota_is_never_exceeded").increment(1);
         }

@@ -12,7 +12,10 @@
 //! What does not belong here: clocks, heartbeats, and the limiter that holds a node to its grant.
 
 use rollcall_types::{Incarnation, NodeId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// One in so many of the limit is left to a node that nobody asks, so that its first requests find room.
 const FLOOR_PART: u32 = 100;
@@ -58,11 +61,15 @@ impl GrantTable {
         GrantTable { limit, nodes: BTreeMap::new(), knows_all: false }
     }
 
-    /// A heartbeat came; the rate that its node may use from now on. `None` for one that a newer one has overtaken.
+    /// A heartbeat came; the rate that its node may use from now on. One that comes twice is answered alike; `None` for one
+    /// that a newer one has overtaken: it must not be answered at all.
     pub fn heartbeat(&mut self, node: NodeId, incarnation: Incarnation, sequence: u64, said: Use) -> Option<u32> {
-        let newest = (incarnation, sequence);
-        if self.nodes.get(&node).is_some_and(|known| (known.incarnation, known.sequence) >= newest) {
-            return None;
+        if let Some(known) = self.nodes.get(&node) {
+            match (incarnation, sequence).cmp(&(known.incarnation, known.sequence)) {
+                Ordering::Less => return None,
+                Ordering::Equal => return Some(known.granted),
+                Ordering::Greater => {}
+            }
         }
         let Use { in_use, demand } = said;
         // What was answered before it is known to count no more.

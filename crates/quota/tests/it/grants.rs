@@ -207,6 +207,20 @@ fn all_demand_at_one_node_gets_95_percent_and_moves_with_it() {
     }
 }
 
+/// A call may come over two ways.
+#[test]
+fn a_heartbeat_that_comes_twice_is_answered_alike() {
+    let mut world = World::new(3);
+    (0..3).for_each(|_| world.round());
+    world.nodes[0].demand = 5_000;
+    world.nodes[0].sequence += 1;
+    let sequence = world.nodes[0].sequence;
+    let first = world.tell(0, 1, sequence, 333);
+    world.nodes[1].demand = 5_000;
+    assert_eq!(world.tell(0, 1, sequence, 333), first);
+    assert!(first.is_some() && world.table.at_most() <= u64::from(LIMIT));
+}
+
 #[test]
 fn what_a_silent_node_may_still_use_is_nobody_elses() {
     let mut world = World::new(3);
